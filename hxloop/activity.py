@@ -1,0 +1,74 @@
+"""What a substrate did: the spike times of one run, and how they came about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """How one run went: who ran it, and every change the substrate made to its input.
+
+    Attributes:
+        backend: name of the backend.
+        versions: package name -> version of what computed the run.
+        chip_id: which chip it was; None for a backend without one.
+        calibration_digest: digest of the calibration in use; None without one.
+        seed: seed of the session's trial noise; None for a deterministic backend.
+        trial: index of the trial-noise stream used; None for a deterministic backend.
+        clipped_weights: for every layer, how many weights lay beyond the substrate's range.
+        rounded_inputs: how many input spikes were moved onto the substrate's time grid.
+        discarded_spikes: spikes seen later than the observation window, not reported.
+        lost_spikes: spikes that the substrate lost (known only to an emulator).
+        retries: how often the run was repeated after a transient fault.
+        duration_seconds: wall-clock time of the run.
+    """
+
+    backend: str
+    versions: dict[str, str] = field(default_factory=dict)
+    chip_id: str | None = None
+    calibration_digest: str | None = None
+    seed: int | None = None
+    trial: int | None = None
+    clipped_weights: tuple[int, ...] = ()
+    rounded_inputs: int = 0
+    discarded_spikes: int = 0
+    lost_spikes: int = 0
+    retries: int = 0
+    duration_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Activity:
+    """The first spikes of every layer in one run. Times in model time, ``inf`` = silent.
+
+    Attributes:
+        input_times: ``(batch, n_inputs)``, as delivered to the first layer.
+        first_spike_times: one array ``(batch, post)`` for each layer.
+        weights_used: one array ``(pre, post)`` for each layer, as the substrate held them.
+        info: how the run went.
+    """
+
+    input_times: Array
+    first_spike_times: tuple[Array, ...]
+    weights_used: tuple[Array, ...]
+    info: RunInfo
+
+    @property
+    def batch(self) -> int:
+        """Number of samples."""
+        return int(self.input_times.shape[0])
+
+    @property
+    def output_times(self) -> Array:
+        """First spike times of the last layer, ``(batch, n_outputs)``."""
+        return self.first_spike_times[-1]
+
+    def silent_fraction(self) -> tuple[float, ...]:
+        """For every layer, the fraction of (sample, neuron) pairs without a spike."""
+        return tuple(float(np.isinf(times).mean()) for times in self.first_spike_times)

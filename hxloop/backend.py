@@ -1,0 +1,318 @@
+"""What a backend is: the protocol, what it can do, the checks before a run, the registry.
+
+A backend describes a substrate; opening it with a network gives a session, and a session
+has one job: run weights and input times, return the activity. Everything that can be
+wrong with an input is checked here, before any substrate sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hxloop.activity import Activity
+from hxloop.errors import CapacityError, MissingDependencyError, RunInputError, UnknownNameError
+from hxloop.network import NetworkSpec
+
+ENTRY_POINT_GROUP = "hxloop.backends"
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do, read by ``check_run``, by tolerances of tests and by users.
+
+    Attributes:
+        deterministic: the same run twice gives the same spikes.
+        time_resolution: largest error of a spike time of one layer, in model time.
+        weight_levels: number of weight values of one sign besides 0; None = continuous.
+        weight_limit: largest magnitude of a weight; None = unlimited.
+        max_neurons: neuron circuits of the substrate; None = unlimited.
+        max_fan_in: signed inputs of one neuron circuit; None = unlimited.
+        max_layers: largest number of layers; None = unlimited.
+        tau_ratios: the values of ``tau_mem/tau_syn`` it can do; None = every one.
+        records: names that ``run(record=...)`` accepts beyond the first spikes.
+        max_batch: largest number of samples of one run; None = unlimited.
+        knobs: names of the settings that a calibration may turn.
+    """
+
+    deterministic: bool
+    time_resolution: float
+    weight_levels: int | None = None
+    weight_limit: float | None = None
+    max_neurons: int | None = None
+    max_fan_in: int | None = None
+    max_layers: int | None = None
+    tau_ratios: tuple[float, ...] | None = None
+    records: frozenset[str] = frozenset()
+    max_batch: int | None = None
+    knobs: frozenset[str] = frozenset()
+
+
+@runtime_checkable
+class Session(Protocol):
+    """A network opened on a substrate. A context manager: closing frees the substrate."""
+
+    @property
+    def network(self) -> NetworkSpec:
+        """The network this session was opened with."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the substrate can do for this network."""
+        ...
+
+    def run(
+        self,
+        weights: Sequence[ArrayLike],
+        input_times: ArrayLike,
+        *,
+        record: Iterable[str] = (),
+        trial: int | None = None,
+    ) -> Activity:
+        """Run one batch.
+
+        Args:
+            weights: one signed matrix ``(pre, post)`` for each layer. Never written to.
+            input_times: ``(batch, n_inputs)`` in model time, ``inf`` = no spike. Never
+                written to.
+            record: what to record beyond the first spikes; see ``Capabilities.records``.
+            trial: which stream of trial noise to use. The same session seed and trial give
+                the same noise on a seeded backend; None takes the next stream. Real
+                hardware has no say in its noise and ignores it.
+
+        Raises:
+            RunInputError: weights or times do not fit the network, or hold NaN, infinite
+                weights or negative times.
+            RunFailed: the substrate did not deliver; ``retryable`` says if it may next time.
+            SessionClosedError: the session has been closed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the substrate. Closing twice is allowed."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A substrate, described. Small, picklable, with its options as fields."""
+
+    @property
+    def name(self) -> str:
+        """Name under which ``get_backend`` finds it."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+        ...
+
+    def open(
+        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+    ) -> Session:
+        """Open a session.
+
+        Args:
+            network: what to run.
+            calibration: a calibration result of this substrate; None uses it as it is.
+            seed: seed of the trial noise, where the substrate has a seed.
+
+        Raises:
+            CapacityError: the network does not fit.
+        """
+        ...
+
+
+def check_network(network: NetworkSpec, capabilities: Capabilities, backend: str) -> None:
+    """Refuse a network that the substrate cannot do.
+
+    Limits that depend on placement (merged circuits) are the backend's own business.
+
+    Raises:
+        CapacityError: too many layers, or a ratio of time constants it cannot do.
+    """
+    if capabilities.max_layers is not None and len(network.layers) > capabilities.max_layers:
+        raise CapacityError(
+            f"backend {backend!r}: at most {capabilities.max_layers} layers; network {network} "
+            f"has {len(network.layers)}"
+        )
+    if capabilities.tau_ratios is None:
+        return
+    for index, layer in enumerate(network.layers):
+        ratio = layer.neuron.tau_mem / layer.neuron.tau_syn
+        if not any(np.isclose(ratio, known, rtol=1e-9) for known in capabilities.tau_ratios):
+            raise CapacityError(
+                f"backend {backend!r}: tau_mem/tau_syn must be one of {capabilities.tau_ratios}; "
+                f"layer {index} has {ratio:g}"
+            )
+
+
+def check_run(
+    network: NetworkSpec,
+    weights: Sequence[ArrayLike],
+    input_times: ArrayLike,
+    capabilities: Capabilities,
+    record: Iterable[str] = (),
+) -> tuple[tuple[NDArray[np.float64], ...], NDArray[np.float64]]:
+    """Check the input of a run, before any substrate time is spent on it.
+
+    Args:
+        network: the network the session was opened with.
+        weights: one matrix ``(pre, post)`` for each layer.
+        input_times: ``(batch, n_inputs)``, model time, ``inf`` = no spike.
+        capabilities: of the session.
+        record: names of what to record.
+
+    Returns:
+        Weights and input times as float64 arrays (the caller's own where they already are;
+        treat them as read-only).
+
+    Raises:
+        RunInputError: wrong number of matrices, wrong shapes, an empty or too large batch,
+            NaN, infinite weights, negative times, or a recording the backend cannot make.
+    """
+    if isinstance(weights, np.ndarray) or len(weights) != len(network.layers):
+        got = f"one array of shape {weights.shape}" if isinstance(weights, np.ndarray) else (
+            f"{len(weights)}"
+        )
+        raise RunInputError(
+            f"weights: expected a sequence of {len(network.layers)} matrices, one for each layer "
+            f"of {network}; got {got}"
+        )
+    matrices = []
+    for index, (matrix, shape) in enumerate(zip(weights, network.shapes, strict=True)):
+        array = _as_float64(matrix, f"weights[{index}]")
+        if array.shape != shape:
+            hint = " (transposed?)" if array.shape == shape[::-1] else ""
+            raise RunInputError(
+                f"weights[{index}]: expected shape (pre, post) = {shape} for network {network}; "
+                f"got {array.shape}{hint}"
+            )
+        if not np.isfinite(array).all():
+            pre, post = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise RunInputError(
+                f"weights[{index}]: expected finite numbers; got {array[pre, post]} from neuron "
+                f"{pre} to neuron {post} (did the training diverge?)"
+            )
+        matrices.append(array)
+
+    times = _as_float64(input_times, "input_times")
+    if times.ndim != 2 or times.shape[1] != network.n_inputs:
+        raise RunInputError(
+            f"input_times: expected shape (batch, {network.n_inputs}) for network {network}; "
+            f"got {times.shape}"
+        )
+    if times.shape[0] == 0:
+        raise RunInputError("input_times: expected at least one sample; got an empty batch")
+    if capabilities.max_batch is not None and times.shape[0] > capabilities.max_batch:
+        raise RunInputError(
+            f"input_times: at most {capabilities.max_batch} samples a run on this backend; got "
+            f"{times.shape[0]}. Split the batch."
+        )
+    if np.isnan(times).any():
+        sample, channel = (int(i) for i in np.argwhere(np.isnan(times))[0])
+        raise RunInputError(
+            f"input_times: NaN at sample {sample}, channel {channel}; a channel without a spike "
+            "is inf"
+        )
+    if (times < 0).any():
+        sample, channel = (int(i) for i in np.argwhere(times < 0)[0])
+        raise RunInputError(
+            f"input_times: expected times >= 0 (a sample starts at 0); got "
+            f"{times[sample, channel]} at sample {sample}, channel {channel}"
+        )
+    if isinstance(record, str):
+        raise RunInputError(f"record: expected a sequence of names; got the string {record!r}")
+    unknown = sorted(set(record) - capabilities.records)
+    if unknown:
+        known = ", ".join(sorted(capabilities.records)) or "nothing beyond the first spikes"
+        raise RunInputError(f"record: this backend records {known}; got {', '.join(unknown)}")
+    return tuple(matrices), times
+
+
+def _as_float64(value: ArrayLike, where: str) -> NDArray[np.float64]:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise RunInputError(f"{where}: expected a rectangular array of numbers; {error}") from error
+    if array.dtype.kind not in "fiu":
+        raise RunInputError(f"{where}: expected real numbers; got dtype {array.dtype}")
+    return array.astype(np.float64, copy=False)
+
+
+# --- registry -----------------------------------------------------------------------------
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def backend_names() -> tuple[str, ...]:
+    """Names of all installed backends, sorted."""
+    return tuple(sorted(_entry_points()))
+
+
+def backend_class(name: str) -> type[Any]:
+    """The class registered under ``name``.
+
+    Raises:
+        UnknownNameError: there is no backend of that name.
+        MissingDependencyError: its module needs a package that is not installed.
+    """
+    points = _entry_points()
+    if name not in points:
+        raise UnknownNameError(unknown_name("backend", name, points))
+    try:
+        loaded: type[Any] = points[name].load()
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"backend {name!r} needs the package {error.name!r}, which is not installed: {error}"
+        ) from error
+    return loaded
+
+
+def get_backend(name: str, **options: Any) -> Backend:
+    """Make the backend registered under ``name``.
+
+    Args:
+        name: one of ``backend_names()``.
+        **options: fields of the backend, for example ``chip=3`` for ``emulated-chip``.
+
+    Raises:
+        UnknownNameError: no such backend or no such option; the message lists the known ones.
+        MissingDependencyError: a package that it needs is not installed.
+        HxloopError: an option has a value that the backend refuses.
+    """
+    cls = backend_class(name)
+    if is_dataclass(cls):
+        known = {field.name for field in fields(cls) if field.init}
+        for option in options:
+            if option not in known:
+                raise UnknownNameError(unknown_name(f"option of backend {name!r}", option, known))
+    backend: Backend = cls(**options)
+    return backend
+
+
+def unknown_name(kind: str, name: str, known: Mapping[str, Any] | Iterable[str]) -> str:
+    """The sentence for a name that does not exist: what was asked, what there is."""
+    names = sorted(known)
+    close = get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"unknown {kind} {name!r}; known: {', '.join(names) or '(none)'}.{hint}"

@@ -1,0 +1,72 @@
+"""Every error hxloop raises on purpose.
+
+Each class also inherits the builtin error a Python user would expect, so ``except
+ValueError`` keeps working. Messages say what went wrong, where, what was expected, what
+was got, and the likely fix.
+"""
+
+from __future__ import annotations
+
+
+class HxloopError(Exception):
+    """Base of all errors raised by hxloop."""
+
+
+class NetworkError(HxloopError, ValueError):
+    """A network, layer or neuron description that makes no sense."""
+
+
+class RunInputError(HxloopError, ValueError):
+    """Weights or spike times that do not fit the network, or hold NaN or negative times."""
+
+
+class CapacityError(HxloopError, ValueError):
+    """The network asks for more than the backend has (neurons, fan-in, time constants)."""
+
+
+class UnknownNameError(HxloopError, LookupError):
+    """A backend, option, experiment, data set or loss that does not exist."""
+
+
+class ConfigError(HxloopError, ValueError):
+    """An experiment configuration that cannot be read or does not validate."""
+
+
+class FileFormatError(HxloopError, ValueError):
+    """A file that is corrupt, truncated or not what its name says."""
+
+
+class OutputError(HxloopError, OSError):
+    """An output folder that cannot be written or would be overwritten."""
+
+
+class MissingDependencyError(HxloopError, ImportError):
+    """An optional package is needed and not installed."""
+
+
+class CompilerError(HxloopError, RuntimeError):
+    """No working C++ compiler, or a simulation that does not compile."""
+
+
+class SessionClosedError(HxloopError, RuntimeError):
+    """A session was used after it was closed."""
+
+
+class RunFailed(HxloopError, RuntimeError):
+    """The substrate did not deliver a result.
+
+    Attributes:
+        retryable: True if the same run may succeed when repeated (a stall, a lost link).
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class TrainingInterrupted(HxloopError):
+    """Training was stopped on request; a checkpoint holds everything done so far."""
+
+
+class SubstrateWarning(UserWarning):
+    """The substrate changed what it was given (clipped weights, rounded times), once each."""
