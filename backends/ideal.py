@@ -1,0 +1,112 @@
+"""The ideal substrate: exact, deterministic, unlimited. The reference, and a template to copy.
+
+A new backend needs what is here: a small class with a name, capabilities and ``open``, and a
+session with ``run`` and ``close``. ``check_run`` has done the checking by the time any
+substrate is touched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from hxloop import __version__
+from hxloop.activity import Activity, RunInfo
+from hxloop.backend import Capabilities, check_network, check_run
+from hxloop.errors import CapacityError, SessionClosedError
+from hxloop.network import NetworkSpec
+from hxloop.ttfs import first_spike_times
+
+
+@dataclass(frozen=True)
+class IdealBackend:
+    """Runs the nominal model of every neuron exactly, in software."""
+
+    name: ClassVar[str] = "ideal"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """No limits; spike times are exact to rounding."""
+        return Capabilities(deterministic=True, time_resolution=1e-9)
+
+    def open(
+        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+    ) -> IdealSession:
+        """Open a session. ``seed`` is not used: there is no noise.
+
+        Raises:
+            CapacityError: a calibration was given; there is nothing to calibrate.
+        """
+        if calibration is not None:
+            raise CapacityError(
+                "backend 'ideal': expected calibration=None, an ideal substrate has nothing to "
+                f"calibrate; got {calibration!r}"
+            )
+        check_network(network, self.capabilities, self.name)
+        return IdealSession(network, self.capabilities)
+
+
+class IdealSession:
+    """An open network on the ideal substrate."""
+
+    def __init__(self, network: NetworkSpec, capabilities: Capabilities) -> None:
+        self.network = network
+        self.capabilities = capabilities
+        self._open = True
+
+    def run(
+        self,
+        weights: Sequence[ArrayLike],
+        input_times: ArrayLike,
+        *,
+        record: Iterable[str] = (),
+        trial: int | None = None,
+    ) -> Activity:
+        """Run one batch; see ``hxloop.backend.Session.run``."""
+        if not self._open:
+            raise SessionClosedError("backend 'ideal': this session is closed; open another one")
+        matrices, times = check_run(
+            self.network, weights, input_times, self.capabilities, record
+        )
+        start = time.perf_counter()
+        layers: list[np.ndarray] = []
+        # tensor, not from_numpy: the caller's arrays may be read-only and are never shared.
+        previous = torch.tensor(times)
+        for matrix, layer in zip(matrices, self.network.layers, strict=True):
+            previous = first_spike_times(
+                previous, torch.tensor(matrix), layer.neuron, self.network.t_window
+            )
+            layers.append(previous.numpy())
+        return Activity(
+            input_times=times.copy(),
+            first_spike_times=tuple(layers),
+            weights_used=tuple(matrix.copy() for matrix in matrices),
+            info=RunInfo(
+                backend="ideal",
+                versions={"hxloop": __version__, "torch": torch.__version__},
+                clipped_weights=(0,) * len(layers),
+                duration_seconds=time.perf_counter() - start,
+            ),
+        )
+
+    def close(self) -> None:
+        """Close the session; ``run`` raises afterwards."""
+        self._open = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

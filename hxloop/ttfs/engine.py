@@ -1,0 +1,48 @@
+"""Which implementation computes a layer: compiled on the CPU in float64, else the reference."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from hxloop.network import NeuronSpec
+from hxloop.ttfs import reference
+from hxloop.ttfs.kernels import first_spike_times_cpu
+from hxloop.ttfs.parameters import NeuronParameters
+
+
+@torch.no_grad()
+def first_spike_times(
+    input_times: Tensor,
+    weights: Tensor,
+    neuron: NeuronSpec | NeuronParameters,
+    t_window: float = math.inf,
+) -> Tensor:
+    """When each neuron of a layer first reaches its threshold, exactly.
+
+    Float64 tensors on the CPU go to the compiled kernels, all others (CUDA, float32) to
+    ``hxloop.ttfs.reference``; both give the same answer.
+
+    Args:
+        input_times: ``(batch, pre)``, model time, >= 0; ``inf`` = no spike.
+        weights: ``(pre, post)``, signed, finite, float32 or float64.
+        neuron: nominal neuron, or one set of parameters for each neuron of the layer.
+        t_window: later spikes do not count.
+
+    Returns:
+        ``(batch, post)``, of the dtype and on the device of ``weights``; ``inf`` = silent.
+
+    Raises:
+        RunInputError: wrong shapes or dtypes, NaN, negative times or infinite weights.
+        NetworkError: ``neuron`` does not describe ``post`` neurons.
+    """
+    reference.check_layer_input(input_times, weights, t_window)
+    if weights.device.type != "cpu" or weights.dtype != torch.float64:
+        return reference.first_spike_times(input_times, weights, neuron, t_window)
+    layer = reference.as_parameters(neuron, weights.shape[1])
+    times = first_spike_times_cpu(
+        input_times.to(torch.float64).numpy(force=True), weights.numpy(force=True), layer, t_window
+    )
+    return torch.from_numpy(times)

@@ -1,0 +1,219 @@
+"""Exact gradients of spike times that were measured, not computed.
+
+The substrate says *when* a neuron spiked; the model says how that time would move. At a
+recorded time T the membrane of the nominal neuron has the value of the threshold it had on
+the substrate, whatever that was, and the implicit function theorem gives (Göltz et al. 2021,
+eqs. 10-13, written for every ratio of the time constants)::
+
+    dT/dw_i = -k(T - t_i) / V'(T)          dT/dt_i = w_i k'(T - t_i) / V'(T)
+    V'(T) = sum_i w_i k'(T - t_i)
+
+over the causal inputs, ``t_i < T``. A shift of all inputs shifts the spike, so the dT/dt_i
+of one neuron add up to 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hxloop.errors import RunInputError
+from hxloop.network import NeuronSpec
+from hxloop.ttfs.kernels import gradients_cpu
+from hxloop.ttfs.parameters import NeuronParameters
+from hxloop.ttfs.psp import psp, psp_derivative
+from hxloop.ttfs.reference import as_parameters
+
+# Elements of the largest temporary array (samples x pre x post): 32 MB in float64.
+CHUNK_ELEMENTS = 1 << 22
+
+
+@dataclass
+class GradientCounts:
+    """What the backward passes met since the counts were last reset.
+
+    Attributes:
+        n_spikes: recorded spikes that were differentiated.
+        n_not_rising: of these, spikes at which the model's membrane does not rise; their
+            gradient is zero, because the model cannot explain them.
+        n_capped: of these, spikes whose weight gradient exceeded ``max_dw_norm``; zero too.
+    """
+
+    n_spikes: int = 0
+    n_not_rising: int = 0
+    n_capped: int = 0
+
+    def reset(self) -> None:
+        """Start counting from zero."""
+        self.n_spikes = self.n_not_rising = self.n_capped = 0
+
+
+class RecordedSpikeTimes(torch.autograd.Function):
+    """Autograd function behind ``recorded_spike_times``; use that."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        input_times: Tensor,
+        weights: Tensor,
+        recorded: Tensor,
+        weights_used: Tensor,
+        layer: NeuronParameters,
+        max_dw_norm: float | None,
+        min_slope: float,
+        counts: GradientCounts | None,
+    ) -> Tensor:
+        """Return the recorded times; remember what the derivative needs."""
+        ctx.save_for_backward(input_times, recorded, weights_used)
+        ctx.layer, ctx.max_dw_norm, ctx.min_slope = layer, max_dw_norm, min_slope
+        ctx.counts = counts
+        return recorded.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        """Implicit derivative at the recorded times, in chunks of samples."""
+        (grad,) = grad_outputs
+        input_times, recorded, weights = ctx.saved_tensors
+        counts = ctx.counts if ctx.counts is not None else GradientCounts()
+        batch, (pre, post) = recorded.shape[0], weights.shape
+        if weights.device.type == "cpu" and weights.dtype == torch.float64:
+            return (*_compiled(ctx, grad, counts), None, None, None, None, None, None)
+        grad_weights = torch.zeros_like(weights)
+        grad_times = torch.zeros_like(input_times)
+        size = max(1, CHUNK_ELEMENTS // max(1, pre * post))
+        for start in range(0, batch, size):
+            part = slice(start, start + size)
+            d_weights, d_times = _chunk(
+                input_times[part], weights, recorded[part], grad[part], batch, ctx, counts
+            )
+            grad_weights += d_weights
+            grad_times[part] = d_times
+        return grad_times, grad_weights, None, None, None, None, None, None
+
+
+def recorded_spike_times(
+    input_times: Tensor,
+    weights: Tensor,
+    recorded: Tensor,
+    neuron: NeuronSpec | NeuronParameters,
+    *,
+    weights_used: Tensor | None = None,
+    max_dw_norm: float | None = None,
+    min_slope: float = 1e-6,
+    counts: GradientCounts | None = None,
+) -> Tensor:
+    """The recorded spike times of a layer, with the gradient of the model at those times.
+
+    Args:
+        input_times: ``(batch, pre)``, as delivered to the layer; ``inf`` = no spike.
+        weights: ``(pre, post)``, the weights that are trained.
+        recorded: ``(batch, post)``, first spike times as measured; ``inf`` = silent.
+        neuron: the model that is differentiated; its threshold and leak do not matter.
+        weights_used: ``(pre, post)``, the weights as the substrate held them (rounded,
+            clipped), at which the model is differentiated; the gradient is passed straight
+            through to ``weights``. None: the same as ``weights``.
+        max_dw_norm: cap on the gradient. A spike for which ``|dL/dT| max_i |dT/dw_i|``, taken
+            for the loss of a single sample (a mean over the batch is multiplied back),
+            exceeds it passes no gradient on. Such spikes graze the threshold, where the
+            derivative diverges. Göltz et al. zero the weight gradient alone; here the spike
+            passes no gradient to earlier layers either. None: no cap.
+        min_slope: spikes at which the model's membrane rises more slowly than this get no
+            gradient.
+        counts: where to count spikes and zeroed gradients.
+
+    Returns:
+        ``(batch, post)``, equal to ``recorded``. Silent neurons pass no gradient.
+
+    Raises:
+        RunInputError: shapes that do not fit, or NaN among the recorded times.
+        NetworkError: ``neuron`` does not describe ``post`` neurons.
+    """
+    used = weights.detach() if weights_used is None else weights_used
+    if (
+        input_times.ndim != 2
+        or weights.shape != (input_times.shape[1], recorded.shape[-1])
+        or recorded.shape[:-1] != input_times.shape[:1]
+        or used.shape != weights.shape
+    ):
+        raise RunInputError(
+            "expected input_times (batch, pre), weights and weights_used (pre, post), recorded "
+            f"(batch, post); got {tuple(input_times.shape)}, {tuple(weights.shape)}, "
+            f"{tuple(used.shape)}, {tuple(recorded.shape)}"
+        )
+    if bool(torch.isnan(recorded).any()):
+        raise RunInputError("recorded: NaN among the spike times; a silent neuron is inf")
+    layer = as_parameters(neuron, weights.shape[1])
+    result: Tensor = RecordedSpikeTimes.apply(
+        input_times, weights, recorded, used, layer, max_dw_norm, min_slope, counts
+    )
+    return result
+
+
+def _compiled(ctx: Any, grad: Tensor, counts: GradientCounts) -> tuple[Tensor, Tensor]:
+    """Gradients (input_times, weights) by the compiled kernel."""
+    input_times, recorded, weights = ctx.saved_tensors
+    cap = math.inf if ctx.max_dw_norm is None else ctx.max_dw_norm
+    grad_weights, grad_times, (n_spikes, n_not_rising, n_capped) = gradients_cpu(
+        input_times.to(torch.float64).numpy(force=True),
+        weights.numpy(force=True),
+        recorded.to(torch.float64).numpy(force=True),
+        grad.to(torch.float64).numpy(force=True),
+        ctx.layer,
+        ctx.min_slope,
+        cap,
+    )
+    counts.n_spikes += n_spikes
+    counts.n_not_rising += n_not_rising
+    counts.n_capped += n_capped
+    return torch.from_numpy(grad_times), torch.from_numpy(grad_weights)
+
+
+def _chunk(
+    input_times: Tensor,
+    weights: Tensor,
+    recorded: Tensor,
+    grad: Tensor,
+    batch: int,
+    ctx: Any,
+    counts: GradientCounts,
+) -> tuple[Tensor, Tensor]:
+    """Gradients (weights, input_times) of one chunk of samples."""
+    layer: NeuronParameters = ctx.layer
+
+    def tensor(values: Any) -> Tensor:
+        uniform = values[:1] if (values == values[0]).all() else values
+        return torch.tensor(uniform, dtype=weights.dtype, device=weights.device)
+
+    tau_mem, tau_syn = tensor(layer.tau_mem), tensor(layer.tau_syn_exc)
+    if (layer.tau_syn_exc != layer.tau_syn_inh).any():
+        tau_syn = torch.where(weights > 0, tau_syn, tensor(layer.tau_syn_inh))
+
+    # inf - inf would be NaN: silent neurons and silent inputs are taken out before subtracting.
+    spiked = torch.isfinite(recorded)
+    post_times = torch.where(spiked, recorded, torch.zeros_like(recorded))
+    pre_times = torch.where(torch.isfinite(input_times), input_times, torch.full_like(input_times, 1e30))
+    distance = post_times[:, None, :] - pre_times[:, :, None]
+    causal = (distance > 0) & spiked[:, None, :]
+    distance = torch.where(causal, distance, torch.zeros_like(distance))
+    kernel = psp(distance, tau_mem, tau_syn)  # 0 where not causal
+    weighted_slope = torch.where(causal, weights * psp_derivative(distance, tau_mem, tau_syn), 0.0)
+
+    slope = weighted_slope.sum(dim=1)
+    rising = spiked & (slope > ctx.min_slope)
+    factor = torch.where(rising, grad / torch.where(rising, slope, 1.0), 0.0)
+    counts.n_spikes += int(spiked.sum())
+    counts.n_not_rising += int((spiked & ~rising).sum())
+    if ctx.max_dw_norm is not None:
+        norm = factor.abs() * kernel.abs().amax(dim=1) * batch
+        capped = norm > ctx.max_dw_norm
+        counts.n_capped += int(capped.sum())
+        factor = torch.where(capped, torch.zeros_like(factor), factor)
+
+    grad_weights = -torch.einsum("bij,bj->ij", kernel, factor)
+    grad_times = torch.einsum("bij,bj->bi", weighted_slope, factor)
+    return grad_weights, grad_times

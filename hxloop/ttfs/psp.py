@@ -1,0 +1,51 @@
+"""The postsynaptic potential of a leaky integrate-and-fire neuron, without cancellation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def psp(s: Tensor, tau_mem: Tensor, tau_syn: Tensor) -> Tensor:
+    """Membrane response ``k(s)`` to a unit input spike, ``s >= 0`` after it.
+
+    ``k(s) = (exp(-s/tau_mem) - exp(-s/tau_syn)) / (1/tau_syn - 1/tau_mem)`` (Göltz et al.
+    2021, eq. 2, with C = 1), written as ``s exp(-s/slow) (1 - exp(-x))/x`` with
+    ``x = s (1/fast - 1/slow)``. That form is symmetric in the two time constants, loses no
+    digits where they meet, and its exponentials never overflow.
+
+    Args:
+        s: finite times since the input spike; any shape.
+        tau_mem: membrane time constants, broadcastable to ``s``.
+        tau_syn: synaptic time constants, broadcastable to ``s``.
+
+    Returns:
+        ``k(s)``, of the broadcast shape.
+    """
+    slow = torch.maximum(tau_mem, tau_syn)
+    fast = torch.minimum(tau_mem, tau_syn)
+    return s * torch.exp(-s / slow) * one_minus_exp_ratio(s * (1 / fast - 1 / slow))
+
+
+def psp_derivative(s: Tensor, tau_mem: Tensor, tau_syn: Tensor) -> Tensor:
+    """``dk/ds``, from the membrane equation: ``exp(-s/tau_syn) - k(s)/tau_mem``."""
+    return torch.exp(-s / tau_syn) - psp(s, tau_mem, tau_syn) / tau_mem
+
+
+def peak_of_psp(tau_mem: Tensor, tau_syn: Tensor) -> Tensor:
+    """The largest value of ``k``: at ``s = log(tau_mem/tau_syn)/(1/tau_syn - 1/tau_mem)``."""
+    x = 1 - tau_syn / tau_mem
+    return psp(tau_syn * minus_log_ratio(x), tau_mem, tau_syn)
+
+
+def one_minus_exp_ratio(x: Tensor) -> Tensor:
+    """``(1 - exp(-x))/x`` for ``x >= 0``, continued by 1 at 0."""
+    safe = torch.where(x == 0, torch.ones_like(x), x)
+    return torch.where(x == 0, torch.ones_like(x), -torch.expm1(-safe) / safe)
+
+
+def minus_log_ratio(x: Tensor) -> Tensor:
+    """``-log(1 - x)/x`` for ``x < 1``, continued by 1 at 0; ``inf`` for ``x >= 1``."""
+    safe = torch.where((x == 0) | (x >= 1), torch.full_like(x, 0.5), x)
+    ratio = torch.where(x == 0, torch.ones_like(x), -torch.log1p(-safe) / safe)
+    return torch.where(x >= 1, torch.full_like(x, torch.inf), ratio)
