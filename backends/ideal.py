@@ -72,9 +72,7 @@ class IdealSession:
         """Run one batch; see ``hxloop.backend.Session.run``."""
         if not self._open:
             raise SessionClosedError("backend 'ideal': this session is closed; open another one")
-        matrices, times = check_run(
-            self.network, weights, input_times, self.capabilities, record
-        )
+        matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
         start = time.perf_counter()
         layers: list[np.ndarray] = []
         # tensor, not from_numpy: the caller's arrays may be read-only and are never shared.

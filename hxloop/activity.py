@@ -24,7 +24,8 @@ class RunInfo:
         clipped_weights: for every layer, how many weights lay beyond the substrate's range.
         rounded_inputs: how many input spikes were moved onto the substrate's time grid.
         discarded_spikes: spikes seen later than the observation window, not reported.
-        lost_spikes: spikes that the substrate lost (known only to an emulator).
+        lost_spikes: (sample, neuron) pairs whose spike, if there was one, got lost (known
+            only to an emulator).
         retries: how often the run was repeated after a transient fault.
         duration_seconds: wall-clock time of the run.
     """

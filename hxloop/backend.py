@@ -189,8 +189,10 @@ def check_run(
             NaN, infinite weights, negative times, or a recording the backend cannot make.
     """
     if isinstance(weights, np.ndarray) or len(weights) != len(network.layers):
-        got = f"one array of shape {weights.shape}" if isinstance(weights, np.ndarray) else (
-            f"{len(weights)}"
+        got = (
+            f"one array of shape {weights.shape}"
+            if isinstance(weights, np.ndarray)
+            else (f"{len(weights)}")
         )
         raise RunInputError(
             f"weights: expected a sequence of {len(network.layers)} matrices, one for each layer "

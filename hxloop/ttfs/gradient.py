@@ -196,7 +196,9 @@ def _chunk(
     # inf - inf would be NaN: silent neurons and silent inputs are taken out before subtracting.
     spiked = torch.isfinite(recorded)
     post_times = torch.where(spiked, recorded, torch.zeros_like(recorded))
-    pre_times = torch.where(torch.isfinite(input_times), input_times, torch.full_like(input_times, 1e30))
+    pre_times = torch.where(
+        torch.isfinite(input_times), input_times, torch.full_like(input_times, 1e30)
+    )
     distance = post_times[:, None, :] - pre_times[:, :, None]
     causal = (distance > 0) & spiked[:, None, :]
     distance = torch.where(causal, distance, torch.zeros_like(distance))

@@ -195,15 +195,11 @@ def _first_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # t
             top = high
             if slope_low > 0.0 and slope_high < 0.0:
                 middle = 0.5 * (low + high)
-                top = _root(
-                    low, high, middle, True, threshold, u, i_e, i_i, tau_mem, tau_e, tau_i
-                )
+                top = _root(low, high, middle, True, threshold, u, i_e, i_i, tau_mem, tau_e, tau_i)
             rises = slope_low > 0.0 or slope_high > 0.0
             if rises and _state(top, u, i_e, i_i, tau_mem, tau_e, tau_i)[0] >= threshold:
                 guess = _parabola(top, low, threshold, u, i_e, i_i, tau_mem, tau_e, tau_i)
-                return _root(
-                    low, top, guess, False, threshold, u, i_e, i_i, tau_mem, tau_e, tau_i
-                )
+                return _root(low, top, guess, False, threshold, u, i_e, i_i, tau_mem, tau_e, tau_i)
         low = high
     return math.inf
 

@@ -1,0 +1,61 @@
+"""Hands a layer of the drawn chip to the Brian2 solver in the arrays that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.backends.brian2_solver import Brian2Options, Brian2Solver, LayerDynamics
+from hxloop.backends.event_solver import ChipLayer
+from hxloop.network import NetworkSpec
+
+Array = NDArray[np.float64]
+
+
+class _ChipOnBrian2:
+    def __init__(self, solver: Brian2Solver) -> None:
+        self._solver = solver
+
+    def run(self, input_times: Array, layers: Sequence[ChipLayer]) -> list[Array]:
+        """First spike times of every layer."""
+        batch = input_times.shape[0]
+        return self._solver.run(
+            input_times,
+            [layer.weights for layer in layers],
+            [_dynamics(layer, batch) for layer in layers],
+        )
+
+    def close(self) -> None:
+        """Free the Brian2 network."""
+        self._solver.close()
+
+
+def make_brian2_solver(
+    network: NetworkSpec, *, dt: float, codegen: str, cache_dir: str | None, jitter: bool
+) -> _ChipOnBrian2:
+    """A Brian2 model of the network's shape.
+
+    Raises:
+        CompilerError: codegen "cpp_standalone" without a C++ compiler.
+    """
+    options = Brian2Options(
+        dt=dt, target=codegen, cache_dir=Path(cache_dir) if cache_dir is not None else None
+    )
+    return _ChipOnBrian2(Brian2Solver(network.sizes, network.t_window, options, jitter=jitter))
+
+
+def _dynamics(layer: ChipLayer, batch: int) -> LayerDynamics:
+    parameters = layer.parameters
+    threshold = np.tile(parameters.v_threshold - parameters.v_leak, (batch, 1))
+    if layer.lost is not None:
+        threshold[layer.lost] = np.inf
+    return LayerDynamics(
+        tau_mem=parameters.tau_mem,
+        tau_syn_exc=parameters.tau_syn_exc,
+        tau_syn_inh=parameters.tau_syn_inh,
+        threshold=threshold,
+        jitter=layer.jitter,
+    )

@@ -1,0 +1,213 @@
+"""One drawn chip: fixed-pattern parameters of every circuit, placement, and trial noise."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.backends.imperfections import Imperfections
+from hxloop.network import NetworkSpec
+from hxloop.ttfs.parameters import NeuronParameters
+
+Array = NDArray[np.float64]
+
+# BrainScaleS-2: 512 circuits with 256 synapses each; a signed weight takes two of them.
+N_CIRCUITS = 512
+SIGNED_INPUTS = 128
+
+# Streams of the chip seed, one for each quantity, so that adding one changes no other.
+_QUANTITIES = (
+    "tau_mem",
+    "tau_syn_exc",
+    "tau_syn_inh",
+    "strength_exc",
+    "strength_inh",
+    "v_threshold",
+    "v_leak",
+    "v_reset",
+    "dead",
+)
+_CHIP_STREAM, _TRIAL_STREAM = 0x43686970, 0x54726961
+
+
+@dataclass(frozen=True)
+class PlacedLayer:
+    """A layer on the chip.
+
+    Attributes:
+        circuits: ``(post, merged)``, which circuits make up each neuron.
+        parameters: what the neurons really are.
+        strength_exc, strength_inh: ``(pre, post)``, factor on every weight of that sign.
+        scale: distance between nominal leak and threshold, the unit of the trial noise.
+    """
+
+    circuits: NDArray[np.int64]
+    parameters: NeuronParameters
+    strength_exc: Array
+    strength_inh: Array
+    scale: float
+
+    def effective_weights(self, weights: Array) -> Array:
+        """``(pre, post)`` weights as the neurons feel them."""
+        return weights * np.where(weights > 0, self.strength_exc, self.strength_inh)
+
+
+@dataclass(frozen=True)
+class ChipModel:
+    """The fixed pattern of one chip, one value for each circuit.
+
+    Time constants and strengths are factors on the nominal value; potentials are shifts in
+    units of the leak-threshold distance. ``ChipModel.draw`` makes one.
+    """
+
+    chip_id: str
+    imperfections: Imperfections
+    tau_mem: Array
+    tau_syn_exc: Array
+    tau_syn_inh: Array
+    strength_exc: Array
+    strength_inh: Array
+    v_threshold: Array
+    v_leak: Array
+    v_reset: Array
+    dead: NDArray[np.bool_]
+
+    @classmethod
+    def draw(
+        cls, imperfections: Imperfections, seed: int, n_circuits: int = N_CIRCUITS
+    ) -> ChipModel:
+        """Draw a chip.
+
+        Args:
+            imperfections: the statistics to draw from.
+            seed: number of the chip; the same number is the same chip for life. Two sets of
+                imperfections with the same seed are the same chip before and after: all
+                deviations scale, none changes its sign.
+            n_circuits: more than 512 continue the same chip.
+        """
+        noise = {}
+        for stream, name in enumerate(_QUANTITIES):
+            generator = np.random.default_rng([_CHIP_STREAM, seed, stream])
+            draw = generator.random if name == "dead" else generator.standard_normal
+            noise[name] = draw(n_circuits)
+        spread = imperfections
+        rho = spread.leak_reset_correlation
+        reset = rho * noise["v_leak"] + np.sqrt(1 - rho * rho) * noise["v_reset"]
+        text = json.dumps(imperfections.as_dict(), sort_keys=True)
+        digest = hashlib.sha256(f"{seed} {text}".encode()).hexdigest()[:8]
+        return cls(
+            chip_id=f"emulated-{seed}-{digest}",
+            imperfections=imperfections,
+            tau_mem=np.exp(spread.tau_mem * noise["tau_mem"]),
+            tau_syn_exc=np.exp(spread.tau_syn * noise["tau_syn_exc"]),
+            tau_syn_inh=np.exp(spread.tau_syn * noise["tau_syn_inh"]),
+            strength_exc=np.exp(spread.strength * noise["strength_exc"]),
+            strength_inh=np.exp(spread.strength * noise["strength_inh"]),
+            v_threshold=spread.v_threshold * noise["v_threshold"],
+            v_leak=spread.v_leak * noise["v_leak"],
+            v_reset=spread.v_reset * reset,
+            dead=noise["dead"] < spread.dead,
+        )
+
+    def place(self, network: NetworkSpec) -> tuple[PlacedLayer, ...]:
+        """Put the layers onto the circuits, in order.
+
+        A neuron with more than 128 inputs takes several circuits with a common membrane: each
+        brings its own slice of the inputs and its own synaptic strength; conductances add, so
+        1/tau_mem is averaged and the leak potentials are averaged by conductance; synaptic
+        time constants are averaged (a simplification: on a chip every slice keeps its own);
+        the first circuit's threshold and reset count.
+        """
+        layers = []
+        start = 0
+        for (pre, post), merged, layer in zip(
+            network.shapes, merged_circuits(network), network.layers, strict=True
+        ):
+            circuits = start + np.arange(post * merged).reshape(post, merged)
+            start += post * merged
+            neuron = layer.neuron
+            scale = neuron.v_threshold - neuron.v_leak
+            conductance = 1 / self.tau_mem[circuits]
+            leak = np.average(self.v_leak[circuits], axis=1, weights=conductance)
+            first = circuits[:, 0]
+            threshold = neuron.v_threshold + scale * self.v_threshold[first]
+            slices = np.minimum(np.arange(pre) // SIGNED_INPUTS, merged - 1)
+            layers.append(
+                PlacedLayer(
+                    circuits=circuits,
+                    parameters=NeuronParameters(
+                        tau_mem=neuron.tau_mem / conductance.mean(axis=1),
+                        tau_syn_exc=neuron.tau_syn * self.tau_syn_exc[circuits].mean(axis=1),
+                        tau_syn_inh=neuron.tau_syn * self.tau_syn_inh[circuits].mean(axis=1),
+                        v_threshold=np.where(self.dead[first], np.inf, threshold),
+                        v_leak=neuron.v_leak + scale * leak,
+                    ),
+                    strength_exc=self.strength_exc[circuits].T[slices],
+                    strength_inh=self.strength_inh[circuits].T[slices],
+                    scale=scale,
+                )
+            )
+        return tuple(layers)
+
+    def as_dict(self, n_circuits: int | None = None) -> dict[str, Array]:
+        """The fixed pattern by name, of the first ``n_circuits`` circuits."""
+        return {
+            name: np.asarray(getattr(self, name)[:n_circuits], dtype=np.float64)
+            for name in _QUANTITIES
+        }
+
+
+def merged_circuits(network: NetworkSpec) -> tuple[int, ...]:
+    """For every layer, how many circuits one neuron takes: one for each 128 inputs."""
+    return tuple(-(-pre // SIGNED_INPUTS) for pre, _ in network.shapes)
+
+
+def circuits_needed(network: NetworkSpec) -> int:
+    """How many circuits the whole network takes."""
+    return sum(
+        post * merged
+        for (_, post), merged in zip(network.shapes, merged_circuits(network), strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class TrialNoise:
+    """The noise of one run, a function of session seed and trial, whatever the batch size.
+
+    Args:
+        imperfections: how strong it is.
+        seed: of the session.
+        trial: of the run.
+    """
+
+    imperfections: Imperfections
+    seed: int
+    trial: int
+
+    def _generator(self, layer: int, stream: int) -> np.random.Generator:
+        return np.random.default_rng([_TRIAL_STREAM, self.seed, self.trial, layer, stream])
+
+    def threshold(self, layer: int, post: int) -> Array:
+        """``(post,)``: shift of every threshold in this run, in leak-threshold distances."""
+        if self.imperfections.threshold_trial == 0:
+            return np.zeros(post)
+        draw = self._generator(layer, 0).standard_normal(post)
+        return self.imperfections.threshold_trial * draw
+
+    def jitter(self, layer: int, batch: int, post: int) -> Array | None:
+        """``(batch, post)``: shift of every spike; None without jitter."""
+        if self.imperfections.spike_jitter == 0:
+            return None
+        draw = self._generator(layer, 1).standard_normal((batch, post))
+        return self.imperfections.spike_jitter * draw
+
+    def lost(self, layer: int, batch: int, post: int) -> NDArray[np.bool_] | None:
+        """``(batch, post)``: whose spike is lost; None without loss."""
+        if self.imperfections.spike_loss == 0:
+            return None
+        draw = self._generator(layer, 2).random((batch, post))
+        return np.asarray(draw < self.imperfections.spike_loss)

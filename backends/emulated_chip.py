@@ -1,0 +1,308 @@
+"""An emulated BrainScaleS-2-style analog core: one drawn chip, two solvers.
+
+Modelled: fixed-pattern spread of every neuron parameter and of the synaptic strengths, dead
+circuits, trial noise, 6-bit signed weights, 8 ns time stamps of inputs and recorded spikes,
+the number of circuits and of inputs of a circuit. Not modelled: limited link bandwidth,
+crosstalk between stored parameters, saturation of the membrane and of the synaptic inputs,
+drift. It is a model of the chip's statistics, not of its circuits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hxloop import __version__
+from hxloop.activity import Activity, RunInfo
+from hxloop.backend import Capabilities, check_network, check_run, unknown_name
+from hxloop.backends.chip_model import (
+    N_CIRCUITS,
+    SIGNED_INPUTS,
+    ChipModel,
+    TrialNoise,
+    circuits_needed,
+    merged_circuits,
+)
+from hxloop.backends.event_solver import ChipLayer, EventSolver
+from hxloop.backends.imperfections import Imperfections
+from hxloop.backends.weight_grid import WeightGrid
+from hxloop.errors import CapacityError, ConfigError, SessionClosedError, UnknownNameError
+from hxloop.network import NetworkSpec
+from hxloop.units import TimeBase
+
+Array = NDArray[np.float64]
+
+CLOCK_SECONDS = 8e-9  # one cycle of the 125 MHz clock that stamps spikes
+SOLVERS = ("brian2", "event")
+CODEGEN_TARGETS = ("cpp_standalone", "numpy")
+
+
+class Solver(Protocol):
+    """Computes the first spikes of a network whose parameters have all been drawn."""
+
+    def run(self, input_times: Array, layers: Sequence[ChipLayer]) -> list[Array]:
+        """First spike times of every layer, ``(batch, post)`` each, ``inf`` = silent."""
+        ...
+
+    def close(self) -> None:
+        """Free what the solver holds."""
+        ...
+
+
+@dataclass(frozen=True)
+class EmulatedChipBackend:
+    """One emulated chip.
+
+    Args:
+        chip: number of the chip; the same number is always the same chip.
+        imperfections: a preset ("none", "calibrated", "uncalibrated"), an ``Imperfections``,
+            or a mapping of its fields with an optional "preset" to start from.
+        solver: "brian2" integrates a Brian2 model on a time grid; "event" solves the same
+            equations exactly, for networks that Brian2 is too slow for.
+        quantise_weights: clip and round weights to 6 bits and a sign.
+        quantise_times: truncate input spikes and recorded spikes to the 8 ns clock.
+        weight_lsb: weight of one bit, in units of the threshold. Default 1/78: 1/30 at a
+            threshold of 2.6, as on BrainScaleS-2 by Göltz et al. 2025.
+        tau_syn_us: length of one unit of model time on the chip, in microseconds.
+        enforce_limits: refuse networks that need more than 512 circuits. False continues
+            the same chip with as many as it takes.
+        dt: time step of the Brian2 model, in model time.
+        codegen: how Brian2 runs: "cpp_standalone" (compiled once, cached) or "numpy" (no
+            compiler needed, several times slower).
+        cache_dir: where compiled models are kept; None: the user's cache folder.
+
+    Raises:
+        UnknownNameError: an unknown preset, imperfection, solver or codegen target.
+        ConfigError: a value out of range.
+    """
+
+    name: ClassVar[str] = "emulated-chip"
+
+    chip: int = 0
+    imperfections: str | Mapping[str, Any] | Imperfections = "calibrated"
+    solver: str = "brian2"
+    quantise_weights: bool = True
+    quantise_times: bool = True
+    weight_lsb: float = 1 / 78
+    tau_syn_us: float = 6.0
+    enforce_limits: bool = True
+    dt: float = 1 / 200
+    codegen: str = "cpp_standalone"
+    cache_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "imperfections", Imperfections.resolve(self.imperfections))
+        if isinstance(self.chip, bool) or not isinstance(self.chip, int) or self.chip < 0:
+            raise ConfigError(f"emulated-chip: chip must be a number >= 0; got {self.chip!r}")
+        if self.solver not in SOLVERS:
+            raise UnknownNameError(unknown_name("solver", self.solver, SOLVERS))
+        if self.codegen not in CODEGEN_TARGETS:
+            raise UnknownNameError(unknown_name("codegen target", self.codegen, CODEGEN_TARGETS))
+        for name in ("weight_lsb", "tau_syn_us", "dt"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+                raise ConfigError(f"emulated-chip: {name} must be a positive number; got {value!r}")
+        if self.dt > 0.1:
+            raise ConfigError(
+                f"emulated-chip: dt must be at most 0.1 (a tenth of tau_syn); got {self.dt}"
+            )
+
+    @property
+    def tick(self) -> float:
+        """One clock cycle in model time."""
+        return TimeBase(self.tau_syn_us * 1e-6).tick(CLOCK_SECONDS)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the chip can do."""
+        grid = WeightGrid(self.weight_lsb) if self.quantise_weights else None
+        resolution = 1e-9 if self.solver == "event" else 2 * self.dt
+        if self.quantise_times:
+            resolution += self.tick
+        return Capabilities(
+            deterministic=not self._imperfections.has_trial_noise,
+            time_resolution=resolution,
+            weight_levels=grid.levels if grid else None,
+            weight_limit=grid.limit if grid else None,
+            max_neurons=N_CIRCUITS if self.enforce_limits else None,
+            max_fan_in=SIGNED_INPUTS * N_CIRCUITS if self.enforce_limits else None,
+        )
+
+    @property
+    def _imperfections(self) -> Imperfections:
+        return Imperfections.resolve(self.imperfections)
+
+    def open(
+        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+    ) -> EmulatedChipSession:
+        """Place a network on the chip.
+
+        Args:
+            network: what to run.
+            calibration: not supported; the preset says how well the chip is calibrated.
+            seed: of the trial noise; None draws one, which ``RunInfo`` reports.
+
+        Raises:
+            CapacityError: the network needs more than 512 circuits, or a calibration was given.
+            CompilerError: (solver "brian2") there is no C++ compiler.
+        """
+        if calibration is not None:
+            raise CapacityError(
+                "backend 'emulated-chip': expected calibration=None, this chip has no knobs yet; "
+                "choose imperfections='calibrated' or 'uncalibrated' instead"
+            )
+        check_network(network, self.capabilities, self.name)
+        needed = circuits_needed(network)
+        if self.enforce_limits and needed > N_CIRCUITS:
+            layers = ", ".join(
+                f"layer {i}: {post} neurons x {merged}"
+                for i, ((_, post), merged) in enumerate(
+                    zip(network.shapes, merged_circuits(network), strict=True)
+                )
+            )
+            raise CapacityError(
+                f"backend 'emulated-chip': network {network} needs {needed} neuron circuits "
+                f"({layers}; one circuit for every {SIGNED_INPUTS} signed inputs), the chip has "
+                f"{N_CIRCUITS}. Make the network smaller, or lift the limit with "
+                "enforce_limits=False."
+            )
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        return EmulatedChipSession(self, network, seed)
+
+    def chip_model(self, network: NetworkSpec) -> ChipModel:
+        """The drawn chip, large enough for the network."""
+        n_circuits = max(N_CIRCUITS, circuits_needed(network))
+        return ChipModel.draw(self._imperfections, self.chip, n_circuits)
+
+    def substrate_parameters(self, network: NetworkSpec) -> dict[str, Array]:
+        """The hidden truth, for reports: fixed pattern of every circuit the network uses.
+
+        Time constants and strengths relative to nominal; potentials as shifts in units of
+        the leak-threshold distance; ``dead`` as 0 or 1.
+        """
+        return self.chip_model(network).as_dict(circuits_needed(network))
+
+
+class EmulatedChipSession:
+    """A network on an emulated chip."""
+
+    def __init__(self, backend: EmulatedChipBackend, network: NetworkSpec, seed: int) -> None:
+        self.network = network
+        self.capabilities = backend.capabilities
+        self._backend = backend
+        self._seed = seed
+        self._trial = 0
+        self._imperfections = backend._imperfections
+        model = backend.chip_model(network)
+        self._chip_id = model.chip_id
+        self._layers = model.place(network)
+        self._grid = WeightGrid(backend.weight_lsb) if backend.quantise_weights else None
+        self._solver: Solver | None = _make_solver(backend, network)
+
+    def run(
+        self,
+        weights: Sequence[ArrayLike],
+        input_times: ArrayLike,
+        *,
+        record: Iterable[str] = (),
+        trial: int | None = None,
+    ) -> Activity:
+        """Run one batch; see ``hxloop.backend.Session.run``."""
+        if self._solver is None:
+            raise SessionClosedError(
+                "backend 'emulated-chip': this session is closed; open another one"
+            )
+        matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
+        start = time.perf_counter()
+        if trial is None:
+            trial, self._trial = self._trial, self._trial + 1
+        noise = TrialNoise(self._imperfections, self._seed, trial)
+
+        delivered, rounded = self._truncate(times)
+        n_rounded = int((rounded & (delivered <= self.network.t_window)).sum())
+        used, clipped, layers = [], [], []
+        for index, (matrix, placed) in enumerate(zip(matrices, self._layers, strict=True)):
+            if self._grid is None:
+                held, n_clipped = matrix.copy(), 0
+            else:
+                quantised = self._grid.quantise(matrix)
+                held, n_clipped = quantised.values, quantised.n_clipped
+            used.append(held)
+            clipped.append(n_clipped)
+            shape = (times.shape[0], matrix.shape[1])
+            shift = placed.scale * noise.threshold(index, shape[1])
+            parameters = placed.parameters
+            layers.append(
+                ChipLayer(
+                    weights=placed.effective_weights(held),
+                    parameters=replace(parameters, v_threshold=parameters.v_threshold + shift),
+                    jitter=noise.jitter(index, *shape),
+                    lost=noise.lost(index, *shape),
+                )
+            )
+        spikes = self._solver.run(delivered, layers)
+        lost = sum(int(layer.lost.sum()) for layer in layers if layer.lost is not None)
+        return Activity(
+            input_times=delivered,
+            first_spike_times=tuple(self._truncate(layer)[0] for layer in spikes),
+            weights_used=tuple(used),
+            info=RunInfo(
+                backend="emulated-chip",
+                versions={"hxloop": __version__, "numpy": np.__version__},
+                chip_id=self._chip_id,
+                seed=self._seed,
+                trial=trial,
+                clipped_weights=tuple(clipped),
+                rounded_inputs=n_rounded,
+                lost_spikes=lost,
+                duration_seconds=time.perf_counter() - start,
+            ),
+        )
+
+    def _truncate(self, times: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """Times cut down to the chip's clock, and which of them were changed."""
+        if not self._backend.quantise_times:
+            return times.copy(), np.zeros(times.shape, dtype=np.bool_)
+        tick = self._backend.tick
+        # The small term keeps a time that already lies on the grid where it is.
+        truncated = np.floor(times / tick + 1e-6) * tick
+        return truncated, np.isfinite(times) & (np.abs(truncated - times) > 1e-6 * tick)
+
+    def close(self) -> None:
+        """Free the solver; ``run`` raises afterwards."""
+        if self._solver is not None:
+            self._solver.close()
+            self._solver = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _make_solver(backend: EmulatedChipBackend, network: NetworkSpec) -> Solver:
+    if backend.solver == "event":
+        return EventSolver(network.t_window)
+    # Imported here: Brian2 takes seconds to import and is not needed for the other solver.
+    from hxloop.backends.brian2_chip import make_brian2_solver
+
+    return make_brian2_solver(
+        network,
+        dt=backend.dt,
+        codegen=backend.codegen,
+        cache_dir=backend.cache_dir,
+        jitter=backend._imperfections.spike_jitter > 0,
+    )

@@ -1,0 +1,69 @@
+"""The drawn chip solved event by event, exactly: no time step, no simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hxloop.ttfs import NeuronParameters, first_spike_times
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ChipLayer:
+    """What one layer of the chip is in one run: what both solvers are given.
+
+    Attributes:
+        weights: ``(pre, post)``, as the neurons feel them.
+        parameters: of the neurons, with this run's thresholds.
+        jitter: ``(batch, post)``, shift of each spike time; None without jitter.
+        lost: ``(batch, post)``, whose spike is lost; None without loss.
+    """
+
+    weights: Array
+    parameters: NeuronParameters
+    jitter: Array | None = None
+    lost: NDArray[np.bool_] | None = None
+
+    def samples(self, part: slice) -> ChipLayer:
+        """The same layer for some samples of the batch."""
+        return replace(
+            self,
+            jitter=None if self.jitter is None else self.jitter[part],
+            lost=None if self.lost is None else self.lost[part],
+        )
+
+
+class EventSolver:
+    """Solves layer by layer with the exact engine."""
+
+    def __init__(self, t_window: float) -> None:
+        self._t_window = t_window
+
+    def run(self, input_times: Array, layers: Sequence[ChipLayer]) -> list[Array]:
+        """First spike times of every layer, ``(batch, post)`` each."""
+        results = []
+        times = input_times
+        for layer in layers:
+            computed = first_spike_times(
+                torch.tensor(times),
+                torch.tensor(layer.weights),
+                layer.parameters,
+                self._t_window,
+            )
+            times = computed.numpy()
+            if layer.jitter is not None:
+                times = np.maximum(times + layer.jitter, 0.0)
+                times[times > self._t_window] = np.inf
+            if layer.lost is not None:
+                times[layer.lost] = np.inf
+            results.append(times)
+        return results
+
+    def close(self) -> None:
+        """Nothing to free."""
