@@ -56,6 +56,11 @@ class Membrane:
             curvature = curvature - current / tau * torch.exp(-s / tau)
         return slope, curvature
 
+    def fall_at(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """``(-u', -u'')``: rises through 0 where the membrane is highest."""
+        slope, curvature = self.slope_at(s)
+        return -slope, -curvature
+
     def select(self, index: Tensor) -> Membrane:
         """The neurons at ``index`` only."""
         return Membrane(
@@ -140,7 +145,7 @@ def _first_crossing_two_currents(m: Membrane, length: Tensor) -> Tensor:
         humps = ((slope_low > 0) & (slope_high < 0) & torch.isinf(result)).nonzero().squeeze(1)
         if humps.numel():
             top[humps] = _bracketed_newton(
-                lambda s, part=m.select(humps): tuple(-value for value in part.slope_at(s)),
+                m.select(humps).fall_at,
                 low[humps],
                 high[humps],
                 0.5 * (low[humps] + high[humps]),

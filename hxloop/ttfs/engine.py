@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hxloop.network import NeuronSpec
 from hxloop.ttfs import reference
-from hxloop.ttfs.kernels import first_spike_times_cpu
+from hxloop.ttfs.kernels import first_spike_times_cpu, use_kernels
 from hxloop.ttfs.parameters import NeuronParameters
 
 
@@ -39,7 +39,7 @@ def first_spike_times(
         NetworkError: ``neuron`` does not describe ``post`` neurons.
     """
     reference.check_layer_input(input_times, weights, t_window)
-    if weights.device.type != "cpu" or weights.dtype != torch.float64:
+    if not use_kernels(weights):
         return reference.first_spike_times(input_times, weights, neuron, t_window)
     layer = reference.as_parameters(neuron, weights.shape[1])
     times = first_spike_times_cpu(

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from hxloop.errors import RunInputError
 from hxloop.network import NeuronSpec
-from hxloop.ttfs.kernels import gradients_cpu
+from hxloop.ttfs.kernels import gradients_cpu, use_kernels
 from hxloop.ttfs.parameters import NeuronParameters
 from hxloop.ttfs.psp import psp, psp_derivative
 from hxloop.ttfs.reference import as_parameters
@@ -81,7 +81,7 @@ class RecordedSpikeTimes(torch.autograd.Function):
         input_times, recorded, weights = ctx.saved_tensors
         counts = ctx.counts if ctx.counts is not None else GradientCounts()
         batch, (pre, post) = recorded.shape[0], weights.shape
-        if weights.device.type == "cpu" and weights.dtype == torch.float64:
+        if use_kernels(weights):
             return (*_compiled(ctx, grad, counts), None, None, None, None, None, None)
         grad_weights = torch.zeros_like(weights)
         grad_times = torch.zeros_like(input_times)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from numba import njit
 from numpy.typing import NDArray
 
@@ -19,6 +20,11 @@ Array = NDArray[np.float64]
 
 EPSILON = 2.220446049250313e-16
 MAX_ITERATIONS = 200
+
+
+def use_kernels(weights: torch.Tensor) -> bool:
+    """Whether a layer with these weights is computed here: on the CPU, in float64."""
+    return weights.device.type == "cpu" and weights.dtype == torch.float64
 
 
 def first_spike_times_cpu(

@@ -1,0 +1,39 @@
+# Two commands do everything: `make demo` and `make test`. See `make help`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-all lint clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "hxloop needs Python 3.11 to 3.13; '$(PYTHON)' is not. Try: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version) (one to three minutes, once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+venv: $(STAMP)  ## set up .venv with pinned versions
+
+demo: $(STAMP)  ## train Yin-Yang in the loop on an emulated chip (about 3 minutes)
+	@$(BIN)/hxloop train yin-yang-in-the-loop --epochs 25 --out runs/demo --force
+
+test: $(STAMP)  ## run the test suite
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(STAMP)  ## run the test suite with the slow trainings
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+clean:  ## remove .venv and caches (keeps runs/)
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
