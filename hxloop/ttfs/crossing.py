@@ -142,7 +142,7 @@ def _first_crossing_two_currents(m: Membrane, length: Tensor) -> Tensor:
     for low, high in ((torch.zeros_like(cut), cut), (cut, length)):
         slope_low, slope_high = m.slope_at(low)[0], m.slope_at(high)[0]
         top = high.clone()
-        humps = ((slope_low > 0) & (slope_high < 0) & torch.isinf(result)).nonzero().squeeze(1)
+        humps = ((slope_low > 0) & (slope_high <= 0) & torch.isinf(result)).nonzero().squeeze(1)
         if humps.numel():
             top[humps] = _bracketed_newton(
                 m.select(humps).fall_at,

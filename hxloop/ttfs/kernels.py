@@ -199,7 +199,7 @@ def _first_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # t
             slope_low = _state(low, u, i_e, i_i, tau_mem, tau_e, tau_i)[1]
             slope_high = _state(high, u, i_e, i_i, tau_mem, tau_e, tau_i)[1]
             top = high
-            if slope_low > 0.0 and slope_high < 0.0:
+            if slope_low > 0.0 and slope_high <= 0.0:
                 middle = 0.5 * (low + high)
                 top = _root(low, high, middle, True, threshold, u, i_e, i_i, tau_mem, tau_e, tau_i)
             rises = slope_low > 0.0 or slope_high > 0.0
@@ -219,7 +219,7 @@ def _forward(  # type: ignore[no-untyped-def]
     longest = 0.0
     peak = np.empty(post)
     for j in range(post):
-        longest = max(longest, 800.0 * max(tau_mem[j], max(tau_exc[j], tau_inh[j])))
+        longest = max(longest, 100.0 * max(tau_mem[j], max(tau_exc[j], tau_inh[j])))
         x = 1.0 - tau_exc[j] / tau_mem[j]
         top = _peak_time(tau_exc[j], x)
         peak[j] = _psp(top, tau_mem[j], tau_exc[j]) * (1.0 + 1e-6)

@@ -69,8 +69,9 @@ def first_spike_times(
     batch, post = input_times.shape[0], weights.shape[1]
     times, order = torch.sort(input_times.to(weights.dtype), dim=1, stable=True)
     n_inputs = (torch.isfinite(times) & (times <= t_window)).sum(dim=1)
-    # After this long nothing is left of any state, so no interval needs to be longer.
-    longest = 800 * max(float(tau.max()) for tau in (tau_mem, *tau_syn))
+    # After this long nothing is left of any state (exp(-100)), so no interval needs to be
+    # longer; much longer ones would underflow, and the sign of the slope would be lost.
+    longest = 100 * max(float(tau.max()) for tau in (tau_mem, *tau_syn))
 
     result = torch.full((batch, post), torch.inf, dtype=weights.dtype, device=weights.device)
     result[:, (threshold <= 0).expand(post)] = 0

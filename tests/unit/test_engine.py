@@ -324,3 +324,15 @@ def test_bad_input_is_refused(function):
         function(good_t, good_w, NeuronSpec(), 0.0)
     with pytest.raises(NetworkError, match="4 neurons"):
         function(good_t, good_w, parameters(3), 6.0)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_last_interval_of_an_unlimited_window_with_two_currents(implementation):
+    # Regression: the slope at the end of the last interval underflowed to 0, so that the
+    # maximum in between was not looked for and the spike was missed.
+    neuron = parameters(1, 1.04, 0.80, 1.00, 0.95)
+    for inhibition in (0.0, -0.1):
+        times, weights = np.array([0.5, 0.75, 0.75]), np.array([2.35, 0.66, inhibition])
+        got = run(implementation, times[None], weights[:, None], neuron, math.inf)[0, 0]
+        want, _ = first_spike(times, weights, 1.04, 0.80, 1.00, 0.95, 10.0)
+        assert abs(got - want) <= 1e-9

@@ -1,0 +1,110 @@
+"""Data sets, as arrays of samples and labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.backend import unknown_name
+from hxloop.errors import ConfigError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples and labels.
+
+    Attributes:
+        name: of the data set.
+        samples: ``(n, features)`` in [0, 1].
+        labels: ``(n,)``, 0 to ``n_classes - 1``.
+        n_classes: number of classes.
+    """
+
+    name: str
+    samples: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    n_classes: int
+
+
+# Sizes and seeds of the published Yin-Yang splits.
+YIN_YANG_SPLITS = {"train": (5000, 42), "validation": (1000, 41), "test": (1000, 40)}
+R_BIG, R_SMALL = 0.5, 0.1
+
+
+def yin_yang_class(x: float, y: float) -> int:
+    """Class of a point in the Yin-Yang disk: 0 and 1 are the halves, 2 the two dots.
+
+    Kriener, Göltz and Petrovici, "The Yin-Yang dataset" (2021), with the published radii.
+    """
+    d_right = np.sqrt((x - 1.5 * R_BIG) ** 2 + (y - R_BIG) ** 2)
+    d_left = np.sqrt((x - 0.5 * R_BIG) ** 2 + (y - R_BIG) ** 2)
+    if d_right < R_SMALL or d_left < R_SMALL:
+        return 2
+    in_left_lobe = R_SMALL < d_left <= 0.5 * R_BIG
+    outside_right_lobe = y > R_BIG and d_right > 0.5 * R_BIG
+    return 1 if in_left_lobe or outside_right_lobe else 0
+
+
+def yin_yang(size: int, seed: int) -> Dataset:
+    """The Yin-Yang data set: three classes in a disk, not linearly separable.
+
+    Gives exactly the published samples for the published sizes and seeds (5000 and 42, 1000
+    and 41, 1000 and 40 for train, validation and test). A sample is (x, y, 1 - x, 1 - y); its
+    class is drawn first, then points until one has it, so classes are balanced.
+
+    Args:
+        size: number of samples.
+        seed: of numpy's legacy generator, which the published data were drawn with.
+
+    Raises:
+        ConfigError: ``size`` is not a positive integer, ``seed`` not in [0, 2**32).
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ConfigError(f"yin_yang: size must be a whole number of at least 1; got {size!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ConfigError(f"yin_yang: seed must be a whole number from 0 to 2**32 - 1; got {seed!r}")
+    random = np.random.RandomState(seed)
+    samples = np.empty((size, 4))
+    labels = np.empty(size, dtype=np.int64)
+    for index in range(size):
+        wanted = random.randint(3)
+        while True:
+            x, y = random.rand(2) * 2 * R_BIG
+            inside = np.sqrt((x - R_BIG) ** 2 + (y - R_BIG) ** 2) <= R_BIG
+            if inside and yin_yang_class(x, y) == wanted:
+                break
+        samples[index] = x, y, 1 - x, 1 - y
+        labels[index] = wanted
+    return Dataset("yin-yang", samples, labels, n_classes=3)
+
+
+DATASETS = {
+    "yin-yang": "three classes in a disk, 4 features; 5000/1000/1000 samples (Kriener et al. 2021)"
+}
+
+
+def dataset_names() -> tuple[str, ...]:
+    """Names that ``load_dataset`` knows."""
+    return tuple(sorted(DATASETS))
+
+
+def load_dataset(name: str, split: str, size: int | None = None) -> Dataset:
+    """A split of a data set.
+
+    Args:
+        name: one of ``dataset_names()``.
+        split: "train", "validation" or "test".
+        size: how many samples; None: as published.
+
+    Raises:
+        UnknownNameError: no such data set or split.
+        ConfigError: a size that is not positive.
+    """
+    if name not in DATASETS:
+        raise UnknownNameError(unknown_name("data set", name, DATASETS))
+    if split not in YIN_YANG_SPLITS:
+        raise UnknownNameError(unknown_name("split", split, YIN_YANG_SPLITS))
+    published, seed = YIN_YANG_SPLITS[split]
+    return yin_yang(published if size is None else size, seed)

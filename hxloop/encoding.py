@@ -1,0 +1,80 @@
+"""From values to spike times."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hxloop.errors import ConfigError, RunInputError
+
+
+@dataclass(frozen=True)
+class LatencyEncoding:
+    """One spike for each feature, the larger the value the later; plus bias spikes.
+
+    A value v in [0, 1] becomes a spike at ``t_early + v (t_late - t_early)`` (Göltz et al.
+    2021, Methods). Bias channels spike at the same time in every sample. Channels can be
+    replicated, because the weight of a single synapse on a chip is limited: the order is
+    (features, biases), repeated ``replicate`` times.
+
+    Args:
+        t_early: spike time of the value 0, model time.
+        t_late: spike time of the value 1.
+        bias_times: one channel for each entry.
+        replicate: how many copies of every channel; 5 on BrainScaleS-2.
+
+    Raises:
+        ConfigError: times that are negative, not finite or in the wrong order, or no copy.
+    """
+
+    t_early: float = 0.15
+    t_late: float = 2.0
+    bias_times: tuple[float, ...] = (0.9,)
+    replicate: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bias_times", tuple(self.bias_times))
+        times = (self.t_early, self.t_late, *self.bias_times)
+        if not all(math.isfinite(t) and t >= 0 for t in times):
+            raise ConfigError(f"LatencyEncoding: expected finite times >= 0; got {times}")
+        if self.t_late <= self.t_early:
+            raise ConfigError(
+                f"LatencyEncoding: expected t_early < t_late; got {self.t_early} and {self.t_late}"
+            )
+        if self.replicate < 1:
+            raise ConfigError(
+                f"LatencyEncoding.replicate: expected at least 1; got {self.replicate}"
+            )
+
+    def n_channels(self, n_features: int) -> int:
+        """Number of input channels for so many features."""
+        return (n_features + len(self.bias_times)) * self.replicate
+
+    def encode(self, samples: ArrayLike) -> NDArray[np.float64]:
+        """Spike times of samples.
+
+        Args:
+            samples: ``(n, features)`` in [0, 1].
+
+        Returns:
+            ``(n, n_channels(features))`` in model time.
+
+        Raises:
+            RunInputError: wrong shape, NaN, or values outside [0, 1].
+        """
+        values = np.asarray(samples, dtype=np.float64)
+        if values.ndim != 2:
+            raise RunInputError(f"samples: expected shape (n, features); got {values.shape}")
+        wrong = ~((values >= 0) & (values <= 1))
+        if wrong.any():
+            sample, feature = (int(i) for i in np.argwhere(wrong)[0])
+            raise RunInputError(
+                f"samples: expected values in [0, 1]; got {values[sample, feature]} at sample "
+                f"{sample}, feature {feature}. Scale the data first."
+            )
+        times = self.t_early + values * (self.t_late - self.t_early)
+        bias = np.broadcast_to(self.bias_times, (len(values), len(self.bias_times)))
+        return np.tile(np.concatenate([times, bias], axis=1), (1, self.replicate))

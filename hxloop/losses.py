@@ -1,0 +1,246 @@
+"""Objectives on output spike times, each with the rule by which it decides.
+
+A decision is the index of an output neuron, or -1 where no output neuron spiked. Training
+and deciding must agree, so the rule belongs to the loss.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hxloop.backend import unknown_name
+from hxloop.errors import ConfigError, RunInputError, UnknownNameError
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """An objective on the output spike times of a batch."""
+
+    @property
+    def name(self) -> str:
+        """Name under which ``get_loss`` finds it."""
+        ...
+
+    @property
+    def decision_rule(self) -> str:
+        """How it decides, in words."""
+        ...
+
+    def __call__(self, output_times: Tensor, labels: Tensor) -> Tensor:
+        """Mean over the batch of ``(batch, n)`` times and ``(batch,)`` labels."""
+        ...
+
+    def decide(self, output_times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Decision for each sample, ``(batch,)``; -1 where no output neuron spiked."""
+        ...
+
+
+@dataclass(frozen=True)
+class TimeToFirstSpikeLoss:
+    """Cross-entropy of spike times, with a penalty on late decisions.
+
+    For a sample with the correct neuron's time t* (Göltz et al. 2021, eqs. 8 and 9)::
+
+        log sum_n exp(-(t_n - t*)/xi) + alpha (exp(t*/beta) - 1)
+
+    times in units of ``tau_syn``. Silent wrong neurons contribute nothing. Where the correct
+    neuron is silent there is no t* to move: the sample adds the constant ``silent_loss`` and
+    no gradient. (Standing in a late time for it would push the wrong neurons into silence
+    too, until nothing spikes any more; waking the neuron is the silent-neuron policy's job.)
+
+    Args:
+        xi: scale on which times are compared; small = only near rivals matter.
+        alpha: weight of the penalty on late decisions.
+        beta: its time scale.
+        silent_loss: loss of a sample whose correct neuron is silent.
+    """
+
+    xi: float = 0.2
+    alpha: float = 0.005
+    beta: float = 1.0
+    silent_loss: float = 10.0
+
+    name: ClassVar[str] = "time-to-first-spike"
+    decision_rule: ClassVar[str] = "the output neuron that spikes first"
+
+    def __post_init__(self) -> None:
+        _check_options(self, positive=("xi", "beta"))
+
+    def __call__(self, output_times: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss; see ``Loss``."""
+        correct = _correct_times(output_times, labels)
+        known = torch.isfinite(correct)
+        # Sanitise before the arithmetic: inf - inf in the branch not taken is NaN backwards.
+        correct = torch.where(known, correct, torch.zeros_like(correct))
+        spiked = torch.isfinite(output_times) & known[:, None]
+        times = torch.where(spiked, output_times, torch.zeros_like(output_times))
+        exponent = torch.where(spiked, -(times - correct[:, None]) / self.xi, -torch.inf)
+        exponent = torch.where(known[:, None], exponent, torch.zeros_like(exponent))
+        late = self.alpha * (torch.exp(correct / self.beta) - 1)
+        loss = torch.logsumexp(exponent, dim=1) + late
+        return torch.where(known, loss, torch.full_like(loss, self.silent_loss)).mean()
+
+    def decide(self, output_times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The earliest spike; of two equal times the lower index."""
+        return _first(output_times)
+
+
+@dataclass(frozen=True)
+class TargetTimeLoss:
+    """Squared distance of every output spike from its target time.
+
+    ``1/2 sum_n (t_n - target_n)^2``, target ``t_correct`` for the labelled neuron and
+    ``t_wrong`` for the others. Silent neurons count as spiking at ``t_silent``, without
+    gradient.
+
+    The decision is the spike nearest to ``t_correct``, not the earliest: with
+    ``t_correct > t_wrong`` the labelled neuron is trained to spike last.
+    """
+
+    t_correct: float = 1.0
+    t_wrong: float = 2.0
+    t_silent: float = 6.0
+
+    name: ClassVar[str] = "target-time"
+
+    def __post_init__(self) -> None:
+        _check_options(self, positive=())
+
+    @property
+    def decision_rule(self) -> str:
+        """How it decides."""
+        return f"the output neuron that spikes nearest to t_correct = {self.t_correct:g}"
+
+    def __call__(self, output_times: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss; see ``Loss``."""
+        _correct_times(output_times, labels)
+        target = _targets(output_times, labels, self.t_correct, self.t_wrong)
+        times = _stand_in(output_times, self.t_silent)
+        return 0.5 * ((times - target) ** 2).sum(dim=1).mean()
+
+    def decide(self, output_times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The spike nearest to ``t_correct``."""
+        return _first(np.abs(np.asarray(output_times, dtype=np.float64) - self.t_correct))
+
+
+@dataclass(frozen=True)
+class ShiftInvariantTargetLoss:
+    """Squared distance of the output pattern from its target pattern, whenever it comes.
+
+    As ``TargetTimeLoss``, with the mean over the output neurons taken off both times and
+    targets, so that only differences count. Silent neurons count as spiking at ``t_silent``.
+    The decision is the class whose pattern is nearest, which is the earliest spike for
+    ``t_correct < t_wrong`` and the latest otherwise.
+    """
+
+    t_correct: float = 1.0
+    t_wrong: float = 2.0
+    t_silent: float = 6.0
+
+    name: ClassVar[str] = "shift-invariant-target-time"
+
+    def __post_init__(self) -> None:
+        _check_options(self, positive=())
+        if self.t_correct == self.t_wrong:
+            raise ConfigError(
+                f"loss {self.name!r}: t_correct and t_wrong must differ; got {self.t_correct} twice"
+            )
+
+    @property
+    def decision_rule(self) -> str:
+        """How it decides."""
+        which = "first" if self.t_correct < self.t_wrong else "last"
+        return f"the output neuron that spikes {which}"
+
+    def __call__(self, output_times: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss; see ``Loss``."""
+        _correct_times(output_times, labels)
+        target = _targets(output_times, labels, self.t_correct, self.t_wrong)
+        difference = _stand_in(output_times, self.t_silent) - target
+        centred = difference - difference.mean(dim=1, keepdim=True)
+        return 0.5 * (centred**2).sum(dim=1).mean()
+
+    def decide(self, output_times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The earliest or the latest spike."""
+        times = np.asarray(output_times, dtype=np.float64)
+        if self.t_correct < self.t_wrong:
+            return _first(times)
+        return _first(np.where(np.isinf(times), np.inf, -times))
+
+
+LOSSES: dict[str, type[Any]] = {
+    loss.name: loss for loss in (TimeToFirstSpikeLoss, TargetTimeLoss, ShiftInvariantTargetLoss)
+}
+
+
+def loss_names() -> tuple[str, ...]:
+    """Names that ``get_loss`` knows."""
+    return tuple(sorted(LOSSES))
+
+
+def get_loss(name: str, **options: Any) -> Loss:
+    """A loss by name.
+
+    Raises:
+        UnknownNameError: no such loss or option.
+        ConfigError: an option out of range.
+    """
+    if name not in LOSSES:
+        raise UnknownNameError(unknown_name("loss", name, LOSSES))
+    known = {field.name for field in fields(LOSSES[name])}
+    for option in options:
+        if option not in known:
+            raise UnknownNameError(unknown_name(f"option of loss {name!r}", option, known))
+    loss: Loss = LOSSES[name](**options)
+    return loss
+
+
+def _check_options(loss: Any, positive: tuple[str, ...]) -> None:
+    for field in fields(loss):
+        value = getattr(loss, field.name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value < 0:
+            raise ConfigError(
+                f"loss {loss.name!r}: {field.name} must be a finite number >= 0; got {value!r}"
+            )
+        if field.name in positive and value == 0:
+            raise ConfigError(f"loss {loss.name!r}: {field.name} must be positive; got 0")
+
+
+def _correct_times(output_times: Tensor, labels: Tensor) -> Tensor:
+    if output_times.ndim != 2 or labels.shape != output_times.shape[:1]:
+        raise RunInputError(
+            "expected output_times (batch, n) and labels (batch,); got "
+            f"{tuple(output_times.shape)} and {tuple(labels.shape)}"
+        )
+    if bool(torch.isnan(output_times).any()):
+        raise RunInputError("output_times: NaN among the spike times; a silent neuron is inf")
+    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < output_times.shape[1]:
+        raise RunInputError(
+            f"labels: expected 0 to {output_times.shape[1] - 1}, one for each output neuron; got "
+            f"{int(labels.min())} to {int(labels.max())}"
+        )
+    return output_times.gather(1, labels[:, None])[:, 0]
+
+
+def _targets(output_times: Tensor, labels: Tensor, correct: float, wrong: float) -> Tensor:
+    target = torch.full_like(output_times, wrong, requires_grad=False)
+    return target.scatter(1, labels[:, None], correct)
+
+
+def _stand_in(output_times: Tensor, t_silent: float) -> Tensor:
+    return torch.where(
+        torch.isfinite(output_times), output_times, torch.full_like(output_times, t_silent)
+    )
+
+
+def _first(times: NDArray[np.float64]) -> NDArray[np.int64]:
+    times = np.asarray(times, dtype=np.float64)
+    return np.where(np.isposinf(times).all(axis=1), -1, times.argmin(axis=1)).astype(np.int64)
