@@ -36,7 +36,8 @@ R_BIG, R_SMALL = 0.5, 0.1
 def yin_yang_class(x: float, y: float) -> int:
     """Class of a point in the Yin-Yang disk: 0 and 1 are the halves, 2 the two dots.
 
-    Kriener, Göltz and Petrovici, "The Yin-Yang dataset" (2021), with the published radii.
+    Kriener, Göltz and Petrovici, "The Yin-Yang dataset" (arXiv 2102.08211, 2021), with the published radii.
+    Both coordinates run from 0 to 1; the disk has its centre at (0.5, 0.5) and radius 0.5.
     """
     d_right = np.sqrt((x - 1.5 * R_BIG) ** 2 + (y - R_BIG) ** 2)
     d_left = np.sqrt((x - 0.5 * R_BIG) ** 2 + (y - R_BIG) ** 2)
@@ -61,10 +62,12 @@ def yin_yang(size: int, seed: int) -> Dataset:
     Raises:
         ConfigError: ``size`` is not a positive integer, ``seed`` not in [0, 2**32).
     """
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+    if not _is_whole(size) or size < 1:
         raise ConfigError(f"yin_yang: size must be a whole number of at least 1; got {size!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise ConfigError(f"yin_yang: seed must be a whole number from 0 to 2**32 - 1; got {seed!r}")
+    if not _is_whole(seed) or not 0 <= seed < 2**32:
+        raise ConfigError(
+            f"yin_yang: seed must be a whole number from 0 to 2**32 - 1; got {seed!r}"
+        )
     random = np.random.RandomState(seed)
     samples = np.empty((size, 4))
     labels = np.empty(size, dtype=np.int64)
@@ -90,21 +93,30 @@ def dataset_names() -> tuple[str, ...]:
     return tuple(sorted(DATASETS))
 
 
-def load_dataset(name: str, split: str, size: int | None = None) -> Dataset:
+def load_dataset(
+    name: str, split: str, size: int | None = None, seed: int | None = None
+) -> Dataset:
     """A split of a data set.
 
     Args:
         name: one of ``dataset_names()``.
         split: "train", "validation" or "test".
         size: how many samples; None: as published.
+        seed: what to draw them with; None: as published.
 
     Raises:
-        UnknownNameError: no such data set or split.
-        ConfigError: a size that is not positive.
+        UnknownNameError: no such data set or split; the message lists the known ones.
+        ConfigError: a size or seed out of range.
     """
     if name not in DATASETS:
         raise UnknownNameError(unknown_name("data set", name, DATASETS))
     if split not in YIN_YANG_SPLITS:
         raise UnknownNameError(unknown_name("split", split, YIN_YANG_SPLITS))
-    published, seed = YIN_YANG_SPLITS[split]
-    return yin_yang(published if size is None else size, seed)
+    published_size, published_seed = YIN_YANG_SPLITS[split]
+    return yin_yang(
+        published_size if size is None else size, published_seed if seed is None else seed
+    )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)

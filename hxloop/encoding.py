@@ -36,17 +36,26 @@ class LatencyEncoding:
     replicate: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "bias_times", tuple(self.bias_times))
+        try:
+            object.__setattr__(self, "bias_times", tuple(self.bias_times))
+        except TypeError as error:
+            raise ConfigError(
+                f"LatencyEncoding.bias_times: expected a list of times; got {self.bias_times!r}"
+            ) from error
         times = (self.t_early, self.t_late, *self.bias_times)
-        if not all(math.isfinite(t) and t >= 0 for t in times):
-            raise ConfigError(f"LatencyEncoding: expected finite times >= 0; got {times}")
+        if not all(_is_number(t) and math.isfinite(t) and t >= 0 for t in times):
+            raise ConfigError(
+                "LatencyEncoding: expected finite times >= 0 (t_early, t_late, bias_times...); "
+                f"got {times}"
+            )
         if self.t_late <= self.t_early:
             raise ConfigError(
                 f"LatencyEncoding: expected t_early < t_late; got {self.t_early} and {self.t_late}"
             )
-        if self.replicate < 1:
+        copies = self.replicate
+        if isinstance(copies, bool) or not isinstance(copies, int) or copies < 1:
             raise ConfigError(
-                f"LatencyEncoding.replicate: expected at least 1; got {self.replicate}"
+                f"LatencyEncoding.replicate: expected a whole number of at least 1; got {copies!r}"
             )
 
     def n_channels(self, n_features: int) -> int:
@@ -65,7 +74,12 @@ class LatencyEncoding:
         Raises:
             RunInputError: wrong shape, NaN, or values outside [0, 1].
         """
-        values = np.asarray(samples, dtype=np.float64)
+        try:
+            values = np.asarray(samples, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise RunInputError(
+                f"samples: expected a rectangular array of numbers; {error}"
+            ) from error
         if values.ndim != 2:
             raise RunInputError(f"samples: expected shape (n, features); got {values.shape}")
         wrong = ~((values >= 0) & (values <= 1))
@@ -78,3 +92,7 @@ class LatencyEncoding:
         times = self.t_early + values * (self.t_late - self.t_early)
         bias = np.broadcast_to(self.bias_times, (len(values), len(self.bias_times)))
         return np.tile(np.concatenate([times, bias], axis=1), (1, self.replicate))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

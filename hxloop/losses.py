@@ -18,6 +18,8 @@ from torch import Tensor
 from hxloop.backend import unknown_name
 from hxloop.errors import ConfigError, RunInputError, UnknownNameError
 
+Times = NDArray[np.float64] | Tensor
+
 
 @runtime_checkable
 class Loss(Protocol):
@@ -34,11 +36,30 @@ class Loss(Protocol):
         ...
 
     def __call__(self, output_times: Tensor, labels: Tensor) -> Tensor:
-        """Mean over the batch of ``(batch, n)`` times and ``(batch,)`` labels."""
+        """The objective to minimise.
+
+        Args:
+            output_times: ``(batch, n)`` in model time, ``inf`` = silent.
+            labels: ``(batch,)``, whole numbers from 0 to n - 1.
+
+        Returns:
+            Scalar, the mean over the batch; it and its gradient finite with silent neurons too.
+
+        Raises:
+            RunInputError: wrong shapes or types, an empty batch, NaN or ``-inf`` among the
+                times, or a label without an output neuron.
+        """
         ...
 
-    def decide(self, output_times: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Decision for each sample, ``(batch,)``; -1 where no output neuron spiked."""
+    def decide(self, output_times: Times) -> NDArray[np.int64]:
+        """Decision for each sample, ``(batch,)``; -1 where no output neuron spiked.
+
+        Args:
+            output_times: ``(batch, n)`` in model time, ``inf`` = silent.
+
+        Raises:
+            RunInputError: wrong shape, or NaN or ``-inf`` among the times.
+        """
         ...
 
 
@@ -46,7 +67,8 @@ class Loss(Protocol):
 class TimeToFirstSpikeLoss:
     """Cross-entropy of spike times, with a penalty on late decisions.
 
-    For a sample with the correct neuron's time t* (Göltz et al. 2021, eqs. 8 and 9)::
+    For a sample with the correct neuron's time t* (Göltz et al., Nat. Mach. Intell. 3, 823,
+    2021, their loss for classification)::
 
         log sum_n exp(-(t_n - t*)/xi) + alpha (exp(t*/beta) - 1)
 
@@ -60,6 +82,9 @@ class TimeToFirstSpikeLoss:
         alpha: weight of the penalty on late decisions.
         beta: its time scale.
         silent_loss: loss of a sample whose correct neuron is silent.
+
+    Raises:
+        ConfigError: a negative or not finite option, or ``xi`` or ``beta`` of 0.
     """
 
     xi: float = 0.2
@@ -75,7 +100,8 @@ class TimeToFirstSpikeLoss:
 
     def __call__(self, output_times: Tensor, labels: Tensor) -> Tensor:
         """Mean loss; see ``Loss``."""
-        correct = _correct_times(output_times, labels)
+        labels = _checked_labels(output_times, labels)
+        correct = output_times.gather(1, labels[:, None])[:, 0]
         known = torch.isfinite(correct)
         # Sanitise before the arithmetic: inf - inf in the branch not taken is NaN backwards.
         correct = torch.where(known, correct, torch.zeros_like(correct))
@@ -87,9 +113,9 @@ class TimeToFirstSpikeLoss:
         loss = torch.logsumexp(exponent, dim=1) + late
         return torch.where(known, loss, torch.full_like(loss, self.silent_loss)).mean()
 
-    def decide(self, output_times: NDArray[np.float64]) -> NDArray[np.int64]:
+    def decide(self, output_times: Times) -> NDArray[np.int64]:
         """The earliest spike; of two equal times the lower index."""
-        return _first(output_times)
+        return _first(_checked_times(output_times))
 
 
 @dataclass(frozen=True)
@@ -102,6 +128,14 @@ class TargetTimeLoss:
 
     The decision is the spike nearest to ``t_correct``, not the earliest: with
     ``t_correct > t_wrong`` the labelled neuron is trained to spike last.
+
+    Args:
+        t_correct: target of the labelled neuron, model time.
+        t_wrong: target of every other neuron.
+        t_silent: time at which a silent neuron counts as spiking.
+
+    Raises:
+        ConfigError: an option that is negative or not finite, or equal targets.
     """
 
     t_correct: float = 1.0
@@ -111,7 +145,7 @@ class TargetTimeLoss:
     name: ClassVar[str] = "target-time"
 
     def __post_init__(self) -> None:
-        _check_options(self, positive=())
+        _check_options(self)
 
     @property
     def decision_rule(self) -> str:
@@ -120,14 +154,14 @@ class TargetTimeLoss:
 
     def __call__(self, output_times: Tensor, labels: Tensor) -> Tensor:
         """Mean loss; see ``Loss``."""
-        _correct_times(output_times, labels)
+        labels = _checked_labels(output_times, labels)
         target = _targets(output_times, labels, self.t_correct, self.t_wrong)
         times = _stand_in(output_times, self.t_silent)
         return 0.5 * ((times - target) ** 2).sum(dim=1).mean()
 
-    def decide(self, output_times: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The spike nearest to ``t_correct``."""
-        return _first(np.abs(np.asarray(output_times, dtype=np.float64) - self.t_correct))
+    def decide(self, output_times: Times) -> NDArray[np.int64]:
+        """The spike nearest to ``t_correct``; of two equally near the lower index."""
+        return _first(np.abs(_checked_times(output_times) - self.t_correct))
 
 
 @dataclass(frozen=True)
@@ -137,7 +171,7 @@ class ShiftInvariantTargetLoss:
     As ``TargetTimeLoss``, with the mean over the output neurons taken off both times and
     targets, so that only differences count. Silent neurons count as spiking at ``t_silent``.
     The decision is the class whose pattern is nearest, which is the earliest spike for
-    ``t_correct < t_wrong`` and the latest otherwise.
+    ``t_correct < t_wrong`` and the latest otherwise. Arguments and errors as there.
     """
 
     t_correct: float = 1.0
@@ -147,11 +181,7 @@ class ShiftInvariantTargetLoss:
     name: ClassVar[str] = "shift-invariant-target-time"
 
     def __post_init__(self) -> None:
-        _check_options(self, positive=())
-        if self.t_correct == self.t_wrong:
-            raise ConfigError(
-                f"loss {self.name!r}: t_correct and t_wrong must differ; got {self.t_correct} twice"
-            )
+        _check_options(self)
 
     @property
     def decision_rule(self) -> str:
@@ -161,15 +191,15 @@ class ShiftInvariantTargetLoss:
 
     def __call__(self, output_times: Tensor, labels: Tensor) -> Tensor:
         """Mean loss; see ``Loss``."""
-        _correct_times(output_times, labels)
+        labels = _checked_labels(output_times, labels)
         target = _targets(output_times, labels, self.t_correct, self.t_wrong)
         difference = _stand_in(output_times, self.t_silent) - target
         centred = difference - difference.mean(dim=1, keepdim=True)
         return 0.5 * (centred**2).sum(dim=1).mean()
 
-    def decide(self, output_times: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The earliest or the latest spike."""
-        times = np.asarray(output_times, dtype=np.float64)
+    def decide(self, output_times: Times) -> NDArray[np.int64]:
+        """The earliest or the latest spike; of two equal times the lower index."""
+        times = _checked_times(output_times)
         if self.t_correct < self.t_wrong:
             return _first(times)
         return _first(np.where(np.isinf(times), np.inf, -times))
@@ -189,7 +219,7 @@ def get_loss(name: str, **options: Any) -> Loss:
     """A loss by name.
 
     Raises:
-        UnknownNameError: no such loss or option.
+        UnknownNameError: no such loss or option; the message lists the known ones.
         ConfigError: an option out of range.
     """
     if name not in LOSSES:
@@ -202,7 +232,7 @@ def get_loss(name: str, **options: Any) -> Loss:
     return loss
 
 
-def _check_options(loss: Any, positive: tuple[str, ...]) -> None:
+def _check_options(loss: Any, positive: tuple[str, ...] = ()) -> None:
     for field in fields(loss):
         value = getattr(loss, field.name)
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -212,22 +242,47 @@ def _check_options(loss: Any, positive: tuple[str, ...]) -> None:
             )
         if field.name in positive and value == 0:
             raise ConfigError(f"loss {loss.name!r}: {field.name} must be positive; got 0")
+    if hasattr(loss, "t_correct") and loss.t_correct == loss.t_wrong:
+        raise ConfigError(
+            f"loss {loss.name!r}: t_correct and t_wrong must differ, else no class is preferred; "
+            f"got {loss.t_correct} twice"
+        )
 
 
-def _correct_times(output_times: Tensor, labels: Tensor) -> Tensor:
+def _checked_times(output_times: Times) -> NDArray[np.float64]:
+    if isinstance(output_times, Tensor):
+        output_times = output_times.detach().cpu().numpy()
+    times = np.asarray(output_times, dtype=np.float64)
+    if times.ndim != 2 or times.shape[1] == 0:
+        raise RunInputError(f"output_times: expected shape (batch, n); got {times.shape}")
+    wrong = np.isnan(times) | np.isneginf(times)
+    if wrong.any():
+        sample, neuron = (int(i) for i in np.argwhere(wrong)[0])
+        raise RunInputError(
+            f"output_times: {times[sample, neuron]} at sample {sample}, neuron {neuron}; "
+            "expected a time, or inf for a silent neuron"
+        )
+    return times
+
+
+def _checked_labels(output_times: Tensor, labels: Tensor) -> Tensor:
     if output_times.ndim != 2 or labels.shape != output_times.shape[:1]:
         raise RunInputError(
             "expected output_times (batch, n) and labels (batch,); got "
             f"{tuple(output_times.shape)} and {tuple(labels.shape)}"
         )
-    if bool(torch.isnan(output_times).any()):
-        raise RunInputError("output_times: NaN among the spike times; a silent neuron is inf")
-    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < output_times.shape[1]:
+    if labels.shape[0] == 0:
+        raise RunInputError("output_times: expected at least one sample; got an empty batch")
+    _checked_times(output_times)
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise RunInputError(f"labels: expected whole numbers; got dtype {labels.dtype}")
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest >= output_times.shape[1]:
         raise RunInputError(
             f"labels: expected 0 to {output_times.shape[1] - 1}, one for each output neuron; got "
-            f"{int(labels.min())} to {int(labels.max())}"
+            f"{lowest} to {highest}"
         )
-    return output_times.gather(1, labels[:, None])[:, 0]
+    return labels.long()
 
 
 def _targets(output_times: Tensor, labels: Tensor, correct: float, wrong: float) -> Tensor:
@@ -242,5 +297,5 @@ def _stand_in(output_times: Tensor, t_silent: float) -> Tensor:
 
 
 def _first(times: NDArray[np.float64]) -> NDArray[np.int64]:
-    times = np.asarray(times, dtype=np.float64)
+    """Index of the smallest of every row, the lowest of equals; -1 where all are ``inf``."""
     return np.where(np.isposinf(times).all(axis=1), -1, times.argmin(axis=1)).astype(np.int64)

@@ -1,0 +1,224 @@
+"""The emulated chip as a Brian2 model: equations, detection of crossings, schedule.
+
+Membrane of a current-based neuron (``u`` = membrane minus leak, model time, capacitance 1):
+``u' = -u/tau_mem + Ie + Ii``, ``Ie' = -Ie/tau_syn_exc``, ``Ii' = -Ii/tau_syn_inh``. Each step
+of length ``h`` propagates it exactly; currents are held as ``je = Ie*k(h)``, ``ji = Ii*k(h)``,
+so that a step is ``u <- u*em + je + ji``.
+
+Order within a step: all neurons advance; then, layer by layer, the spikes of the previous
+layer are delivered with their exact times, and the layer is tested for a crossing within the
+step. A network of any depth so takes no delay from the grid. What the grid costs: if further
+input arrives in the very step in which a neuron crosses, the crossing is computed as if that
+input had acted in the whole step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+# Stands for "never": Brian2 compares finite numbers only, arithmetic with inf gives NaN.
+NEVER = 1e200
+# How far back a crossing is looked for when a spike may be delivered late (jitter).
+JITTER_LOOKBACK = 0.05
+
+# Per-neuron data of a layer, set for every run; (constant within a run, changed by the run).
+CONSTANTS = ("em", "ee", "ei", "ke", "ki", "rm", "re", "ri")
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """All that a compiled model depends on; parameters and weights are data.
+
+    Attributes:
+        sizes: number of inputs, then of the neurons of every layer.
+        batch: samples integrated side by side.
+        dt: time step, model time.
+        t_window: how long is integrated, model time.
+        jitter: whether spike times are shifted before they are delivered.
+    """
+
+    sizes: tuple[int, ...]
+    batch: int
+    dt: float
+    t_window: float
+    jitter: bool
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers without the inputs."""
+        return len(self.sizes) - 1
+
+    @property
+    def n_steps(self) -> int:
+        """Steps that cover the window."""
+        return math.ceil(self.t_window / self.dt - 1e-9)
+
+
+@dataclass(frozen=True)
+class Brian2Model:
+    """The Brian2 objects of one model; untyped because Brian2 is imported late."""
+
+    network: Any
+    inputs: Any
+    layers: list[Any]
+    weights: list[Any]
+
+    def variables(self, jitter: bool) -> list[str]:
+        """Names under which a compiled model takes its data, e.g. ``layer0.th``."""
+        names = ["inputs.t_in"]
+        per_layer = (*CONSTANTS, "th", *(("shift",) if jitter else ()))
+        for index in range(len(self.layers)):
+            names += [f"layer{index}.{name}" for name in per_layer]
+            names.append(f"weights{index}.values")
+        return names
+
+
+_D = "(je/ke + ji/ki - u*rm)"  # du/dt at the end of the step
+_DD = f"(-{_D}*rm - re*je/ke - ri*ji/ki)"  # and its derivative
+
+# Reached at the end of the step, or between two points of the grid: falling and concave at
+# the end, the peak of the parabola inside the step and not below the threshold. The test with
+# the next step's membrane comes first because it rules almost every neuron out cheaply.
+_CROSSED = (
+    f"u >= th or (3*u - 2*(u*em + je + ji) >= th and {_D} < 0 and {_DD} < 0"
+    f" and {_D} >= {{h}}*{_DD} and {_D}*{_D} >= 2*{_DD}*(u - th))"
+)
+
+
+def _crossing_time(h: float, lookback: float) -> str:
+    """Code for the time ``T`` of the crossing: Newton on the exact membrane, backwards.
+
+    Starts at the rising root of the parabola. ``x`` <= 0 is the time after the end of the step.
+    """
+    lines = [
+        "cur_e = je/ke",
+        "cur_i = ji/ki",
+        "d = cur_e + cur_i - u*rm",
+        "dd = -d*rm - re*cur_e - ri*cur_i",
+        "q = abs(d) + sqrt(clip(d*d - 2*dd*(u - th), 0, 1e300)) + 1e-30",
+        "x0 = clip(int(d > 0)*(-2*(u - th)/q) - int(d <= 0)*q/clip(-dd, 1e-30, 1e300),"
+        f" {-lookback!r}, 0)",
+        "se = clip(rm, 0, re)",
+        "si = clip(rm, 0, ri)",
+        "ae = abs(rm - re)",
+        "ai = abs(rm - ri)",
+    ]
+    # A new name in every round: Brian2's code blocks do not follow reassignment.
+    for i in range(4):
+        x = f"x{i}"
+        lines += [
+            f"v{i} = u*exp(-{x}*rm) + cur_e*{x}*exp(-{x}*se)*exprel(-ae*{x})"
+            f" + cur_i*{x}*exp(-{x}*si)*exprel(-ai*{x})",
+            f"s{i} = cur_e*exp(-{x}*re) + cur_i*exp(-{x}*ri) - v{i}*rm",
+            f"x{i + 1} = clip({x} - (v{i} - th)/(s{i} + 1e-30), {-lookback!r}, 0)",
+        ]
+    # A threshold of -NEVER marks a neuron that fires at once.
+    lines.append(f"T = clip(t/second + {h!r} + x4, 0, 1e300)*int(th > {-NEVER / 2!r})")
+    return "\n".join(lines)
+
+
+def build_model(shape: ModelShape, name: str = "hxloop") -> Brian2Model:
+    """Make the Brian2 objects on the device that is active now."""
+    import brian2 as b2
+
+    h = shape.dt
+    clock = b2.Clock(dt=h * b2.second, name=f"{name}_clock")
+    schedule = ["start", "groups", "thresholds", "resets", "synapses"]
+
+    inputs = b2.NeuronGroup(
+        shape.batch * shape.sizes[0],
+        "t_in : 1\ntsp : 1",
+        # Fires once, in the first step that ends after the spike: no rounding of the clock
+        # can lose or double an input.
+        threshold=f"t_in < t/second + {h!r} and tsp >= {NEVER!r}",
+        reset="tsp = t_in",
+        clock=clock,
+        name="inputs",
+    )
+    inputs.tsp = NEVER
+    layers: list[Any] = []
+    weights: list[Any] = []
+    synapses: list[Any] = []
+    previous, event = inputs, "spike"
+    for index in range(shape.n_layers):
+        pre, post = shape.sizes[index], shape.sizes[index + 1]
+        layer = _layer(shape, index, clock)
+        table = b2.TimedArray(_zeros(pre, post), dt=1 * b2.second, name=f"weights{index}")
+        connection = b2.Synapses(
+            previous,
+            layer,
+            model=f"w = weights{index}((i % {pre})*second, j % {post}) : 1",
+            on_pre=f"""
+            xx = t/second + {h!r} - tsp_pre
+            rs = re_post*int(w > 0) + ri_post*int(w <= 0)
+            cur = w*exp(-xx*rs)
+            u_post += w*xx*exp(-xx*clip(rm_post, 0, rs))*exprel(-xx*abs(rm_post - rs))
+            je_post += cur*ke_post*int(w > 0)
+            ji_post += cur*ki_post*int(w <= 0)
+            """,
+            on_event={"pre": event},
+            delay=0 * b2.second,
+            namespace={f"weights{index}": table},
+            clock=clock,
+            name=f"synapses{index}",
+        )
+        connection.connect(
+            j=f"q for q in range((i//{pre})*{post}, (i//{pre} + 1)*{post})",
+        )
+        slots = [f"{kind}{index}" for kind in ("synapses", "thresholds", "resets")]
+        connection.pre.when = slots[0]
+        layer.thresholder["spike"].when = slots[1]
+        layer.resetter["spike"].when = slots[2]
+        event = "spike"
+        if shape.jitter:
+            event = "emit"
+            slots += [f"emits{index}", f"emitted{index}"]
+            layer.set_event_schedule("emit", when=slots[3])
+            layer.run_on_event("emit", "waiting = 0", when=slots[4])
+        schedule += slots
+        layers.append(layer)
+        weights.append(table)
+        synapses.append(connection)
+        previous = layer
+    network = b2.Network(inputs, *layers, *synapses)
+    network.schedule = [*schedule, "end"]
+    return Brian2Model(network, inputs, layers, weights)
+
+
+def _layer(shape: ModelShape, index: int, clock: Any) -> Any:
+    import brian2 as b2
+
+    h = shape.dt
+    equations = ["u : 1", "je : 1", "ji : 1", "th : 1", "tsp : 1"]
+    equations += [f"{name} : 1 (constant)" for name in CONSTANTS]
+    events = {}
+    if shape.jitter:
+        equations += ["shift : 1 (constant)", "waiting : 1"]
+        events = {"emit": f"waiting > 0 and tsp < t/second + {h!r}"}
+        reset = _crossing_time(h, max(h, JITTER_LOOKBACK)) + (
+            f"\ntsp = clip(T + shift, 0, 1e300) + {NEVER!r}*int(T > {shape.t_window!r})"
+            "\nwaiting = 1"
+        )
+    else:
+        reset = _crossing_time(h, h) + "\ntsp = T"
+    layer = b2.NeuronGroup(
+        shape.batch * shape.sizes[index + 1],
+        "\n".join(equations),
+        threshold=_CROSSED.format(h=repr(h)),
+        # Never again: no refractory test in the loop over all neurons.
+        reset=reset + f"\nth = {NEVER!r}",
+        events=events,
+        clock=clock,
+        name=f"layer{index}",
+    )
+    layer.run_regularly("u = u*em + je + ji\nje *= ee\nji *= ei", when="groups", clock=clock)
+    layer.tsp = NEVER
+    return layer
+
+
+def _zeros(rows: int, columns: int) -> Any:
+    import numpy as np
+
+    return np.zeros((rows, columns))

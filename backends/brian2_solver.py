@@ -1,0 +1,315 @@
+"""First spike times of a network whose parameters have all been drawn, integrated by Brian2."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.backends.brian2_build import RESULT_FILE, compiled_model, run_child
+from hxloop.backends.brian2_model import NEVER, ModelShape
+from hxloop.errors import ConfigError, RunFailed, RunInputError, SessionClosedError
+
+Array = NDArray[np.float64]
+
+TARGETS = ("cpp_standalone", "numpy")
+# Limits the memory of a run: about 30 bytes a synapse and sample.
+MAX_SYNAPSES = 20_000_000
+# A batch is cut into at most this many runs; beyond, a larger model is compiled.
+MAX_CHUNKS = 8
+
+
+@dataclass(frozen=True)
+class Brian2Options:
+    """How the Brian2 model is run.
+
+    Args:
+        dt: time step, model time.
+        target: "cpp_standalone" (compiled once per shape, kept on disk) or "numpy".
+        cache_dir: where compiled models are kept; None: ``~/.cache/hxloop/brian2``.
+
+    Raises:
+        ConfigError: an unknown target, or ``dt`` not a positive finite number.
+    """
+
+    dt: float = 1 / 200
+    target: str = "cpp_standalone"
+    cache_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.target not in TARGETS:
+            raise ConfigError(f"Brian2Options.target: expected one of {TARGETS}; {self.target!r}")
+        if not (math.isfinite(self.dt) and self.dt > 0):
+            raise ConfigError(f"Brian2Options.dt: expected a positive step; got {self.dt!r}")
+
+
+@dataclass(frozen=True)
+class LayerDynamics:
+    """One layer in one run.
+
+    Attributes:
+        tau_mem, tau_syn_exc, tau_syn_inh: ``(post,)``, model time.
+        threshold: ``(batch, post)``, distance from leak to threshold; ``inf`` = never fires,
+            <= 0 = fires at time 0.
+        jitter: ``(batch, post)``, added to each spike time before it is delivered; None: none.
+    """
+
+    tau_mem: Array
+    tau_syn_exc: Array
+    tau_syn_inh: Array
+    threshold: Array
+    jitter: Array | None = None
+
+
+class _Runner(Protocol):
+    def run(self, data: dict[str, Array]) -> list[Array]: ...
+
+    def close(self) -> None: ...
+
+
+class Brian2Solver:
+    """Integrates a feed-forward network on a time grid, one Brian2 model for many runs.
+
+    The first batch size seen becomes that of the model: smaller batches are padded with
+    silent samples, larger ones run in pieces. Samples do not influence each other.
+
+    Args:
+        sizes: number of inputs, then of the neurons of every layer.
+        t_window: how long a sample is observed; later spikes do not count.
+        options: time step and code generation.
+        jitter: whether layers come with ``jitter``; costs a second test in each step.
+
+    Raises:
+        CompilerError: target "cpp_standalone" without a C++ compiler (at the first run).
+        ConfigError: a window that is not positive and finite.
+    """
+
+    def __init__(
+        self,
+        sizes: tuple[int, ...],
+        t_window: float,
+        options: Brian2Options,
+        *,
+        jitter: bool = False,
+    ) -> None:
+        if not (math.isfinite(t_window) and t_window > 0):
+            raise ConfigError(
+                f"the Brian2 solver integrates a finite window: expected t_window > 0 and "
+                f"finite; got {t_window!r}"
+            )
+        self._sizes = tuple(int(size) for size in sizes)
+        self._t_window = float(t_window)
+        self._options = options
+        self._jitter = jitter
+        self._shape: ModelShape | None = None
+        self._runner: _Runner | None = None
+        self._closed = False
+
+    def run(
+        self,
+        input_times: Array,
+        weights: Sequence[Array],
+        layers: Sequence[LayerDynamics],
+    ) -> list[Array]:
+        """First spike times of every layer.
+
+        Args:
+            input_times: ``(batch, n_inputs)``, model time; ``inf`` = silent.
+            weights: per layer ``(pre, post)``, signed, as the neurons feel them.
+            layers: per layer.
+
+        Returns:
+            Per layer ``(batch, post)``; ``inf`` = no spike within the window.
+
+        Raises:
+            RunInputError: shapes that do not fit the network, NaN, or jitter in a solver
+                made without.
+            RunFailed: the compiled model failed; the message holds what it printed.
+            SessionClosedError: after ``close``.
+        """
+        if self._closed:
+            raise SessionClosedError("the Brian2 solver is closed; make another one")
+        self._check(input_times, weights, layers)
+        batch = input_times.shape[0]
+        results = [np.full((batch, size), np.inf) for size in self._sizes[1:]]
+        if batch == 0:
+            return results
+        runner, shape = self._model_for(batch)
+        fixed = _constants(shape, weights, layers)
+        for start in range(0, batch, shape.batch):
+            part = slice(start, min(start + shape.batch, batch))
+            spikes = runner.run(fixed | self._trial(shape, part, input_times, layers))
+            for result, times in zip(results, spikes, strict=True):
+                chunk = times.reshape(shape.batch, -1)[: part.stop - part.start]
+                if np.isnan(chunk).any():
+                    raise RunFailed("the Brian2 model returned NaN as a spike time")
+                result[part] = np.where(chunk <= self._t_window, chunk, np.inf)
+        return results
+
+    def close(self) -> None:
+        """Free the model and its temporary files; ``run`` raises afterwards."""
+        self._closed = True
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+    def _model_for(self, batch: int) -> tuple[_Runner, ModelShape]:
+        synapses = sum(a * b for a, b in zip(self._sizes[:-1], self._sizes[1:], strict=True))
+        size = max(1, min(batch, MAX_SYNAPSES // synapses))
+        if self._shape is None or (batch > MAX_CHUNKS * self._shape.batch < size * MAX_CHUNKS):
+            if self._runner is not None:
+                self._runner.close()
+            shape = ModelShape(self._sizes, size, self._options.dt, self._t_window, self._jitter)
+            if self._options.target == "numpy":
+                from hxloop.backends.brian2_runtime import NumpyRunner
+
+                self._runner = NumpyRunner(shape)
+            else:
+                self._runner = _BinaryRunner(shape, self._options.cache_dir)
+            self._shape = shape
+        if self._runner is None:
+            raise SessionClosedError("the Brian2 solver is closed; make another one")
+        return self._runner, self._shape
+
+    def _trial(
+        self,
+        shape: ModelShape,
+        part: slice,
+        input_times: Array,
+        layers: Sequence[LayerDynamics],
+    ) -> dict[str, Array]:
+        """What differs from sample to sample, padded to the batch of the model."""
+        times = np.full((shape.batch, self._sizes[0]), NEVER)
+        n = part.stop - part.start
+        chunk = input_times[part]
+        times[:n] = np.where(chunk <= self._t_window, chunk, NEVER)
+        data = {"inputs.t_in": times}
+        for index, layer in enumerate(layers):
+            threshold = np.full((shape.batch, self._sizes[index + 1]), NEVER)
+            chunk = layer.threshold[part]
+            threshold[:n] = np.where(chunk <= 0, -NEVER, np.minimum(chunk, NEVER))
+            data[f"layer{index}.th"] = threshold
+            if self._jitter:
+                shift = np.zeros(threshold.shape)
+                if layer.jitter is not None:
+                    shift[:n] = layer.jitter[part]
+                data[f"layer{index}.shift"] = shift
+        return data
+
+    def _check(
+        self, input_times: Array, weights: Sequence[Array], layers: Sequence[LayerDynamics]
+    ) -> None:
+        pairs = list(zip(self._sizes[:-1], self._sizes[1:], strict=True))
+        batch = input_times.shape[0]
+        _expect("input_times", input_times, (batch, self._sizes[0]))
+        if len(weights) != len(pairs) or len(layers) != len(pairs):
+            raise RunInputError(
+                f"Brian2 solver: expected weights and dynamics of {len(pairs)} layers; got "
+                f"{len(weights)} and {len(layers)}"
+            )
+        for index, ((pre, post), matrix, layer) in enumerate(
+            zip(pairs, weights, layers, strict=True)
+        ):
+            where = f"layer {index}: "
+            _expect(where + "weights", matrix, (pre, post))
+            for name in ("tau_mem", "tau_syn_exc", "tau_syn_inh"):
+                _expect(where + name, getattr(layer, name), (post,))
+            _expect(where + "threshold", layer.threshold, (batch, post))
+            if layer.jitter is not None:
+                _expect(where + "jitter", layer.jitter, (batch, post))
+                if not self._jitter:
+                    raise RunInputError(
+                        f"{where}jitter given to a Brian2 solver made with jitter=False"
+                    )
+
+
+def _expect(where: str, values: Array, shape: tuple[int, ...]) -> None:
+    if values.shape != shape:
+        raise RunInputError(f"{where}: expected shape {shape}; got {values.shape}")
+    if np.isnan(values).any():
+        raise RunInputError(f"{where}: expected numbers; got NaN")
+
+
+def psp_after(s: float, tau_mem: Array, tau_syn: Array) -> Array:
+    """``k(s)``: membrane at ``s`` after a unit input (Göltz et al. 2021, eq. 2, C = 1).
+
+    ``s exp(-s/slow) (1 - exp(-x))/x`` with ``x = s (1/fast - 1/slow)``: no cancellation where
+    the two time constants meet.
+    """
+    slow, fast = np.maximum(tau_mem, tau_syn), np.minimum(tau_mem, tau_syn)
+    x = np.maximum(s * (1 / fast - 1 / slow), 1e-15)
+    return s * np.exp(-s / slow) * -np.expm1(-x) / x
+
+
+def _constants(
+    shape: ModelShape, weights: Sequence[Array], layers: Sequence[LayerDynamics]
+) -> dict[str, Array]:
+    """What is the same for every sample of a run."""
+    data: dict[str, Array] = {}
+    h = shape.dt
+    for index, (matrix, layer) in enumerate(zip(weights, layers, strict=True)):
+        tm, te, ti = layer.tau_mem, layer.tau_syn_exc, layer.tau_syn_inh
+        per_neuron = {
+            "em": np.exp(-h / tm),
+            "ee": np.exp(-h / te),
+            "ei": np.exp(-h / ti),
+            "ke": psp_after(h, tm, te),
+            "ki": psp_after(h, tm, ti),
+            "rm": 1 / tm,
+            "re": 1 / te,
+            "ri": 1 / ti,
+        }
+        for name, values in per_neuron.items():
+            data[f"layer{index}.{name}"] = np.tile(values, shape.batch)
+        data[f"weights{index}.values"] = matrix
+    return data
+
+
+class _BinaryRunner:
+    """Starts the compiled model, one process a run; arrays travel through a private folder."""
+
+    def __init__(self, shape: ModelShape, cache_dir: Path | None) -> None:
+        self._folder = compiled_model(shape, cache_dir)
+        self._counts = [shape.batch * size for size in shape.sizes[1:]]
+        # Memory, where there is such a file system: the arrays are gone after each run anyway.
+        memory = Path("/dev/shm")
+        usable = memory.is_dir() and os.access(memory, os.W_OK)
+        self._work = Path(tempfile.mkdtemp(prefix="hxloop-", dir=memory if usable else None))
+        self._cleanup = weakref.finalize(self, shutil.rmtree, self._work, ignore_errors=True)
+
+    def run(self, data: dict[str, Array]) -> list[Array]:
+        command = ["./main", "--results_dir", f"{self._work}{os.sep}"]
+        for name, values in data.items():
+            np.ascontiguousarray(values, dtype=np.float64).tofile(self._work / name)
+            command.append(f"{name}={self._work / name}")
+        result = self._work / RESULT_FILE
+        result.unlink(missing_ok=True)
+        status, output = run_child(command, cwd=self._folder)
+        # The model prints only complaints, and some of them do not change its exit status.
+        if status != 0 or output.strip() or not result.is_file():
+            raise RunFailed(
+                f"the compiled Brian2 model {self._folder} failed: expected exit status 0 and no "
+                f"output; got {status} and {output.strip()[-2000:]!r}. If the folder is damaged, "
+                "delete it and it is built again."
+            )
+        spikes = np.fromfile(result)
+        for file in self._work.iterdir():
+            file.unlink()
+        if spikes.size != sum(self._counts):
+            raise RunFailed(
+                f"the compiled Brian2 model {self._folder}: expected {sum(self._counts)} spike "
+                f"times; got {spikes.size}"
+            )
+        return np.split(spikes, np.cumsum(self._counts)[:-1])
+
+    def close(self) -> None:
+        self._cleanup()

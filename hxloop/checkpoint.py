@@ -1,0 +1,102 @@
+"""Checkpoints: one safetensors file with everything that training needs to go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from hxloop.errors import FileFormatError, OutputError
+
+SCHEMA = "hxloop-checkpoint-1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, and a JSON-able state.
+
+    Attributes:
+        tensors: weights, best weights, moments of the optimiser.
+        state: epoch, batch, counters: plain numbers, strings, lists and mappings.
+    """
+
+    tensors: Mapping[str, Tensor]
+    state: Mapping[str, Any]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; whatever happens, ``path`` holds the old one or the new one.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+    """
+    tensors = {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()}
+    metadata = {
+        "schema": SCHEMA,
+        "state": json.dumps(checkpoint.state),
+        "digest": _digest(tensors),
+    }
+    write_atomically(path, save(tensors, metadata))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        FileFormatError: missing, truncated, corrupt, or not a checkpoint of this version.
+    """
+    advice = "Resume from another checkpoint of the run, or train again with --force."
+    if not path.is_file():
+        raise FileFormatError(f"checkpoint {path}: no such file. {advice}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise FileFormatError(
+            f"checkpoint {path}: truncated or corrupt ({error}). {advice}"
+        ) from error
+    if metadata.get("schema") != SCHEMA:
+        raise FileFormatError(
+            f"checkpoint {path}: expected schema {SCHEMA!r}; got {metadata.get('schema')!r}. "
+            + advice
+        )
+    if metadata.get("digest") != _digest(tensors):
+        raise FileFormatError(f"checkpoint {path}: its digest does not match its data. {advice}")
+    return Checkpoint(tensors, json.loads(metadata["state"]))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that readers, and a power cut, see all of it or none.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy(force=True).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,244 @@
+"""Experiment configurations: TOML files, validated, with every default in one place."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hxloop.backend import unknown_name
+from hxloop.encoding import LatencyEncoding
+from hxloop.errors import ConfigError
+from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.silent_neurons import SilentNeuronPolicy
+from hxloop.training_options import TrainingOptions
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class DatasetConfig(_Section):
+    """Which data; sizes of None are the published ones."""
+
+    name: str = "yin-yang"
+    train_size: int | None = Field(default=None, ge=1)
+    validation_size: int | None = Field(default=None, ge=1)
+    test_size: int | None = Field(default=None, ge=1)
+
+
+class EncodingConfig(_Section):
+    """See ``hxloop.encoding.LatencyEncoding``."""
+
+    t_early: float = 0.15
+    t_late: float = 2.0
+    bias_times: tuple[float, ...] = (0.9,)
+    replicate: int = 1
+
+
+class NeuronConfig(_Section):
+    """See ``hxloop.network.NeuronSpec``."""
+
+    tau_mem: float = 1.0
+    tau_syn: float = 1.0
+    v_threshold: float = 1.0
+    v_leak: float = 0.0
+    v_reset: float = 0.0
+
+
+class NetworkConfig(_Section):
+    """Hidden layers; inputs and outputs follow from the data."""
+
+    hidden: tuple[int, ...] = (120,)
+    t_window: float = 4.0
+    neuron: NeuronConfig = NeuronConfig()
+
+
+class InitialisationConfig(_Section):
+    """Mean and standard deviation of the initial weights of each layer."""
+
+    means: tuple[float, ...] = (1.5, 0.5)
+    stdevs: tuple[float, ...] = (0.8, 0.8)
+
+
+class BackendConfig(_Section):
+    """Backend by name, with its options."""
+
+    name: str = "ideal"
+    options: dict[str, Any] = {}
+
+
+class LossConfig(_Section):
+    """Loss by name, with its options."""
+
+    name: str = "time-to-first-spike"
+    options: dict[str, float] = {}
+
+
+class SilentConfig(_Section):
+    """See ``hxloop.silent_neurons.SilentNeuronPolicy``."""
+
+    hidden: float = 0.7
+    output: float = 0.0
+    bump: float = 2e-3
+    growth: float = 1.0
+    largest: float = 0.05
+
+
+class TrainingConfig(_Section):
+    """See ``hxloop.training_options.TrainingOptions``."""
+
+    epochs: int = 100
+    batch_size: int = 150
+    learning_rate: float = 0.005
+    beta1: float = 0.9
+    beta2: float = 0.999
+    schedule: str = "cosine"
+    step_epochs: int = 20
+    step_factor: float = 0.95
+    final_fraction: float = 0.01
+    max_dw_norm: float | None = None
+    silent: SilentConfig = SilentConfig()
+    clip_weights: bool = True
+    input_noise: float = 0.0
+    patience: int | None = None
+    select: str = "best"
+    retries: int = 3
+    checkpoint_every: int | None = None
+
+
+class ExperimentConfig(_Section):
+    """One experiment, complete.
+
+    ``seed`` seeds everything: initial weights, sample order, input noise, trial noise.
+    """
+
+    name: str = "unnamed"
+    description: str = ""
+    seed: int = Field(default=0, ge=0)
+    dataset: DatasetConfig = DatasetConfig()
+    encoding: EncodingConfig = EncodingConfig()
+    network: NetworkConfig = NetworkConfig()
+    initialisation: InitialisationConfig = InitialisationConfig()
+    backend: BackendConfig = BackendConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+    study: dict[str, Any] = {}
+
+    def latency_encoding(self) -> LatencyEncoding:
+        """The encoding described."""
+        return LatencyEncoding(**self.encoding.model_dump())
+
+    def network_spec(self, n_features: int, n_classes: int) -> NetworkSpec:
+        """The network described, for data of so many features and classes."""
+        return NetworkSpec.feed_forward(
+            self.latency_encoding().n_channels(n_features),
+            *self.network.hidden,
+            n_classes,
+            neuron=NeuronSpec(**self.network.neuron.model_dump()),
+            t_window=self.network.t_window,
+        )
+
+    def training_options(self) -> TrainingOptions:
+        """The training described."""
+        values = {
+            field.name: getattr(self.training, field.name)
+            for field in fields(TrainingOptions)
+            if field.name not in ("silent", "seed")
+        }
+        silent = SilentNeuronPolicy(**self.training.silent.model_dump())
+        return TrainingOptions(**values, silent=silent, seed=self.seed)
+
+    def to_toml(self) -> str:
+        """The whole configuration with every default; options that are off are left out."""
+        return tomli_w.dumps(_without_none(self.model_dump()))
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], source: str) -> ExperimentConfig:
+        """Validate.
+
+        Args:
+            values: nested, as read from TOML.
+            source: named in error messages.
+
+        Raises:
+            ConfigError: unknown keys or wrong values; all of them, a line each.
+        """
+        try:
+            config = cls.model_validate(values)
+            config.training_options()
+            config.latency_encoding()
+        except ValidationError as error:
+            lines = [_explain(dict(problem)) for problem in error.errors()]
+            raise ConfigError(f"{source}:\n  " + "\n  ".join(lines)) from error
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from error
+        return config
+
+    @classmethod
+    def load(cls, path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+        """Read a TOML file.
+
+        Args:
+            path: the file.
+            overrides: "key.key=value" each, the value in TOML syntax or a bare string.
+
+        Raises:
+            ConfigError: unreadable, not TOML, or invalid.
+        """
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        for override in overrides:
+            apply_override(values, override)
+        return cls.from_mapping(values, str(path))
+
+
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Set ``a.b.c=value`` in nested mappings, in place.
+
+    Raises:
+        ConfigError: no "=" or a key below something that is not a table.
+    """
+    key, separator, text = override.partition("=")
+    names = key.strip().split(".")
+    if not separator or not all(names):
+        raise ConfigError(f"--set {override!r}: expected KEY=VALUE, for example training.epochs=5")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    table = values
+    for name in names[:-1]:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override!r}: {name!r} is a value, not a table")
+    table[names[-1]] = value
+
+
+def _explain(problem: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        *path, name = (str(part) for part in problem["loc"])
+        section: Any = ExperimentConfig
+        for part in path:
+            section = section.model_fields[part].annotation
+        kind = f"key in [{'.'.join(path)}]" if path else "key"
+        return unknown_name(kind, name, section.model_fields)
+    return f"{where}: {problem['msg']}; got {problem['input']!r}"
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
+    return value

@@ -1,0 +1,361 @@
+"""The trainer: epochs, checkpoints, resume.
+
+All randomness is a function of the seed, the epoch and the batch, and trial noise of the
+step, so nothing random has to be stored and a training that was stopped at any moment goes
+on bit for bit as if it had not been.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from hxloop.errors import FileFormatError, OutputError, RunFailed, TrainingInterrupted
+from hxloop.loop import LoopNetwork
+from hxloop.losses import Loss
+from hxloop.training_options import (
+    EvaluationResult,
+    ProgressListener,
+    SpikeData,
+    TrainingOptions,
+    TrainingResult,
+)
+
+# Streams of the training seed (0 is the initial weights).
+_ORDER, _INPUT_NOISE = 1, 2
+# Trials of the validation after epoch e, and of later evaluations: beyond those of any training.
+VALIDATION_TRIAL = 1 << 40
+EVALUATION_TRIAL = 1 << 50
+
+
+class Trainer:
+    """Trains a ``LoopNetwork``.
+
+    Args:
+        network: what to train; its weights are changed, its session is used.
+        loss: the objective.
+        train, validation: encoded samples.
+        options: how.
+        run_dir: folder for ``metrics.jsonl`` and ``checkpoints/``; None writes nothing.
+        progress: who is told how it goes.
+
+    Example:
+        >>> from hxloop import LoopNetwork, NetworkSpec, get_backend, get_loss
+        >>> spec = NetworkSpec.feed_forward(2, 2)
+        >>> data = SpikeData(np.array([[0.1, 0.9], [0.9, 0.1]]), np.array([0, 1]))
+        >>> with get_backend("ideal").open(spec) as session:
+        ...     network = LoopNetwork(session, [np.full((2, 2), 2.0)])
+        ...     options = TrainingOptions(epochs=20, batch_size=2, learning_rate=0.05)
+        ...     result = Trainer(
+        ...         network, get_loss("time-to-first-spike"), data, data, options
+        ...     ).fit()
+        >>> result.validation_accuracy
+        1.0
+    """
+
+    def __init__(
+        self,
+        network: LoopNetwork,
+        loss: Loss,
+        train: SpikeData,
+        validation: SpikeData,
+        options: TrainingOptions,
+        *,
+        run_dir: Path | None = None,
+        progress: ProgressListener | None = None,
+    ) -> None:
+        self.network, self.loss, self.options = network, loss, options
+        self.train_data, self.validation_data = train, validation
+        self.run_dir, self.progress = run_dir, progress
+        network.max_dw_norm, network.retries = options.max_dw_norm, options.retries
+        self._optimiser = torch.optim.Adam(
+            network.parameters(), lr=options.learning_rate, betas=(options.beta1, options.beta2)
+        )
+        self._stop = False
+        self._state: dict[str, Any] = {
+            "epoch": 0,
+            "batch": 0,
+            "step": 0,
+            "consecutive_bumps": 0,
+            "sums": self._empty_sums(),
+            "best_epoch": 0,
+            "best_accuracy": -1.0,
+            "metrics": [],
+            "finished": False,
+        }
+        self._best = network.weight_arrays()
+        if run_dir is not None:
+            try:
+                (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"cannot write to {run_dir}: {error.strerror}") from error
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Number of batches of an epoch; the last may be smaller."""
+        return -(-len(self.train_data) // self.options.batch_size)
+
+    def request_stop(self) -> None:
+        """Stop after the current batch with a checkpoint. Safe in a signal handler."""
+        self._stop = True
+
+    def fit(self) -> TrainingResult:
+        """Train to the end, from where the trainer stands.
+
+        Raises:
+            TrainingInterrupted: ``request_stop`` was called; a checkpoint was written.
+            RunFailed: the substrate failed for good, or the loss became NaN. The last
+                checkpoint is kept.
+        """
+        state, options = self._state, self.options
+        if self.progress:
+            self.progress.on_start(state["epoch"], options.epochs, self.batches_per_epoch)
+        while state["epoch"] < options.epochs and not state["finished"]:
+            start = time.perf_counter()
+            order = np.random.default_rng([options.seed, _ORDER, state["epoch"]]).permutation(
+                len(self.train_data)
+            )
+            while state["batch"] < self.batches_per_epoch:
+                first = state["batch"] * options.batch_size
+                self._step(order[first : first + options.batch_size])
+                self._between_batches(start)
+            self._end_epoch(start)
+            if self._stop and state["epoch"] < options.epochs and not state["finished"]:
+                self._interrupt()
+        return self._result()
+
+    def resume(self) -> None:
+        """Go back to the last checkpoint of the run folder; ``fit`` continues from there.
+
+        Raises:
+            FileFormatError: there is none, it is damaged, or it is of another network.
+        """
+        if self.run_dir is None:
+            raise FileFormatError("resume: this trainer has no run folder to resume from")
+        path = self.run_dir / "checkpoints" / "last.safetensors"
+        checkpoint = load_checkpoint(path)
+        sizes = list(self.network.session.network.sizes)
+        if checkpoint.state.get("sizes") != sizes:
+            raise FileFormatError(
+                f"checkpoint {path}: is of a network of sizes {checkpoint.state.get('sizes')}; "
+                f"expected {sizes}"
+            )
+        tensors, moments = checkpoint.tensors, {}
+        with torch.no_grad():
+            for index, weights in enumerate(self.network.weights):
+                weights.copy_(tensors[f"weights.{index}"])
+                if f"adam.{index}.exp_avg" in tensors:
+                    moments[index] = {
+                        key: tensors[f"adam.{index}.{key}"]
+                        for key in ("step", "exp_avg", "exp_avg_sq")
+                    }
+        optimiser = self._optimiser.state_dict()
+        optimiser["state"] = moments
+        self._optimiser.load_state_dict(optimiser)
+        self._best = tuple(
+            tensors[f"best.{index}"].numpy().copy() for index in range(len(self.network.weights))
+        )
+        self._state = {key: checkpoint.state[key] for key in self._state}
+        lines = [json.dumps(metrics) + "\n" for metrics in self._state["metrics"]]
+        self._metrics_path.write_text("".join(lines))
+
+    def evaluate(self, data: SpikeData, trial: int = EVALUATION_TRIAL) -> EvaluationResult:
+        """Evaluate the current weights; see ``evaluate``."""
+        return evaluate(self.network, self.loss, data, self.options.batch_size, trial)
+
+    # --- one batch ------------------------------------------------------------------------
+
+    def _step(self, samples: np.ndarray) -> None:
+        state, options = self._state, self.options
+        times, labels = self.train_data.input_times[samples], self.train_data.labels[samples]
+        if options.input_noise:
+            stream = [options.seed, _INPUT_NOISE, state["epoch"], state["batch"]]
+            noise = np.random.default_rng(stream).standard_normal(times.shape)
+            times = np.maximum(times + options.input_noise * noise, 0.0)
+        rate = options.learning_rate_at(state["epoch"] + state["batch"] / self.batches_per_epoch)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        counts = self.network.gradient_counts
+        counts.reset()
+
+        output, activity = self.network(times, trial=state["step"])
+        loss = self.loss(output, torch.from_numpy(labels))
+        value = float(loss.detach())
+        if not np.isfinite(value):
+            raise RunFailed(
+                f"training: the loss is {value} in epoch {state['epoch'] + 1}, batch "
+                f"{state['batch']}; lower the learning rate or set max_dw_norm. The last "
+                "checkpoint is kept."
+            )
+        self._optimiser.zero_grad()
+        loss.backward()
+        self._optimiser.step()
+        bumped = options.silent.apply(
+            list(self.network.weights),
+            activity,
+            state["consecutive_bumps"],
+            rate / options.learning_rate,
+        )
+        state["consecutive_bumps"] = state["consecutive_bumps"] + 1 if bumped else 0
+        if options.clip_weights:
+            clipped = self.network.clip_weights(self.network.session.capabilities.weight_limit)
+        else:
+            clipped = activity.info.clipped_weights or (0,) * len(self.network.weights)
+
+        sums = state["sums"]
+        sums["samples"] += len(labels)
+        sums["loss"] += value * len(labels)
+        sums["correct"] += int((self.loss.decide(activity.output_times) == labels).sum())
+        for index, silent in enumerate(activity.silent_fraction()):
+            sums["silent"][index] += silent * len(labels)
+            sums["clipped"][index] += clipped[index]
+        sums["zeroed"] += counts.n_not_rising
+        sums["capped"] += counts.n_capped
+        sums["bumped"] += bumped
+        sums["retries"] += activity.info.retries
+        state["batch"] += 1
+        state["step"] += 1
+        if self.progress:
+            self.progress.on_batch(state["epoch"], state["batch"], value)
+
+    def _between_batches(self, start: float) -> None:
+        state, every = self._state, self.options.checkpoint_every
+        if state["batch"] == self.batches_per_epoch:
+            return  # the end of the epoch follows, with its own checkpoint
+        if self._stop:
+            state["sums"]["seconds"] += time.perf_counter() - start
+            self._interrupt()
+        if every is not None and state["batch"] % every == 0:
+            self._checkpoint()
+
+    def _interrupt(self) -> None:
+        self._checkpoint()
+        where = f"resume with: hxloop resume {self.run_dir}" if self.run_dir else "nothing saved"
+        raise TrainingInterrupted(
+            f"training stopped in epoch {self._state['epoch'] + 1} of {self.options.epochs}, "
+            f"after batch {self._state['batch']}; {where}"
+        )
+
+    # --- one epoch ------------------------------------------------------------------------
+
+    def _end_epoch(self, start: float) -> None:
+        state, sums = self._state, self._state["sums"]
+        n = sums["samples"]
+        result = self.evaluate(self.validation_data, VALIDATION_TRIAL + state["epoch"] * (1 << 20))
+        metrics = {
+            "epoch": state["epoch"] + 1,
+            "train_loss": sums["loss"] / n,
+            "train_accuracy": sums["correct"] / n,
+            "validation_loss": result.loss,
+            "validation_accuracy": result.accuracy,
+            "learning_rate": self._optimiser.param_groups[0]["lr"],
+            "silent_fraction": [total / n for total in sums["silent"]],
+            "clipped_weights": sums["clipped"],
+            "zeroed_gradients": sums["zeroed"],
+            "capped_gradients": sums["capped"],
+            "bumped_neurons": sums["bumped"],
+            "retries": sums["retries"],
+            "seconds": round(sums["seconds"] + time.perf_counter() - start, 3),
+        }
+        state["metrics"].append(metrics)
+        state["epoch"] += 1
+        state["batch"] = 0
+        state["sums"] = self._empty_sums()
+        if result.accuracy >= state["best_accuracy"]:
+            state["best_accuracy"], state["best_epoch"] = result.accuracy, state["epoch"]
+            self._best = self.network.weight_arrays()
+        patience = self.options.patience
+        if patience is not None and state["epoch"] - state["best_epoch"] >= patience:
+            state["finished"] = True
+        if self.run_dir is not None:
+            with self._metrics_path.open("a") as file:
+                file.write(json.dumps(metrics) + "\n")
+        self._checkpoint()
+        if self.progress:
+            self.progress.on_epoch(metrics)
+
+    def _result(self) -> TrainingResult:
+        state = self._state
+        if self.options.select == "best" and state["best_epoch"]:
+            epoch, accuracy = state["best_epoch"], state["best_accuracy"]
+            with torch.no_grad():
+                for weights, best in zip(self.network.weights, self._best, strict=True):
+                    weights.copy_(torch.from_numpy(best))
+        else:
+            epoch = state["epoch"]
+            accuracy = state["metrics"][-1]["validation_accuracy"]
+        return TrainingResult(
+            tuple(state["metrics"]), self.network.weight_arrays(), epoch, accuracy
+        )
+
+    def _checkpoint(self) -> None:
+        if self.run_dir is None:
+            return
+        tensors = {}
+        for index, weights in enumerate(self.network.weights):
+            tensors[f"weights.{index}"] = weights
+            tensors[f"best.{index}"] = torch.from_numpy(self._best[index])
+            for key, value in self._optimiser.state.get(weights, {}).items():
+                tensors[f"adam.{index}.{key}"] = value
+        state = {**self._state, "sizes": list(self.network.session.network.sizes)}
+        path = self.run_dir / "checkpoints" / "last.safetensors"
+        save_checkpoint(path, Checkpoint(tensors, state))
+
+    @property
+    def _metrics_path(self) -> Path:
+        if self.run_dir is None:
+            raise OutputError("this trainer has no run folder")
+        return self.run_dir / "metrics.jsonl"
+
+    def _empty_sums(self) -> dict[str, Any]:
+        layers = len(self.network.weights)
+        numbers = ("samples", "loss", "correct", "zeroed", "capped", "bumped", "retries")
+        empty: dict[str, Any] = dict.fromkeys(numbers, 0)
+        return {**empty, "seconds": 0.0, "silent": [0.0] * layers, "clipped": [0] * layers}
+
+
+def evaluate(
+    network: LoopNetwork,
+    loss: Loss,
+    data: SpikeData,
+    batch_size: int,
+    trial: int = EVALUATION_TRIAL,
+) -> EvaluationResult:
+    """Run a set of samples, without training.
+
+    Args:
+        network: what to evaluate.
+        loss: gives the loss and the decision rule.
+        data: encoded samples.
+        batch_size: samples of one run; it matters for the trial noise, not for the result
+            of a substrate without.
+        trial: stream of trial noise of the first batch; the next batches take the next ones.
+    """
+    total, decisions, inputs, layers = 0.0, [], [], []
+    clipped: tuple[int, ...] = ()
+    with torch.no_grad():
+        for index, start in enumerate(range(0, len(data), batch_size)):
+            part = slice(start, start + batch_size)
+            output, activity = network(data.input_times[part], trial=trial + index)
+            labels = torch.from_numpy(data.labels[part])
+            total += float(loss(output, labels)) * len(labels)
+            decisions.append(loss.decide(activity.output_times))
+            inputs.append(activity.input_times)
+            layers.append(activity.first_spike_times)
+            clipped = activity.info.clipped_weights
+    decided = np.concatenate(decisions)
+    return EvaluationResult(
+        loss=total / len(data),
+        accuracy=float((decided == data.labels).mean()),
+        decisions=decided,
+        labels=data.labels,
+        input_times=np.concatenate(inputs),
+        first_spike_times=tuple(np.concatenate(layer) for layer in zip(*layers, strict=True)),
+        clipped_weights=clipped,
+    )

@@ -1,0 +1,191 @@
+"""How to train: options, data, results, and who is told about progress."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.errors import ConfigError, RunInputError
+from hxloop.silent_neurons import SilentNeuronPolicy
+
+SCHEDULES = ("constant", "step", "cosine")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options of a training.
+
+    Args:
+        epochs: passes over the training data.
+        batch_size: samples of one run.
+        learning_rate: of Adam, at the start.
+        beta1, beta2: of Adam.
+        schedule: "constant"; "step": times ``step_factor`` every ``step_epochs`` epochs;
+            "cosine": from ``learning_rate`` down to ``final_fraction`` of it.
+        step_epochs, step_factor, final_fraction: of the schedule.
+        max_dw_norm: gradient cap, see ``recorded_spike_times``; None = off.
+        silent: what is done about silent neurons.
+        clip_weights: keep the trained weights within the substrate's range.
+        input_noise: standard deviation of noise added to the input times in training.
+        patience: stop after so many epochs without a better validation accuracy; None = off.
+        select: which weights count in the end: those of the "best" epoch by validation
+            accuracy (of equals the later), or the "last".
+        retries: how often a run is repeated after a transient fault.
+        checkpoint_every: batches between checkpoints within an epoch; None = at its end only.
+        seed: of the sample order and the input noise.
+
+    Raises:
+        ConfigError: an option out of range.
+    """
+
+    epochs: int = 100
+    batch_size: int = 150
+    learning_rate: float = 0.005
+    beta1: float = 0.9
+    beta2: float = 0.999
+    schedule: str = "cosine"
+    step_epochs: int = 20
+    step_factor: float = 0.95
+    final_fraction: float = 0.01
+    max_dw_norm: float | None = None
+    silent: SilentNeuronPolicy = field(default_factory=SilentNeuronPolicy)
+    clip_weights: bool = True
+    input_noise: float = 0.0
+    patience: int | None = None
+    select: str = "best"
+    retries: int = 3
+    checkpoint_every: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "step_epochs", "patience", "checkpoint_every"):
+            value = getattr(self, name)
+            optional = name in ("patience", "checkpoint_every")
+            if not (optional and value is None) and not (isinstance(value, int) and value >= 1):
+                raise ConfigError(f"training.{name}: expected a whole number >= 1; got {value!r}")
+        for name in ("learning_rate", "step_factor"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise ConfigError(
+                    f"training.{name}: expected a positive number; got {getattr(self, name)!r}"
+                )
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(
+                    f"training.{name}: expected a number in [0, 1); got {getattr(self, name)!r}"
+                )
+        if self.schedule not in SCHEDULES:
+            raise ConfigError(
+                f"training.schedule: expected one of {', '.join(SCHEDULES)}; got {self.schedule!r}"
+            )
+        if self.select not in ("best", "last"):
+            raise ConfigError(f"training.select: expected 'best' or 'last'; got {self.select!r}")
+        if not 0 <= self.final_fraction <= 1:
+            raise ConfigError(
+                f"training.final_fraction: expected 0 to 1; got {self.final_fraction!r}"
+            )
+        if not (math.isfinite(self.input_noise) and self.input_noise >= 0):
+            raise ConfigError(f"training.input_noise: expected >= 0; got {self.input_noise!r}")
+        if self.max_dw_norm is not None and not self.max_dw_norm > 0:
+            raise ConfigError(
+                f"training.max_dw_norm: expected a positive number; got {self.max_dw_norm!r}"
+            )
+        if self.retries < 0 or self.seed < 0:
+            raise ConfigError(
+                f"training.retries and seed: expected >= 0; got {self.retries} and {self.seed}"
+            )
+
+    def learning_rate_at(self, epoch: float) -> float:
+        """Learning rate at a (fractional) epoch."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        if self.schedule == "step":
+            return self.learning_rate * self.step_factor ** (int(epoch) // self.step_epochs)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(epoch / self.epochs, 1.0)))
+        return self.learning_rate * (self.final_fraction + (1 - self.final_fraction) * cosine)
+
+
+@dataclass(frozen=True)
+class SpikeData:
+    """Encoded samples.
+
+    Attributes:
+        input_times: ``(n, n_inputs)``, model time.
+        labels: ``(n,)``, index of the right output neuron.
+
+    Raises:
+        RunInputError: lengths differ, or there is no sample.
+    """
+
+    input_times: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.input_times.ndim != 2 or self.labels.shape != self.input_times.shape[:1]:
+            raise RunInputError(
+                "SpikeData: expected input_times (n, n_inputs) and labels (n,); got "
+                f"{self.input_times.shape} and {self.labels.shape}"
+            )
+        if len(self.labels) == 0:
+            raise RunInputError("SpikeData: expected at least one sample; got none")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """What a network did with a set of samples.
+
+    Attributes:
+        loss, accuracy: means over the samples; no decision is a wrong one.
+        decisions, labels: ``(n,)``; -1 = no decision.
+        input_times: ``(n, n_inputs)``, as delivered.
+        first_spike_times: one array ``(n, post)`` for each layer.
+        clipped_weights: weights beyond the substrate's range, for each layer.
+    """
+
+    loss: float
+    accuracy: float
+    decisions: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    input_times: NDArray[np.float64]
+    first_spike_times: tuple[NDArray[np.float64], ...]
+    clipped_weights: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What training led to.
+
+    Attributes:
+        metrics: one mapping for each epoch, as in ``metrics.jsonl``.
+        weights: the selected weights, ``(pre, post)`` each.
+        epoch: which epoch they are from, counted from 1.
+        validation_accuracy: of these weights in that epoch.
+    """
+
+    metrics: tuple[Mapping[str, Any], ...]
+    weights: tuple[NDArray[np.float64], ...]
+    epoch: int
+    validation_accuracy: float
+
+
+class ProgressListener(Protocol):
+    """Is told how training goes. The library itself prints nothing."""
+
+    def on_start(self, epoch: int, epochs: int, batches: int) -> None:
+        """Training starts, or goes on, with epoch ``epoch`` (from 0) of ``epochs``."""
+        ...
+
+    def on_batch(self, epoch: int, batch: int, loss: float) -> None:
+        """A batch was done."""
+        ...
+
+    def on_epoch(self, metrics: Mapping[str, Any]) -> None:
+        """An epoch was done."""
+        ...
