@@ -75,45 +75,60 @@ class Brian2Model:
         return names
 
 
-_D = "(je/ke + ji/ki - u*rm)"  # du/dt at the end of the step
-_DD = f"(-{_D}*rm - re*je/ke - ri*ji/ki)"  # and its derivative
-
-# Reached at the end of the step, or between two points of the grid: falling and concave at
-# the end, the peak of the parabola inside the step and not below the threshold. The test with
-# the next step's membrane comes first because it rules almost every neuron out cheaply.
-_CROSSED = (
-    f"u >= th or (3*u - 2*(u*em + je + ji) >= th and {_D} < 0 and {_DD} < 0"
-    f" and {_D} >= {{h}}*{_DD} and {_D}*{_D} >= 2*{_DD}*(u - th))"
-)
+# A superset of the neurons that crossed within the step, from the few arrays that the update
+# has just touched: at the threshold now, or falling so fast that a peak inside the step may
+# have reached it (the next step's fall, doubled, exceeds what a concave membrane can have lost
+# since its peak). The exact test runs for these candidates only.
+_CANDIDATE = "u >= th or 3*u - 2*(u*em + je + ji) >= th"
 
 
-def _crossing_time(h: float, lookback: float) -> str:
-    """Code for the time ``T`` of the crossing: Newton on the exact membrane, backwards.
+def _crossing(h: float, lookback: float) -> str:
+    """Code for whether a candidate crossed (``fires``) and when (``T``).
 
-    Starts at the rising root of the parabola. ``x`` <= 0 is the time after the end of the step.
+    ``x`` <= 0 is time after the end of the step; ``v``, ``s`` and ``c`` are the exact membrane
+    and its first and second derivative there. A membrane that is falling and concave has its
+    peak before the end: Newton on ``s`` finds it. From there (or from the end) the parabola's
+    rising root starts Newton on ``v - th``.
     """
     lines = [
         "cur_e = je/ke",
         "cur_i = ji/ki",
-        "d = cur_e + cur_i - u*rm",
-        "dd = -d*rm - re*cur_e - ri*cur_i",
-        "q = abs(d) + sqrt(clip(d*d - 2*dd*(u - th), 0, 1e300)) + 1e-30",
-        "x0 = clip(int(d > 0)*(-2*(u - th)/q) - int(d <= 0)*q/clip(-dd, 1e-30, 1e300),"
-        f" {-lookback!r}, 0)",
         "se = clip(rm, 0, re)",
         "si = clip(rm, 0, ri)",
         "ae = abs(rm - re)",
         "ai = abs(rm - ri)",
+        "d = cur_e + cur_i - u*rm",
+        "dd = -d*rm - re*cur_e - ri*cur_i",
+        "falling = int(d < 0)*int(dd < 0)",
+        f"p0 = clip(-falling*d/clip(dd, -1e300, -1e-30), {-2 * lookback!r}, 0)",
     ]
-    # A new name in every round: Brian2's code blocks do not follow reassignment.
-    for i in range(4):
-        x = f"x{i}"
-        lines += [
-            f"v{i} = u*exp(-{x}*rm) + cur_e*{x}*exp(-{x}*se)*exprel(-ae*{x})"
+
+    # A new name for every value: Brian2's code blocks do not follow reassignment safely.
+    def state(x: str, tag: str) -> list[str]:
+        return [
+            f"v{tag} = u*exp(-{x}*rm) + cur_e*{x}*exp(-{x}*se)*exprel(-ae*{x})"
             f" + cur_i*{x}*exp(-{x}*si)*exprel(-ai*{x})",
-            f"s{i} = cur_e*exp(-{x}*re) + cur_i*exp(-{x}*ri) - v{i}*rm",
-            f"x{i + 1} = clip({x} - (v{i} - th)/(s{i} + 1e-30), {-lookback!r}, 0)",
+            f"s{tag} = cur_e*exp(-{x}*re) + cur_i*exp(-{x}*ri) - v{tag}*rm",
+            f"c{tag} = -s{tag}*rm - re*cur_e*exp(-{x}*re) - ri*cur_i*exp(-{x}*ri)",
         ]
+
+    for i in range(2):
+        lines += state(f"p{i}", f"p{i}")
+        lines.append(
+            f"p{i + 1} = clip(p{i} - falling*sp{i}/clip(cp{i}, -1e300, -1e-30),"
+            f" {-2 * lookback!r}, 0)"
+        )
+    lines += state("p2", "p2")
+    lines += [
+        f"fires = clip(int(u >= th) + falling*int(p2 > {-lookback!r})*int(vp2 >= th), 0, 1)",
+        "root = clip(sp2, 0, 1e300) + sqrt(clip(sp2*sp2 - 2*cp2*(vp2 - th), 0, 1e300)) + 1e-30",
+        f"x0 = clip(p2 - 2*(vp2 - th)/root, {-lookback!r}, 0)",
+    ]
+    for i in range(4):
+        lines += state(f"x{i}", f"x{i}")[:2]
+        lines.append(
+            f"x{i + 1} = clip(x{i} - (vx{i} - th)/(sx{i} + 1e-30), {-lookback!r}, 0)"
+        )
     # A threshold of -NEVER marks a neuron that fires at once.
     lines.append(f"T = clip(t/second + {h!r} + x4, 0, 1e300)*int(th > {-NEVER / 2!r})")
     return "\n".join(lines)
@@ -149,9 +164,10 @@ def build_model(shape: ModelShape, name: str = "hxloop") -> Brian2Model:
         connection = b2.Synapses(
             previous,
             layer,
-            model=f"w = weights{index}((i % {pre})*second, j % {post}) : 1",
+            model=f"table = weights{index}((i % {pre})*second, j % {post}) : 1",
             on_pre=f"""
-            xx = t/second + {h!r} - tsp_pre
+            w = table*int(tsp_pre < {NEVER!r})
+            xx = clip(t/second + {h!r} - tsp_pre, 0, 1e3)
             rs = re_post*int(w > 0) + ri_post*int(w <= 0)
             cur = w*exp(-xx*rs)
             u_post += w*xx*exp(-xx*clip(rm_post, 0, rs))*exprel(-xx*abs(rm_post - rs))
@@ -197,18 +213,19 @@ def _layer(shape: ModelShape, index: int, clock: Any) -> Any:
     if shape.jitter:
         equations += ["shift : 1 (constant)", "waiting : 1"]
         events = {"emit": f"waiting > 0 and tsp < t/second + {h!r}"}
-        reset = _crossing_time(h, max(h, JITTER_LOOKBACK)) + (
-            f"\ntsp = clip(T + shift, 0, 1e300) + {NEVER!r}*int(T > {shape.t_window!r})"
-            "\nwaiting = 1"
+        reset = _crossing(h, max(h, JITTER_LOOKBACK)) + (
+            f"\nemits = fires*int(T <= {shape.t_window!r})"
+            f"\ntsp = clip(T + shift, 0, 1e300)*int(emits > 0) + {NEVER!r}*int(emits <= 0)"
+            "\nwaiting = emits"
         )
     else:
-        reset = _crossing_time(h, h) + "\ntsp = T"
+        reset = _crossing(h, h) + f"\ntsp = T*int(fires > 0) + {NEVER!r}*int(fires <= 0)"
     layer = b2.NeuronGroup(
         shape.batch * shape.sizes[index + 1],
         "\n".join(equations),
-        threshold=_CROSSED.format(h=repr(h)),
+        threshold=_CANDIDATE,
         # Never again: no refractory test in the loop over all neurons.
-        reset=reset + f"\nth = {NEVER!r}",
+        reset=reset + f"\nth += fires*{3 * NEVER!r}",
         events=events,
         clock=clock,
         name=f"layer{index}",

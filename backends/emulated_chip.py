@@ -273,7 +273,10 @@ class EmulatedChipSession:
         tick = self._backend.tick
         # The small term keeps a time that already lies on the grid where it is.
         truncated = np.floor(times / tick + 1e-6) * tick
-        return truncated, np.isfinite(times) & (np.abs(truncated - times) > 1e-6 * tick)
+        spikes = np.isfinite(times)
+        moved = np.zeros(times.shape, dtype=np.bool_)
+        moved[spikes] = np.abs(truncated[spikes] - times[spikes]) > 1e-6 * tick
+        return truncated, moved
 
     def close(self) -> None:
         """Free the solver; ``run`` raises afterwards."""

@@ -36,7 +36,8 @@ R_BIG, R_SMALL = 0.5, 0.1
 def yin_yang_class(x: float, y: float) -> int:
     """Class of a point in the Yin-Yang disk: 0 and 1 are the halves, 2 the two dots.
 
-    Kriener, Göltz and Petrovici, "The Yin-Yang dataset" (arXiv 2102.08211, 2021), with the published radii.
+    Kriener, Göltz and Petrovici, "The Yin-Yang dataset" (arXiv 2102.08211, 2021), with the
+    published radii.
     Both coordinates run from 0 to 1; the disk has its centre at (0.5, 0.5) and radius 0.5.
     """
     d_right = np.sqrt((x - 1.5 * R_BIG) ** 2 + (y - R_BIG) ** 2)

@@ -170,8 +170,8 @@ class ShiftInvariantTargetLoss:
 
     As ``TargetTimeLoss``, with the mean over the output neurons taken off both times and
     targets, so that only differences count. Silent neurons count as spiking at ``t_silent``.
-    The decision is the class whose pattern is nearest, which is the earliest spike for
-    ``t_correct < t_wrong`` and the latest otherwise. Arguments and errors as there.
+    The decision is the class whose pattern is nearest: among the neurons that spiked the
+    earliest for ``t_correct < t_wrong``, else the latest. Arguments and errors as there.
     """
 
     t_correct: float = 1.0
@@ -291,9 +291,7 @@ def _targets(output_times: Tensor, labels: Tensor, correct: float, wrong: float)
 
 
 def _stand_in(output_times: Tensor, t_silent: float) -> Tensor:
-    return torch.where(
-        torch.isfinite(output_times), output_times, torch.full_like(output_times, t_silent)
-    )
+    return torch.where(torch.isfinite(output_times), output_times, t_silent)
 
 
 def _first(times: NDArray[np.float64]) -> NDArray[np.int64]:
