@@ -1,6 +1,6 @@
 """Compiles the Brian2 model once for every shape and keeps the binary on disk.
 
-Brian2 has one global device in a process, so the compilation runs in a process of its own
+Brian2 has one global device in a process, so the C++ code is written by a process of its own
 (``python -m hxloop.backends.brian2_build``): whoever else uses Brian2 is not disturbed, and a
 cached binary runs without Brian2 being imported.
 """
@@ -132,22 +132,29 @@ def run_child(
 
 
 def _compile(shape: ModelShape, compiler: str, work: Path) -> None:
+    """Write and compile the model in ``work``; what is needed later goes to ``work/kept``."""
     import hxloop
 
     package_root = str(Path(hxloop.__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "CXX": compiler, "PYTHONPATH": path}
-    status, output = run_child(
-        [sys.executable, "-m", "hxloop.backends.brian2_build", json.dumps(asdict(shape))],
-        cwd=work,
-        environment=environment,
-    )
-    if status != 0:
-        log = "\n".join(output.strip().splitlines()[-15:])
-        raise CompilerError(
-            f"compiling the Brian2 model of {shape} with {compiler!r} failed (exit status "
-            f"{status}). End of the log:\n{log}\n{_WAYS_OUT}"
-        )
+    module = "hxloop.backends.brian2_build"
+    code = work / "code"
+    for task, command, cwd in (
+        ("writing", [sys.executable, "-m", module, json.dumps(asdict(shape))], work),
+        ("compiling", ["make", "-s", f"-j{os.cpu_count() or 1}"], code),
+    ):
+        status, output = run_child(command, cwd=cwd, environment=environment)
+        if status != 0:
+            log = "\n".join(output.strip().splitlines()[-15:])
+            raise CompilerError(
+                f"{task} the Brian2 model of {shape} with {compiler!r} failed (exit status "
+                f"{status}). End of the log:\n{log}\n{_WAYS_OUT}"
+            )
+    kept = work / "kept"
+    kept.mkdir()
+    shutil.move(code / "main", kept / "main")
+    shutil.move(code / "static_arrays", kept / "static_arrays")
 
 
 def _key(shape: ModelShape, compiler: str) -> str:
@@ -176,23 +183,18 @@ def _cpu_features() -> str:
     return platform.processor()
 
 
-def _build_here(shape: ModelShape) -> None:
-    """In the compiling process: write, compile and keep ``kept/main`` and ``kept/static_arrays``."""
+def _write_code(shape: ModelShape) -> None:
+    """In the process that imports Brian2: write the C++ project to ``code``."""
     import brian2 as b2
 
     b2.prefs["codegen.cpp.extra_compile_args"] = list(FLAGS)
-    b2.prefs["devices.cpp_standalone.extra_make_args_unix"] = [f"-j{os.cpu_count() or 1}"]
-    b2.set_device("cpp_standalone", directory=None, build_on_run=False)
+    b2.set_device("cpp_standalone", build_on_run=False)
     model = build_model(shape)
     model.network.run(shape.n_steps * shape.dt * b2.second)
     arrays = [b2.device.get_array_name(layer.variables["tsp"]) for layer in model.layers]
     counts = [len(layer) for layer in model.layers]
     b2.device.insert_code("before_end", _write_results(arrays, counts))
-    b2.device.build(directory="code", compile=True, run=False, with_output=False, clean=False)
-    kept = Path("kept")
-    kept.mkdir()
-    shutil.move("code/main", kept / "main")
-    shutil.move("code/static_arrays", kept / "static_arrays")
+    b2.device.build(directory="code", compile=False, run=False)
 
 
 def _write_results(arrays: list[str], counts: list[int]) -> str:
@@ -217,4 +219,4 @@ def _write_results(arrays: list[str], counts: list[int]) -> str:
 if __name__ == "__main__":
     arguments = json.loads(sys.argv[1])
     arguments["sizes"] = tuple(arguments["sizes"])
-    _build_here(ModelShape(**arguments))
+    _write_code(ModelShape(**arguments))

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import shutil
-import tempfile
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.brian2_build import RESULT_FILE, compiled_model, run_child
 from hxloop.backends.brian2_model import NEVER, ModelShape
+from hxloop.backends.brian2_runners import BinaryRunner, NumpyRunner
 from hxloop.errors import ConfigError, RunFailed, RunInputError, SessionClosedError
 
 Array = NDArray[np.float64]
@@ -170,11 +166,9 @@ class Brian2Solver:
                 self._runner.close()
             shape = ModelShape(self._sizes, size, self._options.dt, self._t_window, self._jitter)
             if self._options.target == "numpy":
-                from hxloop.backends.brian2_runtime import NumpyRunner
-
                 self._runner = NumpyRunner(shape)
             else:
-                self._runner = _BinaryRunner(shape, self._options.cache_dir)
+                self._runner = BinaryRunner(shape, self._options.cache_dir)
             self._shape = shape
         if self._runner is None:
             raise SessionClosedError("the Brian2 solver is closed; make another one")
@@ -272,44 +266,3 @@ def _constants(
             data[f"layer{index}.{name}"] = np.tile(values, shape.batch)
         data[f"weights{index}.values"] = matrix
     return data
-
-
-class _BinaryRunner:
-    """Starts the compiled model, one process a run; arrays travel through a private folder."""
-
-    def __init__(self, shape: ModelShape, cache_dir: Path | None) -> None:
-        self._folder = compiled_model(shape, cache_dir)
-        self._counts = [shape.batch * size for size in shape.sizes[1:]]
-        # Memory, where there is such a file system: the arrays are gone after each run anyway.
-        memory = Path("/dev/shm")
-        usable = memory.is_dir() and os.access(memory, os.W_OK)
-        self._work = Path(tempfile.mkdtemp(prefix="hxloop-", dir=memory if usable else None))
-        self._cleanup = weakref.finalize(self, shutil.rmtree, self._work, ignore_errors=True)
-
-    def run(self, data: dict[str, Array]) -> list[Array]:
-        command = ["./main", "--results_dir", f"{self._work}{os.sep}"]
-        for name, values in data.items():
-            np.ascontiguousarray(values, dtype=np.float64).tofile(self._work / name)
-            command.append(f"{name}={self._work / name}")
-        result = self._work / RESULT_FILE
-        result.unlink(missing_ok=True)
-        status, output = run_child(command, cwd=self._folder)
-        # The model prints only complaints, and some of them do not change its exit status.
-        if status != 0 or output.strip() or not result.is_file():
-            raise RunFailed(
-                f"the compiled Brian2 model {self._folder} failed: expected exit status 0 and no "
-                f"output; got {status} and {output.strip()[-2000:]!r}. If the folder is damaged, "
-                "delete it and it is built again."
-            )
-        spikes = np.fromfile(result)
-        for file in self._work.iterdir():
-            file.unlink()
-        if spikes.size != sum(self._counts):
-            raise RunFailed(
-                f"the compiled Brian2 model {self._folder}: expected {sum(self._counts)} spike "
-                f"times; got {spikes.size}"
-            )
-        return np.split(spikes, np.cumsum(self._counts)[:-1])
-
-    def close(self) -> None:
-        self._cleanup()

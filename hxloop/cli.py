@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
+from typer.exceptions import Abort, TyperException
 
 import hxloop
 from hxloop import cli_output as output
@@ -203,18 +203,15 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(words: list[str], debug: bool) -> int:
     try:
         status = typer.main.get_command(app).main(words, "hxloop", standalone_mode=False)
-    except click.UsageError as error:
-        known = sorted(command.name or "" for command in app.registered_commands)
-        names = [c.name or (c.callback.__name__ if c.callback else "") for c in app.registered_commands]
-        known = sorted(name for name in names if name)
-        if error.ctx is not None and error.ctx.info_name == "hxloop" and words:
-            first = next((word for word in words if not word.startswith("-")), words[0])
-            if first not in known:
-                output.error(unknown_name("command", first, known))
-                return USAGE
-        output.error(error.format_message())
+    except TyperException as error:
+        known = sorted(c.callback.__name__ for c in app.registered_commands if c.callback)
+        command = next((word for word in words if not word.startswith("-")), None)
+        if command is not None and command not in known:
+            output.error(unknown_name("command", command, known))
+        elif command is not None:
+            output.error(f"{error.format_message()} See: hxloop {command} --help")
         return USAGE
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (Abort, KeyboardInterrupt):
         output.error("interrupted")
         return INTERRUPTED
     except TrainingInterrupted as error:

@@ -135,7 +135,8 @@ class _Lines:
         pass
 
     def on_epoch(self, metrics: Mapping[str, Any]) -> None:
-        note(f"epoch {metrics['epoch']}/{self._epochs}  {_news(metrics)}  {metrics['seconds']:.2f} s")
+        epoch = f"epoch {metrics['epoch']}/{self._epochs}"
+        note(f"{epoch}  {_news(metrics)}  {metrics['seconds']:.2f} s")
 
 
 class _Bar:

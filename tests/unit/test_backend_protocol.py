@@ -146,7 +146,7 @@ def test_a_backend_that_records_nothing_says_so() -> None:
 
 def test_network_beyond_the_capabilities_is_refused() -> None:
     flat = Capabilities(deterministic=True, time_resolution=0.0, max_layers=1)
-    with pytest.raises(CapacityError, match="backend 'small': at most 1 layers.*3-4-2 has 2"):
+    with pytest.raises(CapacityError, match=r"backend 'small': at most 1 layers.*3-4-2 has 2"):
         check_network(NETWORK, flat, "small")
     fixed = Capabilities(deterministic=True, time_resolution=0.0, tau_ratios=(1.0, 2.0))
     check_network(NETWORK, fixed, "small")

@@ -19,7 +19,7 @@ from hxloop.losses import (
 )
 
 INF = math.inf
-ALL = [
+ALL: list[Loss] = [
     TimeToFirstSpikeLoss(),
     TargetTimeLoss(1.0, 2.0),
     TargetTimeLoss(2.0, 1.0),

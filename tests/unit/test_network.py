@@ -81,5 +81,5 @@ def test_layers_are_layers_and_there_is_one() -> None:
         NetworkSpec.feed_forward(5)
     with pytest.raises(NetworkError, match=r"layers\[1\]: expected a LayerSpec; got 3"):
         NetworkSpec(5, (LayerSpec(4), 3))  # type: ignore[arg-type]
-    with pytest.raises(NetworkError, match="neuron: expected a NeuronSpec; got 1.0"):
+    with pytest.raises(NetworkError, match=r"neuron: expected a NeuronSpec; got 1\.0"):
         LayerSpec(3, 1.0)  # type: ignore[arg-type]
