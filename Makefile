@@ -1,5 +1,8 @@
 # Two commands do everything: `make demo` and `make test`. See `make help`.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The first Python that runs and is 3.11 to 3.13; another one with `make PYTHON=...`.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
+	$$python -c '$(SUPPORTED)' 2>/dev/null && { echo $$python; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -11,8 +14,8 @@ help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-		{ echo "hxloop needs Python 3.11 to 3.13; '$(PYTHON)' is not. Try: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null || \
+		{ echo "hxloop needs Python 3.11 to 3.13; found '$(or $(PYTHON),none)'. Try: make venv PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Setting up $(VENV) with $$($(PYTHON) --version) (one to three minutes, once) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
