@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,16 @@ def experiment_names() -> tuple[str, ...]:
 
 
 def experiment_description(name: str) -> str:
-    """First line of what a shipped experiment is about."""
-    values = tomllib.loads(_config_path(name).read_text(encoding="utf-8"))
-    return str(values.get("description", ""))
+    """What a shipped experiment is about, in a line."""
+    return load_experiment(name).description
 
 
 def load_experiment(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
     """Configuration of a shipped experiment by name, or of a TOML file by path.
+
+    Args:
+        name: one of ``experiment_names()``, or a path.
+        overrides: "key.key=value" each, see ``ExperimentConfig.load``.
 
     Raises:
         UnknownNameError: neither a shipped name nor a file.
@@ -43,13 +45,25 @@ def load_experiment(name: str, overrides: Sequence[str] = ()) -> ExperimentConfi
     )
 
 
-def study_of(name: str) -> Callable[..., dict[str, Any]] | None:
-    """The function ``run(config, out, *, force, progress)`` of an experiment that is a study.
+def study_of(config: ExperimentConfig) -> Callable[..., dict[str, Any]] | None:
+    """The function that runs a study, a configuration that trains more than one network.
 
-    A study trains more than one network; None for an experiment that trains just one.
+    It is called as ``run(config, out, *, force, progress, on_trainer, say)``: ``say`` is told,
+    in words, what is done next; for the rest see ``hxloop.experiment.train``. What is already
+    in ``out`` is not done again.
+
+    Returns:
+        None for a configuration that trains just one network: one without ``[study]``.
+
+    Raises:
+        UnknownNameError: there is no study of the name in ``study.name``.
     """
-    if name not in experiment_names() or not (_config_path(name).parent / "study.py").is_file():
+    if not config.study:
         return None
+    name = str(config.study.get("name", config.name))
+    studies = [n for n in experiment_names() if (_config_path(n).parent / "study.py").is_file()]
+    if name not in studies:
+        raise UnknownNameError(unknown_name("study", name, studies))
     module = importlib.import_module(f"hxloop.experiments.{name.replace('-', '_')}.study")
     run: Callable[..., dict[str, Any]] = module.run
     return run

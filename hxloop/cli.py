@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.exceptions import Abort, TyperException
 
 import hxloop
 from hxloop import cli_output as output
@@ -19,19 +17,31 @@ from hxloop.backend import backend_class, backend_names, unknown_name
 from hxloop.config import ExperimentConfig, apply_override
 from hxloop.datasets import DATASETS
 from hxloop.errors import (
+    CapacityError,
     ConfigError,
     HxloopError,
+    NetworkError,
     OutputError,
     TrainingInterrupted,
     UnknownNameError,
 )
+from hxloop.experiment import evaluate_run, prepare, train_prepared
+from hxloop.experiment import resume as resume_run
+from hxloop.experiments.registry import (
+    experiment_description,
+    experiment_names,
+    load_experiment,
+    study_of,
+)
+from hxloop.rundir import RunDirectory
 from hxloop.training import Trainer
 
 USAGE, FAILURE, INTERRUPTED = 2, 1, 130
+_USAGE_ERRORS = (ConfigError, UnknownNameError, OutputError, NetworkError, CapacityError)
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
+    no_args_is_help=False,
     pretty_exceptions_enable=False,
     help="Train spiking networks in the loop on analog chips, with exact gradients.",
 )
@@ -40,22 +50,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Experiment = Annotated[str, typer.Argument(help="A shipped experiment, or a TOML file.")]
 RunDir = Annotated[Path, typer.Argument(help="Folder of a run.")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="KEY=VALUE of the configuration; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A value of the configuration, e.g. backend.options.chip=3; repeatable.",
+    ),
 ]
 BackendName = Annotated[str | None, typer.Option("--backend", help="Run on another backend.")]
 
 
 @app.callback()
-def options(
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
 ) -> None:
-    """Options before the command."""
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    output.line(hxloop.__version__)
+    """Options before the command; ``main`` sees to both of them."""
 
 
 @app.command()
@@ -70,42 +80,36 @@ def train(
     json_: Json = False,
 ) -> None:
     """Train an experiment; writes a run folder with a report."""
-    from hxloop.experiment import train as train_experiment
-    from hxloop.experiments.registry import load_experiment, study_of
-
     overrides = list(settings or [])
-    if backend is not None:
-        overrides.append(f"backend.name={json.dumps(backend)}")
     if epochs is not None:
         overrides.append(f"training.epochs={epochs}")
     if seed is not None:
         overrides.append(f"seed={seed}")
-    config = load_experiment(experiment, overrides)
-    if backend is not None and backend != load_experiment(experiment).backend.name:
-        config = _drop_foreign_options(experiment, overrides, settings or [])
-    folder = out if out is not None else Path("runs") / config.name
-    study = study_of(experiment)
-    if study is not None:
-        with output.progress() as progress:
-            result = study(config, folder, force=force, progress=progress)
-        output.study_done(result, folder, json_)
+    config = _configuration(experiment, backend, overrides)
+    folder = out if out is not None else Path("runs") / Path(experiment).stem
+    if study_of(config) is not None:
+        _study(config, folder, force, json_)
         return
-    output.announce(config)
+    RunDirectory.check(folder, force=force)
+    prepared = prepare(config)
+    output.announce(prepared)
     with output.progress() as progress, _stop_on_interrupt() as on_trainer:
-        done = train_experiment(
-            config, folder, force=force, progress=progress, on_trainer=on_trainer
+        result = train_prepared(
+            prepared, folder, force=force, progress=progress, on_trainer=on_trainer
         )
-    output.trained(done, json_)
+    output.trained(result, json_)
 
 
 @app.command()
 def resume(run_dir: RunDir, json_: Json = False) -> None:
     """Continue an interrupted training, bit for bit as if it had not been interrupted."""
-    from hxloop.experiment import resume as resume_run
-
+    config = RunDirectory.open(run_dir).config()
+    if study_of(config) is not None:
+        _study(config, run_dir, False, json_)
+        return
     with output.progress() as progress, _stop_on_interrupt() as on_trainer:
-        done = resume_run(run_dir, progress=progress, on_trainer=on_trainer)
-    output.trained(done, json_)
+        result = resume_run(run_dir, progress=progress, on_trainer=on_trainer)
+    output.trained(result, json_)
 
 
 @app.command()
@@ -114,24 +118,24 @@ def evaluate(
 ) -> None:
     """Evaluate a finished run on the test split, here or on another backend.
 
-    --set takes options of the backend, for example --set chip=7.
+    --set takes options of the backend only, for example --set backend.options.chip=7.
     """
-    from hxloop.experiment import evaluate_run
-
-    chosen: dict[str, Any] = {}
+    values: dict[str, Any] = {"backend": {"options": {}}}
     for setting in settings or []:
-        apply_override(chosen, setting)
-    output.evaluated(evaluate_run(run_dir, backend, chosen), json_)
+        if not setting.startswith("backend.options."):
+            raise ConfigError(
+                f"--set {setting!r}: a finished run is evaluated as it was trained; expected "
+                "backend.options.NAME=VALUE"
+            )
+        apply_override(values, setting)
+    output.evaluated(evaluate_run(run_dir, backend, values["backend"]["options"]), json_)
 
 
 @app.command()
 def experiments(json_: Json = False) -> None:
     """List the shipped experiments."""
-    from hxloop.experiments.registry import experiment_description, experiment_names
-
-    output.listing(
-        "experiments", {name: experiment_description(name) for name in experiment_names()}, json_
-    )
+    found = {name: experiment_description(name) for name in experiment_names()}
+    output.listing("experiments", found, json_)
 
 
 @app.command()
@@ -140,7 +144,7 @@ def backends(json_: Json = False) -> None:
     found = {}
     for name in backend_names():
         try:
-            found[name] = (backend_class(name).__doc__ or "").strip().splitlines()[0]
+            found[name] = (backend_class(name).__doc__ or "").strip().partition("\n")[0]
         except HxloopError as error:
             found[name] = f"not usable: {error}"
     output.listing("backends", found, json_)
@@ -152,17 +156,40 @@ def datasets(json_: Json = False) -> None:
     output.listing("datasets", dict(DATASETS), json_)
 
 
-def _drop_foreign_options(
-    experiment: str, overrides: list[str], settings: list[str]
-) -> ExperimentConfig:
-    # The shipped options belong to the shipped backend; those given by --set are meant.
-    from hxloop.experiments.registry import load_experiment
-
-    values = load_experiment(experiment).model_dump()
-    values["backend"]["options"] = {}
+def _configuration(experiment: str, backend: str | None, overrides: list[str]) -> ExperimentConfig:
+    if backend is None:
+        return load_experiment(experiment, overrides)
+    shipped = load_experiment(experiment)
+    values = shipped.model_dump()
+    if backend != shipped.backend.name:
+        # The shipped options belong to the shipped backend; those given by --set are meant.
+        values["backend"] = {"name": backend, "options": {}}
     for override in overrides:
         apply_override(values, override)
-    return ExperimentConfig.from_mapping(values, experiment)
+    source = [f"configuration {experiment}", f"--backend {backend}", *overrides]
+    return ExperimentConfig.from_mapping(values, " with ".join(source))
+
+
+def _study(config: ExperimentConfig, folder: Path, force: bool, as_json: bool) -> None:
+    study = study_of(config)
+    if study is None:
+        raise UnknownNameError(f"experiment {config.name!r} is not a study")
+    output.note(f"{config.name}: {config.description}")
+    try:
+        with output.progress() as progress, _stop_on_interrupt() as on_trainer:
+            result = study(
+                config,
+                folder,
+                force=force,
+                progress=progress,
+                on_trainer=on_trainer,
+                say=output.note,
+            )
+    except (TrainingInterrupted, KeyboardInterrupt) as error:
+        raise TrainingInterrupted(
+            f"the study was stopped; what is done is kept. Continue with: hxloop resume {folder}"
+        ) from error
+    output.study_done(result, folder, as_json)
 
 
 @contextmanager
@@ -194,38 +221,45 @@ def main(arguments: list[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     # Allowed anywhere, because one reaches for it after a command has failed.
-    words = [word for word in words if word not in ("--debug",)]
-    if words == ["--version"]:
-        words = ["version"]
-    raise SystemExit(_run(words, debug))
+    raise SystemExit(_run([word for word in words if word != "--debug"], debug))
 
 
 def _run(words: list[str], debug: bool) -> int:
+    known = sorted(c.callback.__name__ for c in app.registered_commands if c.callback)
+    if words[:1] == ["--version"]:
+        output.line(f"hxloop {hxloop.__version__}")
+        return 0
+    if not words or (not words[0].startswith("-") and words[0] not in known):
+        # Said here, since what typer would say does not list the commands.
+        missing = f"a command is missing; known: {', '.join(known)}."
+        problem = unknown_name("command", words[0], known) if words else missing
+        output.error(f"{problem} More: hxloop --help")
+        return USAGE
     try:
         status = typer.main.get_command(app).main(words, "hxloop", standalone_mode=False)
-    except TyperException as error:
-        known = sorted(c.callback.__name__ for c in app.registered_commands if c.callback)
-        command = next((word for word in words if not word.startswith("-")), None)
-        if command is not None and command not in known:
-            output.error(unknown_name("command", command, known))
-        elif command is not None:
-            output.error(f"{error.format_message()} See: hxloop {command} --help")
-        return USAGE
-    except (Abort, KeyboardInterrupt):
-        output.error("interrupted")
-        return INTERRUPTED
+    except typer.TyperException as error:
+        if debug:
+            raise
+        problem = error.format_message().rstrip(".")
+        hint = f"{words[0]} " if words[0] in known else ""
+        output.error(f"{problem}. More: hxloop {hint}--help")
+        return error.exit_code
     except TrainingInterrupted as error:
         output.error(str(error))
         return INTERRUPTED
-    except HxloopError as error:
+    except typer.Abort:
+        status = INTERRUPTED
+    except Exception as error:
         if debug:
             raise
-        output.error("\n".join([str(error), *getattr(error, "__notes__", [])]))
-        usage = isinstance(error, ConfigError | UnknownNameError | OutputError)
-        return USAGE if usage else FAILURE
-    except OSError as error:
-        if debug:
-            raise
-        output.error(str(error))
-        return FAILURE
+        output.error(_message(error))
+        return USAGE if isinstance(error, _USAGE_ERRORS) else FAILURE
+    if status == INTERRUPTED:  # what typer makes of Ctrl-C
+        output.error("interrupted at once; an interrupted training goes on: hxloop resume DIR")
     return int(status) if isinstance(status, int) else 0
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, HxloopError | OSError):
+        return "\n".join([str(error), *getattr(error, "__notes__", [])])
+    return f"{type(error).__name__}: {error}\nThis should not happen; --debug shows where it did."

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,11 +21,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from hxloop.config import ExperimentConfig
 from hxloop.training_options import ProgressListener
 
 if TYPE_CHECKING:
-    from hxloop.experiment import RunResult
+    from hxloop.prepared import Prepared, RunResult
 
 
 def _console() -> Console:
@@ -50,14 +51,41 @@ def json_object(content: Mapping[str, Any]) -> None:
     line(json.dumps(content))
 
 
-def announce(config: ExperimentConfig) -> None:
-    """What is about to happen."""
-    note(f"{config.name}: {config.description}")
-    chosen = ", ".join(f"{key} = {value}" for key, value in config.backend.options.items())
-    note(f"Backend {config.backend.name}{f' ({chosen})' if chosen else ''}, seed {config.seed}")
-    brian2 = config.backend.options.get("solver", "brian2") == "brian2"
-    if config.backend.name == "emulated-chip" and brian2:
-        note("The Brian2 model of a network's shape is compiled once (about half a minute).")
+def announce(prepared: Prepared) -> None:
+    """What is about to happen, in words."""
+    config, data = prepared.config, prepared.data
+    note(f"{config.name}: {config.description}".rstrip(": "))
+    sizes = ", ".join(f"{len(split)} {name}" for name, split in data.items())
+    note(f"Data:    {config.dataset.name}, {sizes} samples")
+    note(f"Network: {prepared.network}, window {prepared.network.t_window:g} tau_syn")
+    chosen = ", ".join(f"{key} {value}" for key, value in config.backend.options.items())
+    note(f"Backend: {config.backend.name}{f' ({chosen})' if chosen else ''}")
+    for text in chip_in_words(prepared.substrate):
+        note(f"         {text}")
+    if getattr(prepared.backend, "codegen", None) == "cpp_standalone" and (
+        getattr(prepared.backend, "solver", None) == "brian2"
+    ):
+        note(
+            "         Brian2 compiles its model once for every shape of network and batch (about "
+            "20 s), then it is kept."
+        )
+
+
+def chip_in_words(substrate: Mapping[str, NDArray[np.float64]]) -> list[str]:
+    """A drawn chip's spread, one line; nothing for a substrate without."""
+    spread = [
+        f"{name} {100 * float(np.std(values)):.1f} %"
+        for name, values in substrate.items()
+        if name != "dead" and np.std(values) > 0
+    ]
+    if not substrate:
+        return []
+    circuits = len(next(iter(substrate.values())))
+    dead = int(np.sum(substrate.get("dead", 0)))
+    text = f"{circuits} circuits, {dead} of them dead; "
+    if not spread:
+        return [text + "all alike"]
+    return [text + "no two alike, standard deviations: " + ", ".join(spread)]
 
 
 def trained(result: RunResult, as_json: bool) -> None:
@@ -68,6 +96,7 @@ def trained(result: RunResult, as_json: bool) -> None:
     evaluated(result, False)
     if result.run_dir is not None:
         line(f"Report:        {result.run_dir / 'report.html'}")
+        line(f"Run folder:    {result.run_dir} (evaluate it again: hxloop evaluate DIR)")
 
 
 def evaluated(result: RunResult, as_json: bool) -> None:
@@ -86,10 +115,10 @@ def evaluated(result: RunResult, as_json: bool) -> None:
 def study_done(result: Mapping[str, Any], folder: Path, as_json: bool) -> None:
     """The end of a study."""
     if as_json:
-        json_object(result)
+        json_object({**result, "run_dir": str(folder)})
         return
-    line(str(result.get("table", "")))
-    line(f"Results: {folder}")
+    line((folder / "results.md").read_text(encoding="utf-8"))
+    line(f"Results: {folder / 'results.json'}, {folder / 'figure.png'}")
 
 
 def listing(kind: str, entries: Mapping[str, str], as_json: bool) -> None:
@@ -129,7 +158,8 @@ class _Lines:
 
     def on_start(self, epoch: int, epochs: int, batches: int) -> None:
         self._epochs = epochs
-        note(f"Training epochs {epoch + 1} to {epochs}, {batches} batches each")
+        if epoch < epochs:
+            note(f"Training epochs {epoch + 1} to {epochs}, {batches} batches each")
 
     def on_batch(self, epoch: int, batch: int, loss: float) -> None:
         pass
@@ -147,7 +177,8 @@ class _Bar:
 
     def on_start(self, epoch: int, epochs: int, batches: int) -> None:
         self._batches, self._epochs = batches, epochs
-        self._bar.update(self._task, total=epochs * batches, completed=epoch * batches)
+        # Reset, for in a study one training follows another.
+        self._bar.reset(self._task, total=epochs * batches, completed=epoch * batches, news="")
 
     def on_batch(self, epoch: int, batch: int, loss: float) -> None:
         done = epoch * self._batches + batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -20,7 +21,8 @@ from hxloop.training_options import TrainingOptions
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    # Strict: "5" is no number and true is no 1.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class DatasetConfig(_Section):
@@ -85,9 +87,7 @@ class SilentConfig(_Section):
 
     hidden: float = 0.7
     output: float = 0.0
-    bump: float = 2e-3
-    growth: float = 1.0
-    largest: float = 0.05
+    bump: float = 0.05
 
 
 class TrainingConfig(_Section):
@@ -158,6 +158,11 @@ class ExperimentConfig(_Section):
         """The whole configuration with every default; options that are off are left out."""
         return tomli_w.dumps(_without_none(self.model_dump()))
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the whole configuration."""
+        return hashlib.sha256(self.to_toml().encode()).hexdigest()
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], source: str) -> ExperimentConfig:
         """Validate.
@@ -170,7 +175,7 @@ class ExperimentConfig(_Section):
             ConfigError: unknown keys or wrong values; all of them, a line each.
         """
         try:
-            config = cls.model_validate(values)
+            config = cls.model_validate(_with_tuples(values))
             config.training_options()
             config.latency_encoding()
         except ValidationError as error:
@@ -182,7 +187,7 @@ class ExperimentConfig(_Section):
 
     @classmethod
     def load(cls, path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
-        """Read a TOML file.
+        """Read a TOML file. An experiment without a name gets that of its file.
 
         Args:
             path: the file.
@@ -194,12 +199,13 @@ class ExperimentConfig(_Section):
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+            raise ConfigError(f"configuration {path}: cannot be read: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not valid TOML: {error}") from error
+            raise ConfigError(f"configuration {path}: not valid TOML: {error}") from error
+        values.setdefault("name", path.stem)
         for override in overrides:
             apply_override(values, override)
-        return cls.from_mapping(values, str(path))
+        return cls.from_mapping(values, " with ".join([f"configuration {path}", *overrides]))
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:
@@ -234,6 +240,15 @@ def _explain(problem: dict[str, Any]) -> str:
         kind = f"key in [{'.'.join(path)}]" if path else "key"
         return unknown_name(kind, name, section.model_fields)
     return f"{where}: {problem['msg']}; got {problem['input']!r}"
+
+
+def _with_tuples(value: Any) -> Any:
+    # TOML has lists only, and a frozen configuration holds tuples.
+    if isinstance(value, Mapping):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_with_tuples(item) for item in value)
+    return value
 
 
 def _without_none(value: Any) -> Any:

@@ -11,17 +11,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("hxloop", "numpy", "torch", "numba", "scipy", "brian2")
+PACKAGES = ("hxloop", "numpy", "torch", "numba", "scipy", "brian2", "safetensors", "pydantic")
 
 
 def provenance(**more: Any) -> dict[str, Any]:
-    """Versions, machine, time, and git commit where the code is a checkout.
+    """Versions, machine, command, time, and git commit where the code is a checkout.
+
+    A commit that ends in "+changes" had uncommitted changes on top.
 
     Args:
         **more: further entries.
     """
     return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": now(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),
@@ -30,6 +32,11 @@ def provenance(**more: Any) -> dict[str, Any]:
         "command": ["hxloop", *sys.argv[1:]] if sys.argv[0].endswith("hxloop") else None,
         **more,
     }
+
+
+def now() -> str:
+    """The time, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _version(package: str) -> str | None:
@@ -45,7 +52,7 @@ def _git_commit() -> str | None:
         return None
     try:
         result = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
+            ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"],
             cwd=folder,
             capture_output=True,
             text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,32 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @staticmethod
+    def check(path: Path, *, force: bool = False) -> None:
+        """Refuse a folder that ``create`` would refuse, and change nothing.
+
+        Raises:
+            OutputError: see ``create``.
+        """
+        try:
+            if path.exists() and not path.is_dir():
+                raise OutputError(f"{path}: expected a folder; there is a file of that name")
+            if not path.is_dir() or not any(path.iterdir()):
+                return
+        except PermissionError as error:
+            raise OutputError(f"{path}: cannot be read: {error.strerror}") from error
+        is_run = (path / "config.toml").is_file()
+        if not force:
+            raise OutputError(
+                f"{path}: the folder is not empty. Give another --out, or --force to replace the "
+                "run in it" + (f", or continue it: hxloop resume {path}" if is_run else ".")
+            )
+        if not is_run:
+            raise OutputError(
+                f"{path}: holds files but no config.toml, so it is not a run folder; not even "
+                "--force removes it. Give another --out."
+            )
+
     @classmethod
     def create(cls, path: Path, *, force: bool = False) -> RunDirectory:
         """Make an empty run folder.
@@ -41,24 +68,11 @@ class RunDirectory:
         Raises:
             OutputError: the folder is not empty, or cannot be made.
         """
+        cls.check(path, force=force)
         try:
-            if path.exists() and not path.is_dir():
-                raise OutputError(f"{path}: expected a folder; there is a file of that name")
             if path.is_dir() and any(path.iterdir()):
-                if not force:
-                    raise OutputError(
-                        f"{path}: the folder is not empty. Give another --out, or --force to "
-                        "replace the run in it."
-                    )
-                if not (path / "config.toml").is_file():
-                    raise OutputError(
-                        f"{path}: holds files but no config.toml, so it is not a run folder; "
-                        "not even --force removes it. Give another --out."
-                    )
                 shutil.rmtree(path)
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        except OutputError:
-            raise
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
         return cls(path)
@@ -71,13 +85,22 @@ class RunDirectory:
             FileFormatError: there is no run in that folder.
         """
         if not (path / "config.toml").is_file():
-            raise FileFormatError(f"{path}: not a run folder (no config.toml in it)")
+            raise FileFormatError(
+                f"{path}: expected the folder of a run; there is no config.toml in it"
+            )
         return cls(path)
 
     @property
     def report(self) -> Path:
         """The HTML report."""
         return self.path / "report.html"
+
+    @property
+    def started(self) -> bool:
+        """Whether there is anything of a training to go on from."""
+        metrics = self.path / "metrics.jsonl"
+        folder = self.path / "checkpoints"
+        return metrics.is_file() or (folder.is_dir() and any(folder.glob("*.safetensors")))
 
     def write_config(self, config: ExperimentConfig) -> None:
         """Write ``config.toml``."""
@@ -91,12 +114,36 @@ class RunDirectory:
         """Write a JSON file into the folder."""
         write_atomically(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
 
+    def write_text(self, name: str, content: str) -> None:
+        """Write a text file into the folder."""
+        write_atomically(self.path / name, content.encode())
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON file of the folder.
+
+        Raises:
+            FileFormatError: missing, truncated or corrupt.
+        """
+        path = self.path / name
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise FileFormatError(f"{path}: cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise FileFormatError(f"{path}: truncated or corrupt: {error}") from error
+        if not isinstance(content, dict):
+            raise FileFormatError(f"{path}: expected a JSON object; got {type(content).__name__}")
+        return content
+
     def write_weights(
         self, weights: Sequence[NDArray[np.float64]], metadata: Mapping[str, str]
     ) -> None:
         """Write ``weights.safetensors``: ``layer.0``, ``layer.1``, ..., ``(pre, post)`` each."""
-        arrays = {f"layer.{i}": np.ascontiguousarray(w) for i, w in enumerate(weights)}
-        write_atomically(self.path / "weights.safetensors", save(arrays, dict(metadata)))
+        arrays = {
+            f"layer.{i}": np.ascontiguousarray(w, dtype=np.float64) for i, w in enumerate(weights)
+        }
+        described = {**metadata, "digest": _digest(list(arrays.values()))}
+        write_atomically(self.path / "weights.safetensors", save(arrays, described))
 
     def weights(self, network: NetworkSpec) -> tuple[NDArray[np.float64], ...]:
         """Read the weights of a network.
@@ -120,13 +167,32 @@ def load_weights(path: Path, network: NetworkSpec) -> tuple[NDArray[np.float64],
         )
     try:
         with safe_open(path, framework="numpy") as file:
+            digest = (file.metadata() or {}).get("digest")
             names = sorted(file.keys(), key=lambda name: int(name.rpartition(".")[2]))
             arrays = tuple(np.asarray(file.get_tensor(name), dtype=np.float64) for name in names)
     except (SafetensorError, OSError, ValueError) as error:
-        raise FileFormatError(f"weights {path}: truncated or corrupt ({error})") from error
+        raise FileFormatError(
+            f"weights {path}: truncated or corrupt ({error}). {_advice(path)}"
+        ) from error
+    if digest is not None and digest != _digest(arrays):
+        raise FileFormatError(
+            f"weights {path}: corrupt, its digest does not match its data. {_advice(path)}"
+        )
     shapes = tuple(array.shape for array in arrays)
     if shapes != network.shapes:
         raise FileFormatError(
             f"weights {path}: expected shapes {network.shapes} for network {network}; got {shapes}"
         )
     return arrays
+
+
+def _advice(path: Path) -> str:
+    return f"Write it anew from the last checkpoint: hxloop resume {path.parent}"
+
+
+def _digest(arrays: Sequence[NDArray[np.float64]]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

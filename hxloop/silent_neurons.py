@@ -17,50 +17,63 @@ from hxloop.errors import ConfigError
 class SilentNeuronPolicy:
     """Raise the incoming weights of neurons that are silent too often ("weight bumping").
 
-    After Göltz et al. 2021 (Methods). After every batch, for the first layer counted from the
-    input that has such neurons (waking an early layer may be all that later ones need), every
-    weight into them grows by ``bump``. On consecutive batches with a bump it grows by the
-    factor ``growth``, up to ``largest``. A neuron is too often silent if the fraction
-    of samples without its spike exceeds ``hidden`` or ``output``. The default lets no output
-    neuron be silent: a late wrong answer has a gradient, a silent one has none, and an output
-    neuron close to silence has gradients that diverge. Unlike in the published code the
-    gradient step is made as well.
+    The idea is that of Göltz et al. 2021 (Methods); the dose is different. After every batch,
+    in the first layer counted from the input that has such neurons (waking an early layer may
+    be all that later ones need), every weight into neuron j grows by::
+
+        bump (silent_j - allowed) / (1 - allowed)
+
+    where ``silent_j`` is the fraction of samples without a spike of a hidden neuron; of an
+    output neuron, the fraction of the samples *of its own class* without its spike (on
+    others, silence is a right answer). So a few silent samples move little, and a neuron that
+    sleeps through everything wakes fast. The published step is the same for one silent sample
+    and for a thousand; it goes on disturbing what has been learned. Unlike there, the gradient
+    step is made as well.
 
     Args:
-        hidden: allowed silent fraction of a hidden neuron.
-        output: allowed silent fraction of an output neuron.
-        bump: first step, in units of the threshold; 0 switches the policy off.
-        growth: factor from one consecutive bump to the next.
-        largest: largest step.
+        hidden: allowed silent fraction of a hidden neuron, below 1.
+        output: allowed silent fraction of an output neuron on its own class, below 1.
+        bump: step of a neuron that is always silent, in units of the threshold; 0 = off.
+
+    Raises:
+        ConfigError: a fraction outside [0, 1), or a negative bump.
     """
 
     hidden: float = 0.7
     output: float = 0.0
-    bump: float = 2e-3
-    growth: float = 1.0
-    largest: float = 0.05
+    bump: float = 0.05
 
     def __post_init__(self) -> None:
         for name in ("hidden", "output"):
-            if not 0 <= getattr(self, name) <= 1:
+            if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(
-                    f"SilentNeuronPolicy.{name}: expected a fraction from 0 to 1; got "
+                    f"SilentNeuronPolicy.{name}: expected a fraction from 0 to below 1; got "
                     f"{getattr(self, name)}"
                 )
-        if not (self.bump >= 0 and self.growth >= 1 and self.largest >= self.bump):
-            raise ConfigError(
-                "SilentNeuronPolicy: expected 0 <= bump <= largest and growth >= 1; got "
-                f"bump={self.bump}, largest={self.largest}, growth={self.growth}"
-            )
+        if not (np.isfinite(self.bump) and self.bump >= 0):
+            raise ConfigError(f"SilentNeuronPolicy.bump: expected a step >= 0; got {self.bump}")
 
-    def too_silent(self, activity: Activity) -> tuple[int, NDArray[np.bool_]] | None:
-        """The first layer with neurons that are too often silent, and which; None if none."""
+    def excess(
+        self, activity: Activity, labels: NDArray[np.int64]
+    ) -> tuple[int, NDArray[np.float64]] | None:
+        """The first layer with neurons that are too often silent.
+
+        Returns:
+            Its index, and for each neuron ``(silent - allowed)/(1 - allowed)``, at least 0;
+            None if there is no such layer.
+        """
         last = len(activity.first_spike_times) - 1
         for index, times in enumerate(activity.first_spike_times):
-            allowed = self.hidden if index < last else self.output
-            neurons = np.isinf(times).mean(axis=0) > allowed
-            if neurons.any():
-                return index, neurons
+            silent = np.isinf(times)
+            if index < last:
+                fraction, allowed = silent.mean(axis=0), self.hidden
+            else:
+                own = labels[:, None] == np.arange(times.shape[1])
+                fraction = (silent & own).sum(axis=0) / np.maximum(own.sum(axis=0), 1)
+                allowed = self.output
+            excess = np.maximum(fraction - allowed, 0.0) / (1 - allowed)
+            if excess.any():
+                return index, excess
         return None
 
     @torch.no_grad()
@@ -68,7 +81,7 @@ class SilentNeuronPolicy:
         self,
         weights: list[Tensor],
         activity: Activity,
-        consecutive: int,
+        labels: NDArray[np.int64],
         scale: float = 1.0,
     ) -> int:
         """Bump weights in place.
@@ -76,16 +89,15 @@ class SilentNeuronPolicy:
         Args:
             weights: one ``(pre, post)`` tensor for each layer; changed.
             activity: of the batch.
-            consecutive: how many batches in a row have needed a bump before this one.
+            labels: of the batch, ``(batch,)``.
             scale: factor on the step; the trainer passes the learning rate relative to its
                 start, else bumps would undo what small gradient steps learn at the end.
 
         Returns:
             Number of neurons bumped.
         """
-        if self.bump == 0 or (found := self.too_silent(activity)) is None:
+        if self.bump == 0 or (found := self.excess(activity, labels)) is None:
             return 0
-        layer, neurons = found
-        step = scale * min(self.bump * self.growth ** min(consecutive, 1000), self.largest)
-        weights[layer][:, torch.from_numpy(neurons)] += step
-        return int(neurons.sum())
+        layer, excess = found
+        weights[layer] += torch.from_numpy(scale * self.bump * excess)
+        return int((excess > 0).sum())

@@ -82,7 +82,6 @@ class Trainer:
             "epoch": 0,
             "batch": 0,
             "step": 0,
-            "consecutive_bumps": 0,
             "sums": self._empty_sums(),
             "best_epoch": 0,
             "best_accuracy": -1.0,
@@ -197,12 +196,8 @@ class Trainer:
         loss.backward()
         self._optimiser.step()
         bumped = options.silent.apply(
-            list(self.network.weights),
-            activity,
-            state["consecutive_bumps"],
-            rate / options.learning_rate,
+            list(self.network.weights), activity, labels, rate / options.learning_rate
         )
-        state["consecutive_bumps"] = state["consecutive_bumps"] + 1 if bumped else 0
         if options.clip_weights:
             clipped = self.network.clip_weights(self.network.session.capabilities.weight_limit)
         else:

@@ -204,7 +204,7 @@ def test_damaged_checkpoints_are_refused(tmp_path):
 
 def test_bumping_wakes_a_silent_network():
     asleep = [np.full(shape, 0.01) for shape in SPEC.shapes]
-    policy = SilentNeuronPolicy(hidden=0.3, bump=0.01, growth=1.2)
+    policy = SilentNeuronPolicy(hidden=0.3, bump=0.05)
     options = replace(OPTIONS, epochs=12, silent=policy, schedule="constant")
     run = trainer(options=options, weights=asleep)
     result = run.fit()

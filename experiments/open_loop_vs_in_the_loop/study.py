@@ -1,0 +1,270 @@
+"""Open loop against in the loop: the claim of hxloop, measured.
+
+One network is trained in software, with weights kept within the chip's range, and transferred
+to every chip as it is (open loop). Then a network is trained in the loop on every chip, with
+the same encoding, initial weights, sample order and number of epochs. Both are tested on the
+chip, with the same trial noise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from hxloop.backend import Backend, Session, get_backend, unknown_name
+from hxloop.config import ExperimentConfig
+from hxloop.errors import ConfigError, OutputError
+from hxloop.experiment import (
+    OnTrainer,
+    Prepared,
+    RunResult,
+    evaluate_prepared,
+    prepare,
+    resume_prepared,
+    train_prepared,
+)
+from hxloop.network import NetworkSpec
+from hxloop.provenance import now, provenance
+from hxloop.rundir import RunDirectory
+from hxloop.training_options import ProgressListener
+
+STARTS = ("scratch", "open-loop")
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """The ``[study]`` table.
+
+    Attributes:
+        name: of the study; the experiment's name by default.
+        chips: numbers of the chips.
+        presets: of imperfections.
+        start: initial weights of the training in the loop: drawn ("scratch"), or those of the
+            "open-loop" network, which then has been trained twice as long in all.
+    """
+
+    name: str = "open-loop-vs-in-the-loop"
+    chips: tuple[int, ...] = (1, 2, 3, 4, 5)
+    presets: tuple[str, ...] = ("calibrated", "uncalibrated")
+    start: str = "scratch"
+
+    @classmethod
+    def of(cls, config: ExperimentConfig) -> StudyOptions:
+        """Read the ``[study]`` table.
+
+        Raises:
+            ConfigError: unknown keys or values that make no sense.
+        """
+        known = [field.name for field in fields(cls)]
+        for key in config.study:
+            if key not in known:
+                raise ConfigError(unknown_name("key in [study]", key, known))
+        options = cls(**config.study)
+        if options.start not in STARTS:
+            raise ConfigError(f"study.start: expected one of {STARTS}; got {options.start!r}")
+        for key in ("chips", "presets"):
+            values = getattr(options, key)
+            if not isinstance(values, tuple) or not values or len(set(values)) < len(values):
+                raise ConfigError(f"study.{key}: expected a list without repeats; got {values!r}")
+        return options
+
+
+@dataclass(frozen=True)
+class WeightRange:
+    """A backend that accepts weights of a range only, so that the trainer keeps them in it.
+
+    What is trained for a chip in software must know this much of the chip, or the transfer
+    would fail for a reason that no calibration can mend.
+    """
+
+    backend: Backend
+    limit: float | None
+
+    @property
+    def name(self) -> str:
+        """Name of the backend within."""
+        return self.backend.name
+
+    @property
+    def capabilities(self) -> Any:
+        """Those of the backend within, with the weight limit."""
+        return replace(self.backend.capabilities, weight_limit=self.limit)
+
+    def open(
+        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+    ) -> Session:
+        """Open the backend within."""
+        session: Any = self.backend.open(network, calibration=calibration, seed=seed)
+        session.capabilities = self.capabilities
+        opened: Session = session
+        return opened
+
+
+def run(
+    config: ExperimentConfig,
+    out: Path,
+    *,
+    force: bool = False,
+    progress: ProgressListener | None = None,
+    on_trainer: OnTrainer | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Run the study, or what is missing of it.
+
+    Args:
+        config: network, training and chip options; ``[study]`` as in ``StudyOptions``.
+        out: study folder: ``results.json``, ``results.md``, ``figure.png``, and a run folder
+            for every training.
+        force: start anew in a folder that holds another study.
+        progress, on_trainer: see ``hxloop.experiment.train``.
+        say: told in words what is done next.
+
+    Returns:
+        What ``results.json`` holds.
+
+    Raises:
+        ConfigError: a configuration that is not valid.
+        OutputError: ``out`` holds something else.
+        TrainingInterrupted: stopped on request; another call goes on.
+    """
+    options = StudyOptions.of(config)
+    chips = list(_chips(config, options))
+    software = prepare(_with_backend(config, "ideal", {}))
+    folder = _folder(config, out, force)
+    results = _results(folder, config, options)
+
+    def train_part(name: str, prepared: Prepared) -> RunResult:
+        return _train(prepared, folder.path / name, progress, on_trainer)
+
+    # Any chip of the kind has the same range of weights.
+    limit = chips[0].backend.capabilities.weight_limit
+    software = replace(software, backend=WeightRange(software.backend, limit))
+    if results["software"] is None:
+        say("Open loop: training in software")
+        results["software"] = train_part("software", software).as_dict()
+        _write(folder, results)
+    open_weights = RunDirectory.open(folder.path / "software").weights(software.network)
+
+    done = {(row["preset"], row["chip"]) for row in results["chips"]}
+    for part in chips:
+        preset, chip = part.preset, part.chip
+        if (preset, chip) in done:
+            continue
+        prepared = replace(software, config=part.config, backend=part.backend)
+        say(f"Chip {chip}, {preset}: transfer, then training in the loop")
+        transfer = evaluate_prepared(prepared, open_weights)
+        if options.start == "open-loop":
+            prepared = replace(prepared, weights=open_weights)
+        loop = train_part(f"{preset}-{chip}", prepared)
+        row = {
+            "preset": preset,
+            "chip": chip,
+            "chip_id": loop.chip_id,
+            "open_loop": transfer.test.accuracy,
+            "in_the_loop": loop.test.accuracy,
+            "seconds": loop.as_dict()["seconds"],
+        }
+        say(f"  open loop {100 * row['open_loop']:.1f} %, in the loop "
+            f"{100 * row['in_the_loop']:.1f} %")  # fmt: skip
+        results["chips"].append(row)
+        _write(folder, results)
+    results["finished"] = results["finished"] or now()
+    _write(folder, results)
+
+    from hxloop.experiments.open_loop_vs_in_the_loop.figure import write_figure
+
+    write_figure(results, folder.path / "figure.png")
+    return results
+
+
+def markdown_table(results: Mapping[str, Any]) -> str:
+    """The results as a table, test accuracies in per cent, with means."""
+    software = 100 * results["software"]["test_accuracy"]
+    lines = [
+        f"In software, weights within the chip's range: {software:.1f} %",
+        "",
+        "| preset | chip | open loop (%) | in the loop (%) | gain |",
+        "|---|---|---|---|---|",
+    ]
+
+    def line(preset: str, chip: Any, before: float, after: float) -> str:
+        gain = after - before
+        return f"| {preset} | {chip} | {100 * before:.1f} | {100 * after:.1f} | {100 * gain:+.1f} |"
+
+    for preset in dict.fromkeys(row["preset"] for row in results["chips"]):
+        rows = [row for row in results["chips"] if row["preset"] == preset]
+        lines += [line(preset, r["chip"], r["open_loop"], r["in_the_loop"]) for r in rows]
+        means = (sum(row[key] for row in rows) / len(rows) for key in ("open_loop", "in_the_loop"))
+        lines.append(line(preset, "mean", *means))
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class _Chip:
+    preset: str
+    chip: int
+    config: ExperimentConfig
+    backend: Backend
+
+
+def _chips(config: ExperimentConfig, options: StudyOptions) -> Iterator[_Chip]:
+    for preset in options.presets:
+        for chip in options.chips:
+            chosen = {**config.backend.options, "chip": chip, "imperfections": preset}
+            backend = get_backend(config.backend.name, **chosen)
+            yield _Chip(preset, chip, _with_backend(config, config.backend.name, chosen), backend)
+
+
+def _with_backend(config: ExperimentConfig, name: str, options: dict[str, Any]) -> ExperimentConfig:
+    backend = config.backend.model_copy(update={"name": name, "options": options})
+    # Without [study]: every part is a run like any other.
+    return config.model_copy(update={"backend": backend, "study": {}})
+
+
+def _folder(config: ExperimentConfig, out: Path, force: bool) -> RunDirectory:
+    if (out / "config.toml").is_file() and not force:
+        if RunDirectory.open(out).config() == config:
+            return RunDirectory.open(out)
+        raise OutputError(
+            f"{out}: holds a study or run of another configuration. Give another --out, or --force "
+            "to replace it."
+        )
+    folder = RunDirectory.create(out, force=force)
+    folder.write_config(config)
+    folder.write_json("provenance.json", provenance(seed=config.seed))
+    return folder
+
+
+def _results(
+    folder: RunDirectory, config: ExperimentConfig, options: StudyOptions
+) -> dict[str, Any]:
+    if (folder.path / "results.json").exists():
+        return folder.read_json("results.json")
+    return {
+        "experiment": config.name,
+        "seed": config.seed,
+        "epochs": config.training.epochs,
+        "study": json.loads(json.dumps(asdict(options))),
+        "software": None,
+        "chips": [],
+        "finished": None,
+    }
+
+
+def _write(folder: RunDirectory, results: Mapping[str, Any]) -> None:
+    folder.write_json("results.json", results)
+    folder.write_text("results.md", markdown_table(results))
+
+
+def _train(
+    prepared: Prepared,
+    path: Path,
+    progress: ProgressListener | None,
+    on_trainer: OnTrainer | None,
+) -> RunResult:
+    if (path / "config.toml").is_file():
+        return resume_prepared(prepared, path, progress=progress, on_trainer=on_trainer)
+    return train_prepared(prepared, path, progress=progress, on_trainer=on_trainer)

@@ -1,0 +1,102 @@
+"""What the report of a run shows, gathered from the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.analysis.report import (
+    DecisionPlane,
+    Evaluation,
+    TrainingReport,
+    decision_plane,
+    write_report,
+)
+from hxloop.errors import ConfigError
+from hxloop.loop import LoopNetwork
+from hxloop.training import EVALUATION_TRIAL, evaluate
+from hxloop.training_options import SpikeData
+
+if TYPE_CHECKING:
+    from hxloop.prepared import Prepared, RunResult
+
+__all__ = ["training_report", "write_report"]
+
+# Trials of the decision plane, beyond those of the test set.
+PLANE_TRIAL = EVALUATION_TRIAL + (1 << 30)
+# Samples shown; more do not change a histogram, but they do make the file large.
+LARGEST = 2000
+
+
+def training_report(
+    prepared: Prepared, network: LoopNetwork, result: RunResult, origin: Mapping[str, Any]
+) -> TrainingReport:
+    """Gather the report; for Yin-Yang the decision plane is run on the network's session.
+
+    Args:
+        prepared: the experiment.
+        network: the trained network, on an open session.
+        result: how it went.
+        origin: provenance.
+
+    Raises:
+        ConfigError: the result is that of a mere evaluation.
+    """
+    if result.training is None:
+        raise ConfigError("training_report: expected the result of a training; got an evaluation")
+    config, test, summary = prepared.config, result.test, result.as_dict()
+    rows = [
+        ("Test accuracy", f"{100 * test.accuracy:.2f} % of {len(test.labels)} samples"),
+        ("No decision", f"{summary['undecided']} of {len(test.labels)} samples"),
+        ("Network", f"{prepared.network}, window {prepared.network.t_window:g} tau_syn"),
+        ("Backend", " ".join([config.backend.name, _options(config.backend.options)])),
+        ("Chip", result.chip_id or "none"),
+        ("Decision", prepared.loss.decision_rule),
+        (
+            "Training",
+            f"{summary['epochs']} epochs, {summary['seconds']:.0f} s "
+            f"({summary['seconds_per_epoch']:.2f} s an epoch), "
+            f"weights of epoch {result.training.epoch}",
+        ),
+    ]
+    return TrainingReport(
+        title=f"{config.name}: {config.description}" if config.description else config.name,
+        summary=rows,
+        metrics=result.training.metrics,
+        test=Evaluation(
+            split="test",
+            labels=test.labels[:LARGEST],
+            decisions=test.decisions[:LARGEST],
+            n_classes=prepared.datasets["test"].n_classes,
+            input_times=test.input_times[:LARGEST],
+            first_spike_times=tuple(times[:LARGEST] for times in test.first_spike_times),
+            t_window=prepared.network.t_window,
+            loss=test.loss,
+        ),
+        plane=_plane(prepared, network),
+        substrate=prepared.substrate,
+        config_toml=config.to_toml(),
+        provenance=origin,
+    )
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    return json.dumps(options) if options else ""
+
+
+def _plane(prepared: Prepared, network: LoopNetwork) -> DecisionPlane | None:
+    if prepared.config.dataset.name != "yin-yang":
+        return None
+    encoding = prepared.config.latency_encoding()
+
+    def decide(samples: NDArray[np.float64]) -> NDArray[np.int64]:
+        data = SpikeData(encoding.encode(samples), np.zeros(len(samples), dtype=np.int64))
+        size = prepared.config.training.batch_size
+        return evaluate(network, prepared.loss, data, size, PLANE_TRIAL).decisions
+
+    test = prepared.datasets["test"]
+    return decision_plane(decide, test.samples[:, :2], test.labels)

@@ -1,0 +1,124 @@
+"""What a configuration describes, made; and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.backend import Backend, Session, get_backend
+from hxloop.config import ExperimentConfig
+from hxloop.datasets import Dataset, load_dataset
+from hxloop.initialisation import initial_weights
+from hxloop.losses import Loss, get_loss
+from hxloop.network import NetworkSpec
+from hxloop.training_options import EvaluationResult, SpikeData, TrainingResult
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a configuration describes, made.
+
+    Attributes:
+        config: the configuration.
+        network: its network.
+        backend: its backend, not yet opened.
+        loss: its loss.
+        weights: initial weights, ``(pre, post)`` for each layer.
+        datasets: raw splits by name ("train", "validation", "test").
+        data: encoded splits by name.
+    """
+
+    config: ExperimentConfig
+    network: NetworkSpec
+    backend: Backend
+    loss: Loss
+    weights: tuple[NDArray[np.float64], ...]
+    datasets: Mapping[str, Dataset]
+    data: Mapping[str, SpikeData]
+
+    def open_session(self) -> Session:
+        """Open the backend with the network and the configuration's seed."""
+        return self.backend.open(self.network, seed=self.config.seed)
+
+    @property
+    def substrate(self) -> Mapping[str, NDArray[np.float64]]:
+        """The drawn chip's parameters by name, one value for each circuit; empty without a chip."""
+        parameters = getattr(self.backend, "substrate_parameters", None)
+        return parameters(self.network) if parameters else {}
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What ``train``, ``resume`` and ``evaluate_run`` return.
+
+    Attributes:
+        config: the configuration.
+        training: how training went; None for a mere evaluation.
+        test: the evaluation of the test split.
+        chip_id: of the substrate; None without one.
+        run_dir: the run folder; None without one.
+    """
+
+    config: ExperimentConfig
+    training: TrainingResult | None
+    test: EvaluationResult
+    chip_id: str | None
+    run_dir: Path | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Summary as plain values, what ``--json`` prints."""
+        summary: dict[str, Any] = {
+            "experiment": self.config.name,
+            "backend": self.config.backend.name,
+            "chip": self.chip_id,
+            "seed": self.config.seed,
+            "test_accuracy": self.test.accuracy,
+            "test_loss": self.test.loss,
+            "test_samples": len(self.test.labels),
+            "undecided": int((self.test.decisions < 0).sum()),
+            "run_dir": str(self.run_dir) if self.run_dir else None,
+        }
+        if self.training is not None:
+            metrics = self.training.metrics
+            summary |= {
+                "epoch": self.training.epoch,
+                "epochs": len(metrics),
+                "validation_accuracy": self.training.validation_accuracy,
+                "seconds": round(sum(m["seconds"] for m in metrics), 2),
+                "seconds_per_epoch": float(np.median([m["seconds"] for m in metrics])),
+            }
+        return summary
+
+
+def prepare(config: ExperimentConfig) -> Prepared:
+    """Make what a configuration describes.
+
+    Raises:
+        UnknownNameError: an unknown backend, backend option, data set or loss.
+        ConfigError: values that do not fit together.
+        NetworkError: a network that makes no sense.
+    """
+    chosen = config.dataset
+    sizes = {
+        "train": chosen.train_size,
+        "validation": chosen.validation_size,
+        "test": chosen.test_size,
+    }
+    backend = get_backend(config.backend.name, **config.backend.options)
+    loss = get_loss(config.loss.name, **config.loss.options)
+    datasets = {split: load_dataset(chosen.name, split, size) for split, size in sizes.items()}
+    encoding = config.latency_encoding()
+    data = {
+        split: SpikeData(encoding.encode(dataset.samples), dataset.labels)
+        for split, dataset in datasets.items()
+    }
+    first = datasets["train"]
+    network = config.network_spec(first.samples.shape[1], first.n_classes)
+    start = config.initialisation
+    weights = initial_weights(network, start.means, start.stdevs, config.seed)
+    return Prepared(config, network, backend, loss, weights, datasets, data)
