@@ -17,6 +17,7 @@ from hxloop.backend import (
 from hxloop.datasets import Dataset, dataset_names, load_dataset, yin_yang
 from hxloop.encoding import LatencyEncoding
 from hxloop.errors import HxloopError
+from hxloop.evaluation import evaluate
 from hxloop.initialisation import initial_weights
 from hxloop.loop import LoopNetwork
 from hxloop.losses import (
@@ -29,7 +30,7 @@ from hxloop.losses import (
 )
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
 from hxloop.silent_neurons import SilentNeuronPolicy
-from hxloop.training import Trainer, evaluate
+from hxloop.training import Trainer
 from hxloop.training_options import EvaluationResult, SpikeData, TrainingOptions, TrainingResult
 from hxloop.ttfs import NeuronParameters, first_spike_times, recorded_spike_times
 from hxloop.units import TimeBase

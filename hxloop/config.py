@@ -105,6 +105,7 @@ class TrainingConfig(_Section):
     max_dw_norm: float | None = None
     silent: SilentConfig = SilentConfig()
     clip_weights: bool = True
+    weight_limit: float | None = None
     input_noise: float = 0.0
     patience: int | None = None
     select: str = "best"

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from hxloop.backend import Session
 from hxloop.config import ExperimentConfig
+from hxloop.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.loop import LoopNetwork
 from hxloop.prepared import Prepared, RunResult, prepare
 from hxloop.provenance import now, provenance
 from hxloop.rundir import RunDirectory
-from hxloop.training import EVALUATION_TRIAL, Trainer, evaluate
+from hxloop.training import Trainer
 from hxloop.training_options import ProgressListener
 
 __all__ = [

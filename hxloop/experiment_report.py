@@ -17,8 +17,8 @@ from hxloop.analysis.report import (
     write_report,
 )
 from hxloop.errors import ConfigError
+from hxloop.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.loop import LoopNetwork
-from hxloop.training import EVALUATION_TRIAL, evaluate
 from hxloop.training_options import SpikeData
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ import torch
 
 from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hxloop.errors import FileFormatError, OutputError, RunFailed, TrainingInterrupted
+from hxloop.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.loop import LoopNetwork
 from hxloop.losses import Loss
 from hxloop.training_options import (
@@ -29,9 +30,8 @@ from hxloop.training_options import (
 
 # Streams of the training seed (0 is the initial weights).
 _ORDER, _INPUT_NOISE = 1, 2
-# Trials of the validation after epoch e, and of later evaluations: beyond those of any training.
+# Trials of the validation after epoch e: beyond those of any training, below EVALUATION_TRIAL.
 VALIDATION_TRIAL = 1 << 40
-EVALUATION_TRIAL = 1 << 50
 
 
 class Trainer:
@@ -199,7 +199,7 @@ class Trainer:
             list(self.network.weights), activity, labels, rate / options.learning_rate
         )
         if options.clip_weights:
-            clipped = self.network.clip_weights(self.network.session.capabilities.weight_limit)
+            clipped = self.network.clip_weights(self._weight_limit)
         else:
             clipped = activity.info.clipped_weights or (0,) * len(self.network.weights)
 
@@ -303,6 +303,12 @@ class Trainer:
         save_checkpoint(path, Checkpoint(tensors, state))
 
     @property
+    def _weight_limit(self) -> float | None:
+        """The narrower of the substrate's range and the one asked for."""
+        limits = (self.network.session.capabilities.weight_limit, self.options.weight_limit)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    @property
     def _metrics_path(self) -> Path:
         if self.run_dir is None:
             raise OutputError("this trainer has no run folder")
@@ -313,44 +319,3 @@ class Trainer:
         numbers = ("samples", "loss", "correct", "zeroed", "capped", "bumped", "retries")
         empty: dict[str, Any] = dict.fromkeys(numbers, 0)
         return {**empty, "seconds": 0.0, "silent": [0.0] * layers, "clipped": [0] * layers}
-
-
-def evaluate(
-    network: LoopNetwork,
-    loss: Loss,
-    data: SpikeData,
-    batch_size: int,
-    trial: int = EVALUATION_TRIAL,
-) -> EvaluationResult:
-    """Run a set of samples, without training.
-
-    Args:
-        network: what to evaluate.
-        loss: gives the loss and the decision rule.
-        data: encoded samples.
-        batch_size: samples of one run; it matters for the trial noise, not for the result
-            of a substrate without.
-        trial: stream of trial noise of the first batch; the next batches take the next ones.
-    """
-    total, decisions, inputs, layers = 0.0, [], [], []
-    clipped: tuple[int, ...] = ()
-    with torch.no_grad():
-        for index, start in enumerate(range(0, len(data), batch_size)):
-            part = slice(start, start + batch_size)
-            output, activity = network(data.input_times[part], trial=trial + index)
-            labels = torch.from_numpy(data.labels[part])
-            total += float(loss(output, labels)) * len(labels)
-            decisions.append(loss.decide(activity.output_times))
-            inputs.append(activity.input_times)
-            layers.append(activity.first_spike_times)
-            clipped = activity.info.clipped_weights
-    decided = np.concatenate(decisions)
-    return EvaluationResult(
-        loss=total / len(data),
-        accuracy=float((decided == data.labels).mean()),
-        decisions=decided,
-        labels=data.labels,
-        input_times=np.concatenate(inputs),
-        first_spike_times=tuple(np.concatenate(layer) for layer in zip(*layers, strict=True)),
-        clipped_weights=clipped,
-    )

@@ -31,6 +31,8 @@ class TrainingOptions:
         max_dw_norm: gradient cap, see ``recorded_spike_times``; None = off.
         silent: what is done about silent neurons.
         clip_weights: keep the trained weights within the substrate's range.
+        weight_limit: keep them within this narrower range; None = the substrate's alone. For
+            training in software what is to run on a chip later.
         input_noise: standard deviation of noise added to the input times in training.
         patience: stop after so many epochs without a better validation accuracy; None = off.
         select: which weights count in the end: those of the "best" epoch by validation
@@ -55,6 +57,7 @@ class TrainingOptions:
     max_dw_norm: float | None = None
     silent: SilentNeuronPolicy = field(default_factory=SilentNeuronPolicy)
     clip_weights: bool = True
+    weight_limit: float | None = None
     input_noise: float = 0.0
     patience: int | None = None
     select: str = "best"
@@ -90,10 +93,12 @@ class TrainingOptions:
             )
         if not (math.isfinite(self.input_noise) and self.input_noise >= 0):
             raise ConfigError(f"training.input_noise: expected >= 0; got {self.input_noise!r}")
-        if self.max_dw_norm is not None and not self.max_dw_norm > 0:
-            raise ConfigError(
-                f"training.max_dw_norm: expected a positive number; got {self.max_dw_norm!r}"
-            )
+        for name in ("max_dw_norm", "weight_limit"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"training.{name}: expected a positive number; got {value!r}")
+        if self.weight_limit is not None and not self.clip_weights:
+            raise ConfigError("training.weight_limit: has no effect with clip_weights = false")
         if self.retries < 0 or self.seed < 0:
             raise ConfigError(
                 f"training.retries and seed: expected >= 0; got {self.retries} and {self.seed}"

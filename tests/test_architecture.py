@@ -22,8 +22,8 @@ TERMINAL = ("hxloop.cli", "hxloop.cli_output")
 # What uses everything else; nothing below may import it.
 TOP = ("hxloop.cli", "hxloop.cli_output", "hxloop.experiment", "hxloop.experiments")
 TRAINING = (
-    "hxloop.loop", "hxloop.training", "hxloop.training_options", "hxloop.losses",
-    "hxloop.silent_neurons", "hxloop.initialisation", "hxloop.checkpoint",
+    "hxloop.loop", "hxloop.evaluation", "hxloop.training", "hxloop.training_options",
+    "hxloop.losses", "hxloop.silent_neurons", "hxloop.initialisation", "hxloop.checkpoint",
 )  # fmt: skip
 RUNNING = ("hxloop.backends", "hxloop.calibration")
 DATA = ("hxloop.datasets", "hxloop.encoding", "hxloop.config", "hxloop.rundir")
@@ -39,6 +39,7 @@ RULES = [
     ("hxloop.ttfs", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.backend"), "pure mathematics"),
     ("hxloop.loop", (*TOP, *RUNNING, "hxloop.training", "hxloop.losses"), "one run, no training"),
     ("hxloop.losses", (*TOP, *RUNNING, "hxloop.loop", "hxloop.training"), "spike times only"),
+    ("hxloop.evaluation", (*TOP, *RUNNING, "hxloop.training"), "forward only"),
     ("hxloop.training", (*TOP, *RUNNING, "hxloop.analysis"), "any session, by its protocol"),
     ("hxloop.datasets", (*TOP, *TRAINING, *RUNNING), "arrays only"),
     ("hxloop.encoding", (*TOP, *TRAINING, *RUNNING), "arrays only"),

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hxloop.backend import Backend, Session, get_backend, unknown_name
+from hxloop.backend import Backend, get_backend, unknown_name
 from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, OutputError
 from hxloop.experiment import (
@@ -26,7 +26,6 @@ from hxloop.experiment import (
     resume_prepared,
     train_prepared,
 )
-from hxloop.network import NetworkSpec
 from hxloop.provenance import now, provenance
 from hxloop.rundir import RunDirectory
 from hxloop.training_options import ProgressListener
@@ -72,37 +71,6 @@ class StudyOptions:
         return options
 
 
-@dataclass(frozen=True)
-class WeightRange:
-    """A backend that accepts weights of a range only, so that the trainer keeps them in it.
-
-    What is trained for a chip in software must know this much of the chip, or the transfer
-    would fail for a reason that no calibration can mend.
-    """
-
-    backend: Backend
-    limit: float | None
-
-    @property
-    def name(self) -> str:
-        """Name of the backend within."""
-        return self.backend.name
-
-    @property
-    def capabilities(self) -> Any:
-        """Those of the backend within, with the weight limit."""
-        return replace(self.backend.capabilities, weight_limit=self.limit)
-
-    def open(
-        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
-    ) -> Session:
-        """Open the backend within."""
-        session: Any = self.backend.open(network, calibration=calibration, seed=seed)
-        session.capabilities = self.capabilities
-        opened: Session = session
-        return opened
-
-
 def run(
     config: ExperimentConfig,
     out: Path,
@@ -132,16 +100,13 @@ def run(
     """
     options = StudyOptions.of(config)
     chips = list(_chips(config, options))
-    software = prepare(_with_backend(config, "ideal", {}))
+    software = prepare(_in_software(config, chips[0].backend.capabilities.weight_limit))
     folder = _folder(config, out, force)
     results = _results(folder, config, options)
 
     def train_part(name: str, prepared: Prepared) -> RunResult:
         return _train(prepared, folder.path / name, progress, on_trainer)
 
-    # Any chip of the kind has the same range of weights.
-    limit = chips[0].backend.capabilities.weight_limit
-    software = replace(software, backend=WeightRange(software.backend, limit))
     if results["software"] is None:
         say("Open loop: training in software")
         results["software"] = train_part("software", software).as_dict()
@@ -222,6 +187,15 @@ def _with_backend(config: ExperimentConfig, name: str, options: dict[str, Any]) 
     backend = config.backend.model_copy(update={"name": name, "options": options})
     # Without [study]: every part is a run like any other.
     return config.model_copy(update={"backend": backend, "study": {}})
+
+
+def _in_software(config: ExperimentConfig, limit: float | None) -> ExperimentConfig:
+    """Open loop: on the ideal substrate, within the range of weights that every chip has.
+
+    Weights beyond it would fail on the chip for a reason that no calibration can mend.
+    """
+    training = config.training.model_copy(update={"weight_limit": limit})
+    return _with_backend(config, "ideal", {}).model_copy(update={"training": training})
 
 
 def _folder(config: ExperimentConfig, out: Path, force: bool) -> RunDirectory:

@@ -1,0 +1,54 @@
+"""Running a set of samples without training."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from hxloop.loop import LoopNetwork
+from hxloop.losses import Loss
+from hxloop.training_options import EvaluationResult, SpikeData
+
+# Trial of the first batch of an evaluation: beyond the trials of any training.
+EVALUATION_TRIAL = 1 << 50
+
+
+def evaluate(
+    network: LoopNetwork,
+    loss: Loss,
+    data: SpikeData,
+    batch_size: int,
+    trial: int = EVALUATION_TRIAL,
+) -> EvaluationResult:
+    """Run a set of samples, without training.
+
+    Args:
+        network: what to evaluate.
+        loss: gives the loss and the decision rule.
+        data: encoded samples.
+        batch_size: samples of one run; it matters for the trial noise, not for the result
+            of a substrate without.
+        trial: stream of trial noise of the first batch; the next batches take the next ones.
+    """
+    total, decisions, inputs, layers = 0.0, [], [], []
+    clipped: tuple[int, ...] = ()
+    with torch.no_grad():
+        for index, start in enumerate(range(0, len(data), batch_size)):
+            part = slice(start, start + batch_size)
+            output, activity = network(data.input_times[part], trial=trial + index)
+            labels = torch.from_numpy(data.labels[part])
+            total += float(loss(output, labels)) * len(labels)
+            decisions.append(loss.decide(activity.output_times))
+            inputs.append(activity.input_times)
+            layers.append(activity.first_spike_times)
+            clipped = activity.info.clipped_weights
+    decided = np.concatenate(decisions)
+    return EvaluationResult(
+        loss=total / len(data),
+        accuracy=float((decided == data.labels).mean()),
+        decisions=decided,
+        labels=data.labels,
+        input_times=np.concatenate(inputs),
+        first_spike_times=tuple(np.concatenate(layer) for layer in zip(*layers, strict=True)),
+        clipped_weights=clipped,
+    )
