@@ -14,6 +14,7 @@ import typer
 import hxloop
 from hxloop import cli_output as output
 from hxloop.backend import backend_class, backend_names, unknown_name
+from hxloop.bench import benchmark_names, run_benchmark
 from hxloop.config import ExperimentConfig, apply_override
 from hxloop.datasets import DATASETS
 from hxloop.errors import (
@@ -154,6 +155,18 @@ def backends(json_: Json = False) -> None:
 def datasets(json_: Json = False) -> None:
     """List the data sets."""
     output.listing("datasets", dict(DATASETS), json_)
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(metavar="[chip]", help="What to measure.")] = "chip",
+    json_: Json = False,
+) -> None:
+    """Measure what this machine does: step times, epochs, memory."""
+    known = benchmark_names()
+    if what not in known:
+        raise UnknownNameError(unknown_name("benchmark", what, known))
+    output.measured(run_benchmark(what, output.note), json_)
 
 
 def _configuration(experiment: str, backend: str | None, overrides: list[str]) -> ExperimentConfig:

@@ -131,6 +131,16 @@ def listing(kind: str, entries: Mapping[str, str], as_json: bool) -> None:
         line(f"{name:<{width}}  {description}")
 
 
+def measured(result: Mapping[str, Any], as_json: bool) -> None:
+    """The figures of a benchmark."""
+    if as_json:
+        json_object(result)
+        return
+    width = max(len(name) for name in result)
+    for name, value in result.items():
+        line(f"{name:<{width}}  {value}")
+
+
 @contextmanager
 def progress() -> Iterator[ProgressListener]:
     """A progress bar on a terminal, a line an epoch elsewhere."""

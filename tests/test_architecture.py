@@ -20,7 +20,9 @@ SIMULATORS = ("brian2", "pyNN", "pynn_brainscales", "nest", "neuron")
 # What reads the command line and writes to the terminal.
 TERMINAL = ("hxloop.cli", "hxloop.cli_output")
 # What uses everything else; nothing below may import it.
-TOP = ("hxloop.cli", "hxloop.cli_output", "hxloop.experiment", "hxloop.experiments")
+TOP = (
+    "hxloop.cli", "hxloop.cli_output", "hxloop.experiment", "hxloop.experiments", "hxloop.bench",
+)  # fmt: skip
 TRAINING = (
     "hxloop.loop", "hxloop.evaluation", "hxloop.training", "hxloop.training_options",
     "hxloop.losses", "hxloop.silent_neurons", "hxloop.initialisation", "hxloop.checkpoint",

@@ -1,0 +1,69 @@
+"""Clock and memory: medians over repetitions, and the process's resident memory."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+
+def median_seconds(function: Callable[[], object], repetitions: int, warm_up: int = 1) -> float:
+    """Median time of a call.
+
+    Args:
+        function: what to time.
+        repetitions: how often it is timed.
+        warm_up: calls before, not timed.
+    """
+    return interleaved_seconds([function], repetitions, warm_up)[0]
+
+
+def interleaved_seconds(
+    functions: list[Callable[[], object]], repetitions: int, warm_up: int = 1
+) -> list[float]:
+    """Median time of a call of each function, called in turns.
+
+    Turns make a comparison fair on a machine whose load changes.
+    """
+    for function in functions * warm_up:
+        function()
+    times: list[list[float]] = [[] for _ in functions]
+    for _ in range(repetitions):
+        for function, collected in zip(functions, times, strict=True):
+            start = time.perf_counter()
+            function()
+            collected.append(time.perf_counter() - start)
+    return [median(collected) for collected in times]
+
+
+def resident_mb() -> float:
+    """Memory this process holds now, in MB (Linux; elsewhere its largest so far)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return peak_resident_mb()
+    return pages * resource.getpagesize() / 1e6
+
+
+def peak_resident_mb() -> float:
+    """The largest memory this process has held, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        pass
+    return {"processor": model, "threads": torch.get_num_threads()}
