@@ -20,12 +20,14 @@ class Dataset:
         samples: ``(n, features)`` in [0, 1].
         labels: ``(n,)``, 0 to ``n_classes - 1``.
         n_classes: number of classes.
+        class_names: for pictures; empty where classes have none.
     """
 
     name: str
     samples: NDArray[np.float64]
     labels: NDArray[np.int64]
     n_classes: int
+    class_names: tuple[str, ...] = ()
 
 
 # Sizes and seeds of the published Yin-Yang splits.
@@ -81,7 +83,7 @@ def yin_yang(size: int, seed: int) -> Dataset:
                 break
         samples[index] = x, y, 1 - x, 1 - y
         labels[index] = wanted
-    return Dataset("yin-yang", samples, labels, n_classes=3)
+    return Dataset("yin-yang", samples, labels, 3, ("yin", "yang", "dot"))
 
 
 DATASETS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +63,8 @@ def training_report(
         ),
     ]
     return TrainingReport(
-        title=f"{config.name}: {config.description}" if config.description else config.name,
+        title=config.name,
+        description=config.description,
         summary=rows,
         metrics=result.training.metrics,
         test=Evaluation(
@@ -76,6 +76,7 @@ def training_report(
             first_spike_times=tuple(times[:LARGEST] for times in test.first_spike_times),
             t_window=prepared.network.t_window,
             loss=test.loss,
+            class_names=prepared.datasets["test"].class_names,
         ),
         plane=_plane(prepared, network),
         substrate=prepared.substrate,
@@ -85,7 +86,8 @@ def training_report(
 
 
 def _options(options: Mapping[str, Any]) -> str:
-    return json.dumps(options) if options else ""
+    chosen = ", ".join(f"{name} {value}" for name, value in options.items())
+    return f"({chosen})" if chosen else ""
 
 
 def _plane(prepared: Prepared, network: LoopNetwork) -> DecisionPlane | None:

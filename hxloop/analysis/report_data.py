@@ -1,0 +1,85 @@
+"""What the report of a training shows, as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network did with one split; see ``EvaluationResult`` for the arrays."""
+
+    split: str
+    labels: NDArray[np.int64]
+    decisions: NDArray[np.int64]
+    n_classes: int
+    input_times: NDArray[np.float64]
+    first_spike_times: tuple[NDArray[np.float64], ...]
+    t_window: float
+    loss: float
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DecisionPlane:
+    """Decisions over the Yin-Yang plane; -1 = none, -2 = outside the disk."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    decisions: NDArray[np.int64]
+    samples: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """Everything the report shows.
+
+    Attributes:
+        title: heading.
+        description: a line below it.
+        summary: rows (label, text) shown first.
+        metrics: one mapping for each epoch.
+        test: evaluation of the test split.
+        plane: decisions over the plane; None for other data.
+        substrate: chip parameters by name, one value for each circuit; may be empty.
+        config_toml: the complete configuration.
+        provenance: versions, machine, command.
+    """
+
+    title: str
+    description: str
+    summary: Sequence[tuple[str, str]]
+    metrics: Sequence[Mapping[str, Any]]
+    test: Evaluation
+    plane: DecisionPlane | None
+    substrate: Mapping[str, NDArray[np.float64]]
+    config_toml: str
+    provenance: Mapping[str, Any]
+
+
+def decision_plane(
+    decide: Callable[[NDArray[np.float64]], NDArray[np.int64]],
+    samples: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    resolution: int = 100,
+) -> DecisionPlane:
+    """Ask for a decision at every point of the Yin-Yang disk.
+
+    Args:
+        decide: ``(n, 4)`` samples (x, y, 1 - x, 1 - y) -> ``(n,)`` decisions.
+        samples: ``(n, 2)`` points to draw on top, with their ``labels``.
+        resolution: points along each axis.
+    """
+    axis = (np.arange(resolution) + 0.5) / resolution
+    x, y = np.meshgrid(axis, axis)
+    inside = (x - 0.5) ** 2 + (y - 0.5) ** 2 <= 0.25
+    points = np.stack([x[inside], y[inside], 1 - x[inside], 1 - y[inside]], axis=1)
+    decisions = np.full(x.shape, -2, dtype=np.int64)
+    decisions[inside] = decide(points)
+    return DecisionPlane(axis, axis, decisions, samples, labels)

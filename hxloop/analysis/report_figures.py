@@ -1,0 +1,224 @@
+"""The pictures of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from hxloop.analysis.report_data import DecisionPlane, Evaluation, TrainingReport
+
+# Okabe and Ito's palette: told apart by colour-blind readers, too.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+NO_DECISION = "#888888"
+# Names that readers of a plot understand, for those of the chip's parameters.
+_CHIP_LABELS = {
+    "tau_mem": "membrane time constant",
+    "tau_syn_exc": "exc. synaptic time constant",
+    "tau_syn_inh": "inh. synaptic time constant",
+    "strength_exc": "exc. synaptic strength",
+    "strength_inh": "inh. synaptic strength",
+    "v_threshold": "threshold",
+    "v_leak": "leak potential",
+    "v_reset": "reset potential",
+}
+
+
+def _colour(index: int) -> str:
+    return COLOURS[index % len(COLOURS)]
+
+
+def _axes(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Any]]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def learning(report: TrainingReport) -> Figure:
+    """Accuracy and loss over the epochs."""
+    figure, (left, right) = _axes(1, 2, 9, 3.2)
+    epochs = [m["epoch"] for m in report.metrics]
+    kinds = ((left, "accuracy", 100, "accuracy (%)"), (right, "loss", 1, "loss"))
+    for axis, key, factor, label in kinds:
+        for colour, split in zip(COLOURS, ("train", "validation"), strict=False):
+            values = [factor * m[f"{split}_{key}"] for m in report.metrics]
+            marker = "." if len(epochs) < 20 else ""
+            axis.plot(epochs, values, marker=marker, color=colour, label=split)
+        axis.set(xlabel="epoch", ylabel=label)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    accuracy = 100 * float((report.test.decisions == report.test.labels).mean())
+    left.axhline(accuracy, color="black", linestyle=":", linewidth=1, label=f"test {accuracy:.1f}")
+    for axis in (left, right):
+        axis.legend(frameon=False)
+    return figure
+
+
+def confusion(test: Evaluation) -> Figure:
+    """Counts of decisions by class."""
+    figure, (axis,) = _axes(1, 1, 4.2, 3.6)
+    _draw_confusion(axis, test)
+    return figure
+
+
+def plane_and_confusion(plane: DecisionPlane, test: Evaluation) -> Figure:
+    """The decision plane beside the counts of decisions."""
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
+    _draw_plane(left, plane, test)
+    _draw_confusion(right, test)
+    return figure
+
+
+def _draw_confusion(axis: Any, test: Evaluation) -> None:
+    undecided = bool((test.decisions < 0).any())
+    table = np.zeros((test.n_classes, test.n_classes + undecided), dtype=int)
+    np.add.at(table, (test.labels, test.decisions), 1)  # -1 is the last column
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if test.n_classes <= 20:
+        for (row, column), count in np.ndenumerate(table):
+            colour = "white" if shares[row, column] > 0.6 else "black"
+            axis.text(column, row, count, ha="center", va="center", color=colour)
+    names = list(test.class_names) or [str(i) for i in range(test.n_classes)]
+    axis.set_xticks(range(table.shape[1]), names + ["none"] * undecided)
+    axis.set_yticks(range(test.n_classes), names)
+    axis.set(xlabel="decision", ylabel="class")
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+
+
+def _draw_plane(axis: Any, plane: DecisionPlane, test: Evaluation) -> None:
+    image = np.ones((*plane.decisions.shape, 3))
+    for value in np.unique(plane.decisions):
+        if value >= -1:
+            hex_colour = _colour(value) if value >= 0 else NO_DECISION
+            rgb = np.array([int(hex_colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+            image[plane.decisions == value] = 0.6 + 0.4 * rgb
+    axis.imshow(image, origin="lower", extent=(0, 1, 0, 1), interpolation="nearest")
+    for value in np.unique(plane.labels):
+        chosen = plane.samples[plane.labels == value]
+        name = test.class_names[value] if test.class_names else f"class {value}"
+        axis.scatter(*chosen.T, s=5, color=_colour(value), label=name, linewidths=0)
+    wrong = plane.samples[: len(test.labels)][test.decisions != test.labels]
+    axis.scatter(*wrong.T, s=28, facecolors="none", edgecolors="black", linewidths=0.7,
+                 label=f"wrong ({len(wrong)})")  # fmt: skip
+    axis.set(xlabel="x", ylabel="y", aspect="equal")
+    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.5)
+
+
+def raster(test: Evaluation) -> Figure:
+    """First spikes of the first test sample, layer above layer."""
+    figure, (axis,) = _axes(1, 1, 9, 4.6)
+    layers = [test.input_times[0], *(times[0] for times in test.first_spike_times)]
+    base, ticks, names = 0.0, [], []
+    for index, times in enumerate(layers):
+        last = index == len(layers) - 1
+        # Small layers get room, so that a few output neurons can be seen beside 120 hidden ones.
+        step = max(1.0, 20 / len(times))
+        spiked = np.isfinite(times)
+        height = base + step * np.arange(len(times))
+        colours = [_colour(i) for i in range(len(times))] if last else ["#444444"] * len(times)
+        axis.vlines(times[spiked], height[spiked], height[spiked] + max(0.8 * step, 2), linewidth=1.3,
+                    colors=np.array(colours)[spiked])  # fmt: skip
+        ticks.append(base + step * len(times) / 2)
+        kind = "inputs" if index == 0 else "outputs" if last else f"layer {index}"
+        silent = int((~spiked).sum())
+        names.append(f"{kind}\n{len(times)}, {silent} silent")
+        base += step * len(times) + 10
+    decision = int(test.decisions[0])
+    if decision >= 0:
+        when = test.first_spike_times[-1][0, decision]
+        axis.axvline(when, color="black", linestyle=":", linewidth=1)
+    axis.set_yticks(ticks, names)
+    axis.tick_params(axis="y", length=0)
+    axis.spines["left"].set_visible(False)
+    axis.set(xlabel="time (tau_syn)", xlim=(0, test.t_window), ylim=(-3, base))
+    chosen = [_class_name(test, int(test.labels[0])), _class_name(test, decision)]
+    axis.set_title(f"class {chosen[0]}, decision {chosen[1]}", fontsize=10)
+    return figure
+
+
+def _class_name(test: Evaluation, index: int) -> str:
+    if index < 0:
+        return "none"
+    return test.class_names[index] if test.class_names else str(index)
+
+
+def histograms(test: Evaluation) -> Figure:
+    """Spike times of every layer; the output neurons apart from each other."""
+    layers = test.first_spike_times
+    figure, axes = _axes(1, len(layers), 4.5 * len(layers), 3)
+    bins = np.linspace(0, test.t_window, 60)
+    for index, (axis, times) in enumerate(zip(axes, layers, strict=True)):
+        if index < len(layers) - 1:
+            axis.hist(times[np.isfinite(times)], bins, color="#444444")
+        else:
+            for neuron in range(times.shape[1]):
+                _draw_output(axis, test, neuron, bins)
+            if times.shape[1] <= 10:
+                axis.legend(frameon=False, fontsize=8)
+        silent = 100 * float(np.isinf(times).mean())
+        name = "outputs" if index == len(layers) - 1 else f"layer {index + 1}"
+        axis.set_title(f"{name}, {silent:.1f} % silent", fontsize=10)
+        axis.set(xlabel="time (tau_syn)", ylabel="spikes")
+    return figure
+
+
+def _draw_output(axis: Any, test: Evaluation, neuron: int, bins: NDArray[np.float64]) -> None:
+    times = test.first_spike_times[-1][:, neuron]
+    spiked = np.isfinite(times)
+    own = times[spiked & (test.labels == neuron)]
+    axis.hist(own, bins, color=_colour(neuron), alpha=0.35)
+    axis.hist(times[spiked], bins, histtype="step", color=_colour(neuron),
+              label=_class_name(test, neuron))  # fmt: skip
+
+
+def chip(substrate: Mapping[str, NDArray[np.float64]]) -> Figure:
+    """How the circuits differ."""
+    shown = {name: values for name, values in substrate.items() if name != "dead"}
+    columns = 4
+    rows = -(-len(shown) // columns)
+    figure, axes = _axes(rows, columns, 9.5, 2.1 * rows)
+    for axis, (name, values) in zip(axes, shown.items(), strict=False):
+        axis.hist(values, 24, color=COLOURS[0])
+        axis.set_title(f"{_CHIP_LABELS.get(name, name)}\nsd {np.std(values):.3f}", fontsize=9)
+        axis.tick_params(labelsize=8)
+    for axis in axes[len(shown) :]:
+        axis.set_visible(False)
+    if dead := int(np.sum(substrate.get("dead", 0))):
+        figure.suptitle(f"{dead} dead circuits", fontsize=10)
+    return figure
+
+
+def counts(report: TrainingReport) -> Figure:
+    """What the training had to put up with, epoch by epoch."""
+    figure, axes = _axes(2, 2, 9, 4.5)
+    epochs = [m["epoch"] for m in report.metrics]
+
+    def draw(axis: Any, label: str, lines: Mapping[str, list[float]]) -> None:
+        for index, (name, values) in enumerate(lines.items()):
+            axis.plot(epochs, values, color=_colour(index), label=name)
+        axis.set(ylabel=label, ylim=(0, None) if any(map(any, lines.values())) else (0, 1))
+        if len(lines) > 1:
+            axis.legend(frameon=False, fontsize=8)
+
+    for axis, key in zip(axes, ("silent_fraction", "clipped_weights"), strict=False):
+        layers = range(len(report.metrics[0].get(key, [])))
+        lines = {f"layer {i + 1}": [m[key][i] for m in report.metrics] for i in layers}
+        draw(axis, key.replace("_", " "), lines)
+    gradients = {"not rising": "zeroed_gradients", "capped": "capped_gradients"}
+    lines = {name: [m.get(key, 0) for m in report.metrics] for name, key in gradients.items()}
+    draw(axes[2], "gradients zeroed or capped", lines)
+    bumped = [m.get("bumped_neurons", 0) for m in report.metrics]
+    draw(axes[3], "neurons bumped", {"": bumped})
+    for axis in axes[2:]:
+        axis.set(xlabel="epoch")
+    for axis in axes:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
