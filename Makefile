@@ -23,8 +23,8 @@ $(STAMP): pyproject.toml constraints.txt
 
 venv: $(STAMP)  ## set up .venv with pinned versions
 
-demo: $(STAMP)  ## train Yin-Yang in the loop on an emulated chip (about 3 minutes)
-	@$(BIN)/hxloop train yin-yang-in-the-loop --epochs 25 --out runs/demo --force
+demo: $(STAMP)  ## train Yin-Yang in the loop on an emulated chip (about 2 minutes)
+	@$(BIN)/hxloop train yin-yang-in-the-loop --epochs 20 --out runs/demo --force
 
 test: $(STAMP)  ## run the test suite
 	@$(BIN)/python -m pytest -m "not slow"

@@ -187,7 +187,7 @@ def _study(config: ExperimentConfig, folder: Path, force: bool, as_json: bool) -
     study = study_of(config)
     if study is None:
         raise UnknownNameError(f"experiment {config.name!r} is not a study")
-    output.note(f"{config.name}: {config.description}")
+    output.note(f"{config.name}: {config.description}".rstrip(": "))
     try:
         with output.progress() as progress, _stop_on_interrupt() as on_trainer:
             result = study(

@@ -23,7 +23,7 @@ from hxloop.training_options import SpikeData
 if TYPE_CHECKING:
     from hxloop.prepared import Prepared, RunResult
 
-__all__ = ["training_report", "write_report"]
+__all__ = ["plane_of", "training_report", "write_report"]
 
 # Trials of the decision plane, beyond those of the test set.
 PLANE_TRIAL = EVALUATION_TRIAL + (1 << 30)
@@ -78,7 +78,7 @@ def training_report(
             loss=test.loss,
             class_names=prepared.datasets["test"].class_names,
         ),
-        plane=_plane(prepared, network),
+        plane=plane_of(prepared, network),
         substrate=prepared.substrate,
         config_toml=config.to_toml(),
         provenance=origin,
@@ -90,7 +90,8 @@ def _options(options: Mapping[str, Any]) -> str:
     return f"({chosen})" if chosen else ""
 
 
-def _plane(prepared: Prepared, network: LoopNetwork) -> DecisionPlane | None:
+def plane_of(prepared: Prepared, network: LoopNetwork) -> DecisionPlane | None:
+    """Decisions of a network over the Yin-Yang plane; None for other data."""
     if prepared.config.dataset.name != "yin-yang":
         return None
     encoding = prepared.config.latency_encoding()

@@ -1,48 +1,74 @@
-"""The figure of the study: a line for every chip, from open loop to in the loop."""
+"""The figure of the study: decisions on one chip, and a line for every chip."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from hxloop.analysis.report import DecisionPlane
+from hxloop.analysis.report_figures import draw_decisions
 from hxloop.errors import OutputError
 
 OPEN, LOOP = "#D55E00", "#0072B2"
 
 
-def write_figure(results: Mapping[str, Any], path: Path) -> None:
+def write_figure(
+    results: Mapping[str, Any], planes: Sequence[tuple[str, DecisionPlane]], path: Path
+) -> None:
     """Draw ``results.json``.
+
+    Args:
+        results: of the study.
+        planes: captions and decisions, drawn on the left.
+        path: PNG file.
 
     Raises:
         OutputError: the file cannot be written.
     """
     presets = list(dict.fromkeys(row["preset"] for row in results["chips"]))
-    figure = Figure(figsize=(1.2 + 2.6 * len(presets), 4), layout="constrained")
-    panels = figure.subplots(1, len(presets), squeeze=False, sharey=True)[0]
+    columns = len(planes) + len(presets)
+    figure = Figure(figsize=(2.9 * columns, 3.4), layout="constrained")
+    for index, (caption, plane) in enumerate(planes):
+        axis = figure.add_subplot(1, columns, 1 + index)
+        draw_decisions(axis, plane)
+        axis.set_title(caption, fontsize=10)
+        axis.set_axis_off()
     software = 100 * results["software"]["test_accuracy"]
-    for axis, preset in zip(panels, presets, strict=True):
+    panels: list[Any] = []
+    for index, preset in enumerate(presets):
+        first = panels[0] if panels else None
+        axis = figure.add_subplot(1, columns, 1 + len(planes) + index, sharey=first)
         rows = [row for row in results["chips"] if row["preset"] == preset]
-        pairs = [(100 * row["open_loop"], 100 * row["in_the_loop"]) for row in rows]
-        axis.axhline(software, color="black", linestyle="--", linewidth=1)
-        for pair in pairs:
-            axis.plot([0, 1], pair, color="#999999", linewidth=1, zorder=1)
-        for x, colour in enumerate((OPEN, LOOP)):
-            values = [pair[x] for pair in pairs]
-            axis.scatter([x] * len(values), values, s=36, color=colour, zorder=2)
-            mean = sum(values) / len(values)
-            right = 0.12 if x else -0.12
-            axis.annotate(f"{mean:.1f}", (x + right, mean), va="center",
-                          ha="left" if x else "right", color=colour)  # fmt: skip
-        axis.set_xticks([0, 1], ["open loop", "in the loop"])
-        axis.set_xlim(-0.6, 1.6)
-        axis.set_title(f"{preset} ({len(rows)} chips)", fontsize=10)
-        axis.spines[["top", "right"]].set_visible(False)
+        _draw_chips(axis, rows, software)
+        axis.set_title(f"{preset}, {len(rows)} chips", fontsize=10)
+        panels.append(axis)
     panels[0].set_ylabel("test accuracy on the chip (%)")
     panels[0].annotate("in software", (-0.55, software), va="bottom", fontsize=8)
     try:
-        figure.savefig(path, dpi=150)
+        figure.savefig(path, dpi=130)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _draw_chips(axis: Any, rows: Sequence[Mapping[str, Any]], software: float) -> None:
+    pairs = [(100 * row["open_loop"], 100 * row["in_the_loop"]) for row in rows]
+    axis.axhline(software, color="black", linestyle="--", linewidth=1)
+    for pair in pairs:
+        axis.plot([0, 1], pair, color="#999999", linewidth=1, zorder=1)
+    for x, colour in enumerate((OPEN, LOOP)):
+        values = [pair[x] for pair in pairs]
+        axis.scatter([x] * len(values), values, s=36, color=colour, zorder=2)
+        mean = sum(values) / len(values)
+        axis.annotate(
+            f"{mean:.1f}",
+            (x + (0.12 if x else -0.12), mean),
+            va="center",
+            ha="left" if x else "right",
+            color=colour,
+        )
+    axis.set_xticks([0, 1], ["open loop", "in the loop"])
+    axis.set_xlim(-0.6, 1.6)
+    axis.spines[["top", "right"]].set_visible(False)

@@ -14,6 +14,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.analysis.report import DecisionPlane
 from hxloop.backend import Backend, get_backend, unknown_name
 from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, OutputError
@@ -26,6 +30,9 @@ from hxloop.experiment import (
     resume_prepared,
     train_prepared,
 )
+from hxloop.experiment_report import plane_of
+from hxloop.experiments.open_loop_vs_in_the_loop.figure import write_figure
+from hxloop.loop import LoopNetwork
 from hxloop.provenance import now, provenance
 from hxloop.rundir import RunDirectory
 from hxloop.training_options import ProgressListener
@@ -111,7 +118,7 @@ def run(
         say("Open loop: training in software")
         results["software"] = train_part("software", software).as_dict()
         _write(folder, results)
-    open_weights = RunDirectory.open(folder.path / "software").weights(software.network)
+    open_weights = _run_weights(folder, "software", software)
 
     done = {(row["preset"], row["chip"]) for row in results["chips"]}
     for part in chips:
@@ -123,7 +130,7 @@ def run(
         transfer = evaluate_prepared(prepared, open_weights)
         if options.start == "open-loop":
             prepared = replace(prepared, weights=open_weights)
-        loop = train_part(f"{preset}-{chip}", prepared)
+        loop = train_part(part.folder, prepared)
         row = {
             "preset": preset,
             "chip": chip,
@@ -139,9 +146,15 @@ def run(
     results["finished"] = results["finished"] or now()
     _write(folder, results)
 
-    from hxloop.experiments.open_loop_vs_in_the_loop.figure import write_figure
-
-    write_figure(results, folder.path / "figure.png")
+    # The last chip of the last preset is shown: of the shipped ones, the most imperfect kind.
+    shown = replace(software, config=chips[-1].config, backend=chips[-1].backend)
+    loop_weights = _run_weights(folder, chips[-1].folder, software)
+    planes = [
+        (f"{kind}, {chips[-1].preset} chip {chips[-1].chip}", plane)
+        for kind, weights in (("open loop", open_weights), ("in the loop", loop_weights))
+        if (plane := _plane(shown, weights)) is not None
+    ]
+    write_figure(results, planes, folder.path / "figure.png")
     return results
 
 
@@ -174,6 +187,11 @@ class _Chip:
     config: ExperimentConfig
     backend: Backend
 
+    @property
+    def folder(self) -> str:
+        """Its run folder within that of the study."""
+        return f"{self.preset}-{self.chip}"
+
 
 def _chips(config: ExperimentConfig, options: StudyOptions) -> Iterator[_Chip]:
     for preset in options.presets:
@@ -181,6 +199,17 @@ def _chips(config: ExperimentConfig, options: StudyOptions) -> Iterator[_Chip]:
             chosen = {**config.backend.options, "chip": chip, "imperfections": preset}
             backend = get_backend(config.backend.name, **chosen)
             yield _Chip(preset, chip, _with_backend(config, config.backend.name, chosen), backend)
+
+
+def _run_weights(
+    folder: RunDirectory, name: str, prepared: Prepared
+) -> tuple[NDArray[np.float64], ...]:
+    return RunDirectory.open(folder.path / name).weights(prepared.network)
+
+
+def _plane(prepared: Prepared, weights: tuple[NDArray[np.float64], ...]) -> DecisionPlane | None:
+    with prepared.open_session() as session:
+        return plane_of(prepared, LoopNetwork(session, weights))
 
 
 def _with_backend(config: ExperimentConfig, name: str, options: dict[str, Any]) -> ExperimentConfig:

@@ -93,7 +93,8 @@ def _draw_confusion(axis: Any, test: Evaluation) -> None:
     axis.tick_params(length=0)
 
 
-def _draw_plane(axis: Any, plane: DecisionPlane, test: Evaluation) -> None:
+def draw_decisions(axis: Any, plane: DecisionPlane) -> None:
+    """Paint the plane in the pale colours of the decisions."""
     image = np.ones((*plane.decisions.shape, 3))
     for value in np.unique(plane.decisions):
         if value >= -1:
@@ -101,6 +102,10 @@ def _draw_plane(axis: Any, plane: DecisionPlane, test: Evaluation) -> None:
             rgb = np.array([int(hex_colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
             image[plane.decisions == value] = 0.6 + 0.4 * rgb
     axis.imshow(image, origin="lower", extent=(0, 1, 0, 1), interpolation="nearest")
+
+
+def _draw_plane(axis: Any, plane: DecisionPlane, test: Evaluation) -> None:
+    draw_decisions(axis, plane)
     for value in np.unique(plane.labels):
         chosen = plane.samples[plane.labels == value]
         name = test.class_names[value] if test.class_names else f"class {value}"
@@ -124,7 +129,8 @@ def raster(test: Evaluation) -> Figure:
         spiked = np.isfinite(times)
         height = base + step * np.arange(len(times))
         colours = [_colour(i) for i in range(len(times))] if last else ["#444444"] * len(times)
-        axis.vlines(times[spiked], height[spiked], height[spiked] + max(0.8 * step, 2), linewidth=1.3,
+        bottom = height[spiked]
+        axis.vlines(times[spiked], bottom, bottom + max(0.8 * step, 2), linewidth=1.3,
                     colors=np.array(colours)[spiked])  # fmt: skip
         ticks.append(base + step * len(times) / 2)
         kind = "inputs" if index == 0 else "outputs" if last else f"layer {index}"
