@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -20,8 +22,17 @@ Array = NDArray[np.float64]
 TARGETS = ("cpp_standalone", "numpy")
 # Limits the memory of a run: about 30 bytes a synapse and sample.
 MAX_SYNAPSES = 20_000_000
-# A batch is cut into at most this many runs; beyond, a larger model is compiled.
+# One process runs at most this many pieces of a batch; beyond, a larger model is compiled.
 MAX_CHUNKS = 8
+# Fewer samples are not worth a process of their own.
+MIN_SAMPLES = 16
+
+
+def usable_cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -32,20 +43,25 @@ class Brian2Options:
         dt: time step, model time.
         target: "cpp_standalone" (compiled once per shape, kept on disk) or "numpy".
         cache_dir: where compiled models are kept; None: ``~/.cache/hxloop/brian2``.
+        processes: compiled models that share a batch, one process each; by default one for
+            every core. The result does not depend on it.
 
     Raises:
-        ConfigError: an unknown target, or ``dt`` not a positive finite number.
+        ConfigError: an unknown target, ``dt`` not a positive finite number, no process.
     """
 
     dt: float = 1 / 200
     target: str = "cpp_standalone"
     cache_dir: Path | None = None
+    processes: int = field(default_factory=usable_cores)
 
     def __post_init__(self) -> None:
         if self.target not in TARGETS:
             raise ConfigError(f"Brian2Options.target: expected one of {TARGETS}; {self.target!r}")
         if not (math.isfinite(self.dt) and self.dt > 0):
             raise ConfigError(f"Brian2Options.dt: expected a positive step; got {self.dt!r}")
+        if self.processes < 1:
+            raise ConfigError(f"Brian2Options.processes: expected >= 1; got {self.processes}")
 
 
 @dataclass(frozen=True)
@@ -75,8 +91,9 @@ class _Runner(Protocol):
 class Brian2Solver:
     """Integrates a feed-forward network on a time grid, one Brian2 model for many runs.
 
-    The first batch size seen becomes that of the model: smaller batches are padded with
-    silent samples, larger ones run in pieces. Samples do not influence each other.
+    Samples do not influence each other, so the first batch seen, divided by the processes that
+    share it, gives the batch of the model: smaller batches are padded with silent samples,
+    larger ones run in pieces.
 
     Args:
         sizes: number of inputs, then of the neurons of every layer.
@@ -107,7 +124,8 @@ class Brian2Solver:
         self._options = options
         self._jitter = jitter
         self._shape: ModelShape | None = None
-        self._runner: _Runner | None = None
+        self._runners: list[_Runner] = []
+        self._pool: ThreadPoolExecutor | None = None
         self._closed = False
 
     def run(
@@ -139,40 +157,63 @@ class Brian2Solver:
         results = [np.full((batch, size), np.inf) for size in self._sizes[1:]]
         if batch == 0:
             return results
-        runner, shape = self._model_for(batch)
+        shape = self._model_for(batch)
         fixed = _constants(shape, weights, layers)
-        for start in range(0, batch, shape.batch):
-            part = slice(start, min(start + shape.batch, batch))
-            spikes = runner.run(fixed | self._trial(shape, part, input_times, layers))
-            for result, times in zip(results, spikes, strict=True):
-                chunk = times.reshape(shape.batch, -1)[: part.stop - part.start]
-                if np.isnan(chunk).any():
-                    raise RunFailed("the Brian2 model returned NaN as a spike time")
-                result[part] = np.where(chunk <= self._t_window, chunk, np.inf)
+        parts = [
+            slice(start, min(start + shape.batch, batch)) for start in range(0, batch, shape.batch)
+        ]
+
+        def run_parts(runner: _Runner, parts: Sequence[slice]) -> None:
+            for part in parts:
+                spikes = runner.run(fixed | self._trial(shape, part, input_times, layers))
+                for result, times in zip(results, spikes, strict=True):
+                    chunk = times.reshape(shape.batch, -1)[: part.stop - part.start]
+                    if np.isnan(chunk).any():
+                        raise RunFailed("the Brian2 model returned NaN as a spike time")
+                    result[part] = np.where(chunk <= self._t_window, chunk, np.inf)
+
+        n = len(self._runners)
+        waiting = []
+        if self._pool is not None:
+            for index in range(1, min(n, len(parts))):
+                shared = self._pool.submit(run_parts, self._runners[index], parts[index::n])
+                waiting.append(shared)
+        run_parts(self._runners[0], parts[::n])
+        for other in waiting:
+            other.result()
         return results
 
     def close(self) -> None:
         """Free the model and its temporary files; ``run`` raises afterwards."""
         self._closed = True
-        if self._runner is not None:
-            self._runner.close()
-            self._runner = None
+        self._free()
 
-    def _model_for(self, batch: int) -> tuple[_Runner, ModelShape]:
+    def _free(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        while self._runners:
+            self._runners.pop().close()
+
+    def _model_for(self, batch: int) -> ModelShape:
+        """The shape of the model, whose runners are there afterwards."""
+        processes = 1 if self._options.target == "numpy" else self._options.processes
         synapses = sum(a * b for a, b in zip(self._sizes[:-1], self._sizes[1:], strict=True))
-        size = max(1, min(batch, MAX_SYNAPSES // synapses))
-        if self._shape is None or (batch > MAX_CHUNKS * self._shape.batch < size * MAX_CHUNKS):
-            if self._runner is not None:
-                self._runner.close()
+        size = max(-(-batch // processes), min(batch, MIN_SAMPLES))
+        size = max(1, min(size, MAX_SYNAPSES // synapses))
+        old = self._shape
+        if old is None or (batch > MAX_CHUNKS * processes * old.batch and size > old.batch):
+            self._free()
             shape = ModelShape(self._sizes, size, self._options.dt, self._t_window, self._jitter)
             if self._options.target == "numpy":
-                self._runner = NumpyRunner(shape)
+                self._runners = [NumpyRunner(shape)]
             else:
-                self._runner = BinaryRunner(shape, self._options.cache_dir)
-            self._shape = shape
-        if self._runner is None:
-            raise SessionClosedError("the Brian2 solver is closed; make another one")
-        return self._runner, self._shape
+                cache = self._options.cache_dir
+                self._runners = [BinaryRunner(shape, cache) for _ in range(processes)]
+            if processes > 1:
+                self._pool = ThreadPoolExecutor(processes - 1, thread_name_prefix="hxloop-brian2")
+            self._shape = old = shape
+        return old
 
     def _trial(
         self,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from hxloop.backends import brian2_build
+from hxloop.backends import brian2_build, brian2_solver
 from hxloop.backends.brian2_solver import Brian2Options, Brian2Solver, LayerDynamics, psp_after
 from hxloop.errors import CompilerError, ConfigError, RunFailed, RunInputError, SessionClosedError
 from tests.brute_force import first_spike, membrane
@@ -159,7 +159,7 @@ def test_nothing_is_written_to_and_nothing_is_left_behind(compiled):
     for _ in range(5):
         for a, b in zip(first, compiled.run(*network), strict=True):
             np.testing.assert_array_equal(a, b)
-    assert list(compiled._runner._work.iterdir()) == []
+    assert list(compiled._runners[0]._work.iterdir()) == []
     if descriptors:
         assert len(os.listdir("/proc/self/fd")) == descriptors
 
@@ -170,12 +170,33 @@ def test_a_cached_model_is_not_compiled_again(compiled, cache, monkeypatch):
     network = _network(7)
     for a, b in zip(solver.run(*network), compiled.run(*network), strict=True):
         np.testing.assert_array_equal(a, b)
-    folder = solver._runner._work
+    folder = solver._runners[0]._work
     solver.close()
     assert not folder.exists()
     with pytest.raises(SessionClosedError):
         solver.run(*network)
     assert [path.name for path in cache.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_processes_share_a_batch_and_change_nothing(cache, compiled, processes, monkeypatch):
+    # Models of the fixture's 8 samples, whatever the number of processes.
+    monkeypatch.setattr(brian2_solver, "MIN_SAMPLES", 8)
+    solver = Brian2Solver(SIZES, WINDOW, Brian2Options(cache_dir=cache, processes=processes))
+    small = _network(9)
+    solver.run(*small)
+    times = np.tile(small[0], (5, 1)) * np.linspace(0.8, 1.2, 40)[:, None]
+    layers = [replace(x, threshold=np.tile(x.threshold, (5, 1))) for x in small[2]]
+    together = solver.run(times, small[1], layers)
+    assert len(solver._runners) == processes
+    for start in range(0, 40, 8):
+        part = slice(start, start + 8)
+        alone = compiled.run(
+            times[part], small[1], [replace(x, threshold=x.threshold[part]) for x in layers]
+        )
+        for a, b in zip(alone, together, strict=True):
+            np.testing.assert_array_equal(a, b[part])
+    solver.close()
 
 
 def test_a_failing_model_is_reported_with_what_it_said(compiled, cache, tmp_path):
@@ -244,6 +265,8 @@ def test_wrong_arguments_are_refused(compiled):
         compiled.run(times, weights, [jitter, layers[1]])
     with pytest.raises(ConfigError, match="target"):
         Brian2Options(target="cuda")
+    with pytest.raises(ConfigError, match="processes"):
+        Brian2Options(processes=0)
     with pytest.raises(ConfigError, match="t_window"):
         Brian2Solver(SIZES, np.inf, Brian2Options())
 
