@@ -116,7 +116,8 @@ def run(
 
     if results["software"] is None:
         say("Open loop: training in software")
-        results["software"] = train_part("software", software).as_dict()
+        # Relative, so that the folder of a study can be moved and shared.
+        results["software"] = train_part("software", software).as_dict() | {"run_dir": "software"}
         _write(folder, results)
     open_weights = _run_weights(folder, "software", software)
 
