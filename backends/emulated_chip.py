@@ -9,6 +9,7 @@ drift. It is a model of the chip's statistics, not of its circuits.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hxloop import __version__
 from hxloop.activity import Activity, RunInfo
-from hxloop.backend import Capabilities, check_network, check_run, unknown_name
+from hxloop.backend import Capabilities, check_network, check_run, check_stream, unknown_name
 from hxloop.backends.chip_model import (
     N_CIRCUITS,
     SIGNED_INPUTS,
@@ -67,8 +68,8 @@ class EmulatedChipBackend:
             equations exactly, for networks that Brian2 is too slow for.
         quantise_weights: clip and round weights to 6 bits and a sign.
         quantise_times: truncate input spikes and recorded spikes to the 8 ns clock.
-        weight_lsb: weight of one bit, in units of the threshold. Default 1/78: 1/30 at a
-            threshold of 2.6, as on BrainScaleS-2 by Göltz et al. 2025.
+        weight_lsb: weight of one bit in model units, where the threshold is 1 above the leak.
+            Default 1/78: 1/30 at a threshold of 2.6, as on BrainScaleS-2 by Göltz et al. 2025.
         tau_syn_us: length of one unit of model time on the chip, in microseconds.
         enforce_limits: refuse networks that need more than 512 circuits. False continues
             the same chip with as many as it takes.
@@ -108,9 +109,18 @@ class EmulatedChipBackend:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
                 raise ConfigError(f"emulated-chip: {name} must be a positive number; got {value!r}")
-        if self.dt > 0.1:
+        if not 1e-5 <= self.dt <= 0.1:
             raise ConfigError(
-                f"emulated-chip: dt must be at most 0.1 (a tenth of tau_syn); got {self.dt}"
+                f"emulated-chip: dt must be from 1e-5 to 0.1 (a tenth of tau_syn); got {self.dt}"
+            )
+        for name in ("quantise_weights", "quantise_times", "enforce_limits"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(
+                    f"emulated-chip: {name} must be true or false; got {getattr(self, name)!r}"
+                )
+        if self.cache_dir is not None and not isinstance(self.cache_dir, str | os.PathLike):
+            raise ConfigError(
+                f"emulated-chip: cache_dir must be a path or None; got {self.cache_dir!r}"
             )
 
     @property
@@ -157,6 +167,7 @@ class EmulatedChipBackend:
                 "backend 'emulated-chip': expected calibration=None, this chip has no knobs yet; "
                 "choose imperfections='calibrated' or 'uncalibrated' instead"
             )
+        check_stream("seed", seed)
         check_network(network, self.capabilities, self.name)
         needed = circuits_needed(network)
         if self.enforce_limits and needed > N_CIRCUITS:
@@ -219,6 +230,7 @@ class EmulatedChipSession:
             raise SessionClosedError(
                 "backend 'emulated-chip': this session is closed; open another one"
             )
+        check_stream("trial", trial)
         matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
         start = time.perf_counter()
         if trial is None:

@@ -34,7 +34,7 @@ class Capabilities:
         weight_levels: number of weight values of one sign besides 0; None = continuous.
         weight_limit: largest magnitude of a weight; None = unlimited.
         max_neurons: neuron circuits of the substrate; None = unlimited.
-        max_fan_in: signed inputs of one neuron circuit; None = unlimited.
+        max_fan_in: signed inputs that one neuron can have; None = unlimited.
         max_layers: largest number of layers; None = unlimited.
         tau_ratios: the values of ``tau_mem/tau_syn`` it can do; None = every one.
         records: names that ``run(record=...)`` accepts beyond the first spikes.
@@ -162,6 +162,17 @@ def check_network(network: NetworkSpec, capabilities: Capabilities, backend: str
                 f"backend {backend!r}: tau_mem/tau_syn must be one of {capabilities.tau_ratios}; "
                 f"layer {index} has {ratio:g}"
             )
+
+
+def check_stream(name: str, number: Any) -> None:
+    """Check a number that chooses a stream of noise: a seed or a trial.
+
+    Raises:
+        RunInputError: not None and not a whole number >= 0.
+    """
+    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    if number is not None and not (whole and number >= 0):
+        raise RunInputError(f"{name}: expected a whole number >= 0, or None; got {number!r}")
 
 
 def check_run(
