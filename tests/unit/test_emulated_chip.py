@@ -510,7 +510,7 @@ def test_a_session_checks_what_it_is_given():
         ({"chip": 1.0}, ConfigError, "chip must be a number >= 0; got 1.0"),
         ({"chip": True}, ConfigError, "chip must be a number >= 0; got True"),
         ({"chip": "3"}, ConfigError, "chip must be a number >= 0; got '3'"),
-        ({"dt": 0.101}, ConfigError, "dt must be at most 0.1 .*; got 0.101"),
+        ({"dt": 0.101}, ConfigError, "dt must be from 1e-5 to 0.1 .*; got 0.101"),
         *(
             ({name: value}, ConfigError, f"{name} must be a positive number; got")
             for name in ("dt", "weight_lsb", "tau_syn_us")
