@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from hxloop.ttfs import NeuronParameters, first_spike_times
+from hxloop.ttfs.kernels import first_spike_times_cpu
+from hxloop.ttfs.parameters import NeuronParameters
 
 Array = NDArray[np.float64]
 
@@ -50,13 +50,7 @@ class EventSolver:
         results = []
         times = input_times
         for layer in layers:
-            computed = first_spike_times(
-                torch.tensor(times),
-                torch.tensor(layer.weights),
-                layer.parameters,
-                self._t_window,
-            )
-            times = computed.numpy()
+            times = first_spike_times_cpu(times, layer.weights, layer.parameters, self._t_window)
             if layer.jitter is not None:
                 times = np.maximum(times + layer.jitter, 0.0)
                 times[times > self._t_window] = np.inf

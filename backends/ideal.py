@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
 from hxloop import __version__
@@ -22,7 +21,8 @@ from hxloop.activity import Activity, RunInfo
 from hxloop.backend import Capabilities, check_network, check_run
 from hxloop.errors import CapacityError, SessionClosedError
 from hxloop.network import NetworkSpec
-from hxloop.ttfs import first_spike_times
+from hxloop.ttfs import NeuronParameters
+from hxloop.ttfs.kernels import first_spike_times_cpu
 
 
 @dataclass(frozen=True)
@@ -75,20 +75,18 @@ class IdealSession:
         matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
         start = time.perf_counter()
         layers: list[np.ndarray] = []
-        # tensor, not from_numpy: the caller's arrays may be read-only and are never shared.
-        previous = torch.tensor(times)
+        previous = times
         for matrix, layer in zip(matrices, self.network.layers, strict=True):
-            previous = first_spike_times(
-                previous, torch.tensor(matrix), layer.neuron, self.network.t_window
-            )
-            layers.append(previous.numpy())
+            neurons = NeuronParameters.uniform(layer.neuron, matrix.shape[1])
+            previous = first_spike_times_cpu(previous, matrix, neurons, self.network.t_window)
+            layers.append(previous)
         return Activity(
             input_times=times.copy(),
             first_spike_times=tuple(layers),
             weights_used=tuple(matrix.copy() for matrix in matrices),
             info=RunInfo(
                 backend="ideal",
-                versions={"hxloop": __version__, "torch": torch.__version__},
+                versions={"hxloop": __version__, "numpy": np.__version__},
                 clipped_weights=(0,) * len(layers),
                 duration_seconds=time.perf_counter() - start,
             ),

@@ -159,7 +159,9 @@ def datasets(json_: Json = False) -> None:
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(metavar="[chip]", help="What to measure.")] = "chip",
+    what: Annotated[str, typer.Argument(metavar="[engine|chip]", help="What to measure.")] = (
+        "engine"
+    ),
     json_: Json = False,
 ) -> None:
     """Measure what this machine does: step times, epochs, memory."""

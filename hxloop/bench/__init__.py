@@ -7,7 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 # Imported when run: some import a simulator.
-_BENCHMARKS = {"chip": "hxloop.bench.chip:bench_chip"}
+_BENCHMARKS = {
+    "chip": "hxloop.bench.chip:bench_chip",
+    "engine": "hxloop.bench.engine:bench_engine",
+}
 
 
 def benchmark_names() -> tuple[str, ...]:

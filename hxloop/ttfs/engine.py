@@ -1,4 +1,4 @@
-"""Which implementation computes a layer: compiled on the CPU in float64, else the reference."""
+"""Which implementation computes a layer: compiled on the CPU, else the reference."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def first_spike_times(
 ) -> Tensor:
     """When each neuron of a layer first reaches its threshold, exactly.
 
-    Float64 tensors on the CPU go to the compiled kernels, all others (CUDA, float32) to
-    ``hxloop.ttfs.reference``; both give the same answer.
+    Tensors on the CPU go to the compiled kernels, others (CUDA) to ``hxloop.ttfs.reference``;
+    both give the same answer.
 
     Args:
         input_times: ``(batch, pre)``, model time, >= 0; ``inf`` = no spike.
@@ -45,4 +45,4 @@ def first_spike_times(
     times = first_spike_times_cpu(
         input_times.to(torch.float64).numpy(force=True), weights.numpy(force=True), layer, t_window
     )
-    return torch.from_numpy(times)
+    return torch.from_numpy(times).to(weights.dtype)

@@ -154,7 +154,7 @@ def recorded_spike_times(
     return result
 
 
-def _compiled(ctx: Any, grad: Tensor, counts: GradientCounts) -> tuple[Tensor, Tensor]:
+def _compiled(ctx: Any, grad: Tensor, counts: GradientCounts) -> tuple[Tensor | None, Tensor]:
     """Gradients (input_times, weights) by the compiled kernel."""
     input_times, recorded, weights = ctx.saved_tensors
     cap = math.inf if ctx.max_dw_norm is None else ctx.max_dw_norm
@@ -166,11 +166,15 @@ def _compiled(ctx: Any, grad: Tensor, counts: GradientCounts) -> tuple[Tensor, T
         ctx.layer,
         ctx.min_slope,
         cap,
+        ctx.needs_input_grad[0],
     )
     counts.n_spikes += n_spikes
     counts.n_not_rising += n_not_rising
     counts.n_capped += n_capped
-    return torch.from_numpy(grad_times), torch.from_numpy(grad_weights)
+    return (
+        torch.from_numpy(grad_times).to(input_times.dtype) if ctx.needs_input_grad[0] else None,
+        torch.from_numpy(grad_weights),
+    )
 
 
 def _chunk(

@@ -1,0 +1,155 @@
+"""One neuron between two inputs, compiled: the functions of ``hxloop.ttfs.crossing``."""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+EPSILON = 2.220446049250313e-16
+MAX_ITERATIONS = 200
+
+
+@njit(cache=True, nogil=True)
+def psp(s: float, tau_mem: float, tau_syn: float) -> float:
+    """``k(s)``, see ``hxloop.ttfs.psp``."""
+    slow, fast = max(tau_mem, tau_syn), min(tau_mem, tau_syn)
+    x = s * (1.0 / fast - 1.0 / slow)
+    if x == 0.0:
+        return s * math.exp(-s / slow)
+    return s * math.exp(-s / slow) * (-math.expm1(-x) / x)
+
+
+@njit(cache=True, nogil=True)
+def peak_time(z: float, x: float) -> float:
+    """``-z log(1 - x)/x``: when the slope vanishes; ``inf`` if it never does."""
+    if x >= 1.0:
+        return math.inf
+    if x == 0.0:
+        return z
+    return -z * math.log1p(-x) / x
+
+
+@njit(cache=True, nogil=True)
+def _state(s, u, i_e, i_i, tau_mem, tau_e, tau_i):  # type: ignore[no-untyped-def]
+    """Membrane, slope and curvature a time s later."""
+    decay = math.exp(-s / tau_e)
+    e = i_e * decay
+    if tau_mem == tau_e:
+        value = (u + i_e * s) * decay
+    else:
+        value = u * math.exp(-s / tau_mem) + i_e * psp(s, tau_mem, tau_e)
+    i = 0.0
+    if i_i != 0.0:
+        value += i_i * psp(s, tau_mem, tau_i)
+        i = i_i * math.exp(-s / tau_i)
+    slope = e + i - value / tau_mem
+    return value, slope, -slope / tau_mem - e / tau_e - i / tau_i
+
+
+@njit(cache=True, nogil=True)
+def _root(low, high, guess, of_slope, threshold, u, i_e, i_i, tau_mem, tau_e, tau_i):  # type: ignore[no-untyped-def]
+    """Safeguarded Newton: the threshold crossing, or the maximum (root of -slope)."""
+    x = min(max(guess, low), high)
+    previous = high - low
+    for _ in range(MAX_ITERATIONS):
+        value, slope, curvature = _state(x, u, i_e, i_i, tau_mem, tau_e, tau_i)
+        if of_slope:
+            f, df = -slope, -curvature
+        else:
+            f, df = value - threshold, slope
+        if f == 0.0:
+            return x
+        if f < 0.0:
+            low = x
+        else:
+            high = x
+        tolerance = 2.0 * EPSILON * abs(x)
+        following = 0.5 * (low + high)
+        if df != 0.0:
+            step = f / df
+            if abs(step) <= tolerance:
+                return x
+            if low < x - step < high and 2.0 * abs(step) <= abs(previous):
+                following = x - step
+        previous = following - x
+        x = following
+        if high - low <= tolerance:
+            return x
+    return x
+
+
+@njit(cache=True, nogil=True)
+def _parabola(top, low, threshold, u, i_e, i_i, tau_mem, tau_e, tau_i):  # type: ignore[no-untyped-def]
+    value, slope, curvature = _state(top, u, i_e, i_i, tau_mem, tau_e, tau_i)
+    if curvature >= 0.0:
+        return 0.5 * (low + top)
+    discriminant = slope * slope - 2.0 * curvature * (value - threshold)
+    return top + (math.sqrt(max(discriminant, 0.0)) - slope) / curvature
+
+
+@njit(cache=True, nogil=True)
+def first_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # type: ignore[no-untyped-def]
+    """See ``hxloop.ttfs.crossing.first_crossing``; one current has ``i_i = 0``."""
+    if u >= threshold:
+        return 0.0
+    if i_i == 0.0:
+        slope = i_e - u / tau_mem
+        if slope <= 0.0 or i_e <= 0.0:
+            return math.inf
+        z = slope * tau_e / i_e
+        top = min(peak_time(z, z * (1.0 / tau_e - 1.0 / tau_mem)), length)
+        if _state(top, u, i_e, 0.0, tau_mem, tau_e, tau_i)[0] < threshold:
+            return math.inf
+        guess = _parabola(top, 0.0, threshold, u, i_e, 0.0, tau_mem, tau_e, tau_i)
+        return _root(0.0, top, guess, False, threshold, u, i_e, 0.0, tau_mem, tau_e, tau_i)
+    cut = 0.0
+    rate = 1.0 / tau_i - 1.0 / tau_e
+    if i_e > 0.0 and i_i < 0.0 and rate != 0.0:
+        cut = min(max(math.log((-i_i / tau_i) / (i_e / tau_e)) / rate, 0.0), length)
+    low = 0.0
+    for piece in range(2):
+        high = cut if piece == 0 else length
+        if high > low or piece == 1:
+            slope_low = _state(low, u, i_e, i_i, tau_mem, tau_e, tau_i)[1]
+            slope_high = _state(high, u, i_e, i_i, tau_mem, tau_e, tau_i)[1]
+            top = high
+            if slope_low > 0.0 and slope_high <= 0.0:
+                middle = 0.5 * (low + high)
+                top = _root(low, high, middle, True, threshold, u, i_e, i_i, tau_mem, tau_e, tau_i)
+            rises = slope_low > 0.0 or slope_high > 0.0
+            if rises and _state(top, u, i_e, i_i, tau_mem, tau_e, tau_i)[0] >= threshold:
+                guess = _parabola(top, low, threshold, u, i_e, i_i, tau_mem, tau_e, tau_i)
+                return _root(low, top, guess, False, threshold, u, i_e, i_i, tau_mem, tau_e, tau_i)
+        low = high
+    return math.inf
+
+
+@njit(cache=True, nogil=True)
+def rising_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # type: ignore[no-untyped-def]
+    """The crossing of a membrane that rises from below to above its threshold within length.
+
+    For the common case, a short interval: Newton's method from the parabola at its start,
+    stopped as soon as the next error, ``f''/(2 f') step^2``, is below rounding.
+
+    Returns:
+        The time, or -1 where this did not settle at once; ``first_crossing`` then does.
+    """
+    slope = i_e + i_i - u / tau_mem
+    curvature = -slope / tau_mem - i_e / tau_e - i_i / tau_i
+    gap = threshold - u
+    discriminant = slope * slope + 2.0 * curvature * gap
+    if discriminant <= 0.0 or slope <= 0.0:
+        return -1.0
+    x = 2.0 * gap / (slope + math.sqrt(discriminant))
+    for _ in range(4):
+        if not 0.0 <= x <= length:
+            return -1.0
+        value, slope, curvature = _state(x, u, i_e, i_i, tau_mem, tau_e, tau_i)
+        if slope <= 0.0:
+            return -1.0
+        step = (value - threshold) / slope
+        x -= step
+        if step * step * abs(curvature) <= 1e-17 * slope:
+            return min(max(x, 0.0), length)
+    return -1.0
