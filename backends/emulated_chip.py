@@ -168,7 +168,6 @@ class EmulatedChipBackend:
                 "choose imperfections='calibrated' or 'uncalibrated' instead"
             )
         check_stream("seed", seed)
-        check_network(network, self.capabilities, self.name)
         needed = circuits_needed(network)
         if self.enforce_limits and needed > N_CIRCUITS:
             layers = ", ".join(
@@ -183,6 +182,7 @@ class EmulatedChipBackend:
                 f"{N_CIRCUITS}. Make the network smaller, or lift the limit with "
                 "enforce_limits=False."
             )
+        check_network(network, self.capabilities, self.name)
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         return EmulatedChipSession(self, network, seed)

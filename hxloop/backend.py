@@ -296,7 +296,8 @@ def backend_class(name: str) -> type[Any]:
         loaded: type[Any] = points[name].load()
     except ImportError as error:
         raise MissingDependencyError(
-            f"backend {name!r} needs the package {error.name!r}, which is not installed: {error}"
+            f"backend {name!r} needs the package {error.name!r}, which is not installed ({error}); "
+            "try: pip install " + str(error.name).partition(".")[0]
         ) from error
     return loaded
 
