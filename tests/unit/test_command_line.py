@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
 
 import hxloop
+from hxloop import LatencyEncoding, NeuronSpec, SilentNeuronPolicy, TrainingOptions
 from hxloop import backend as backend_module
+from hxloop import config as config_module
 from hxloop.backends import brian2_build
 from hxloop.cli import main
 from hxloop.config import ExperimentConfig
@@ -192,6 +195,21 @@ def test_configuration_survives_being_written(tmp_path):
         assert ExperimentConfig.load(path) == config
         assert ExperimentConfig.load(path).digest == config.digest
         assert load_experiment(name, ["seed=77"]).digest != config.digest
+
+
+@pytest.mark.parametrize(
+    ("section", "options"),
+    [
+        (config_module.TrainingConfig, TrainingOptions),
+        (config_module.SilentConfig, SilentNeuronPolicy),
+        (config_module.EncodingConfig, LatencyEncoding),
+        (config_module.NeuronConfig, NeuronSpec),
+    ],
+)
+def test_defaults_of_a_configuration_are_those_of_the_library(section, options):
+    given, default = section().model_dump(), asdict(options())
+    default.pop("seed", None)  # one seed for everything, at the top of a configuration
+    assert given == default
 
 
 # --- folders ------------------------------------------------------------------------------
