@@ -41,6 +41,8 @@ class EncodingConfig(_Section):
     t_late: float = 2.0
     bias_times: tuple[float, ...] = (0.9,)
     replicate: int = 1
+    large_first: bool = False
+    silent_zero: bool = False
 
 
 class NeuronConfig(_Section):
@@ -54,18 +56,25 @@ class NeuronConfig(_Section):
 
 
 class NetworkConfig(_Section):
-    """Hidden layers; inputs and outputs follow from the data."""
+    """Hidden layers; inputs and outputs follow from the data.
+
+    ``n_inhibitory`` neurons of every hidden layer are inhibitory (Dale's law); 0 = no law.
+    """
 
     hidden: tuple[int, ...] = (120,)
+    n_inhibitory: int = 0
     t_window: float = 4.0
     neuron: NeuronConfig = NeuronConfig()
 
 
 class InitialisationConfig(_Section):
-    """Mean and standard deviation of the initial weights of each layer."""
+    """See ``hxloop.initialisation``: "normal" takes means and stdevs, "balanced" the rest."""
 
+    method: str = "normal"
     means: tuple[float, ...] = (1.5, 0.5)
     stdevs: tuple[float, ...] = (0.8, 0.8)
+    spread: float = 0.5
+    active: float = 0.9
 
 
 class BackendConfig(_Section):
@@ -88,6 +97,7 @@ class SilentConfig(_Section):
     hidden: float = 0.7
     output: float = 0.0
     bump: float = 0.05
+    per_input: bool = False
 
 
 class TrainingConfig(_Section):
@@ -107,6 +117,7 @@ class TrainingConfig(_Section):
     clip_weights: bool = True
     weight_limit: float | None = None
     input_noise: float = 0.0
+    max_shift: int = 0
     patience: int | None = None
     select: str = "best"
     retries: int = 3
@@ -142,6 +153,7 @@ class ExperimentConfig(_Section):
             *self.network.hidden,
             n_classes,
             neuron=NeuronSpec(**self.network.neuron.model_dump()),
+            n_inhibitory=self.network.n_inhibitory,
             t_window=self.network.t_window,
         )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.backend import unknown_name
+from hxloop.datasets_mnist import SIDE, SMALL_SIDE, load_mnist
 from hxloop.errors import ConfigError, UnknownNameError
 
 
@@ -17,17 +18,19 @@ class Dataset:
 
     Attributes:
         name: of the data set.
-        samples: ``(n, features)`` in [0, 1].
+        samples: ``(n, features)`` in [0, 1]; images row by row, float32.
         labels: ``(n,)``, 0 to ``n_classes - 1``.
         n_classes: number of classes.
         class_names: for pictures; empty where classes have none.
+        image_side: rows and columns of the image that the features are; None: no image.
     """
 
     name: str
-    samples: NDArray[np.float64]
+    samples: NDArray[np.float64] | NDArray[np.float32]
     labels: NDArray[np.int64]
     n_classes: int
     class_names: tuple[str, ...] = ()
+    image_side: int | None = None
 
 
 # Sizes and seeds of the published Yin-Yang splits.
@@ -86,8 +89,31 @@ def yin_yang(size: int, seed: int) -> Dataset:
     return Dataset("yin-yang", samples, labels, 3, ("yin", "yang", "dot"))
 
 
+def mnist(split: str, side: int = SIDE) -> Dataset:
+    """A split of MNIST as published with the method: 50000, 10000 and 10000 images.
+
+    Args:
+        split: "train", "validation" or "test".
+        side: 28, or 16 (centre 24 x 24, resized).
+
+    Returns:
+        Samples ``pixel/256`` in [0, 1), float32.
+
+    Raises:
+        MissingDataError: the files are nowhere and cannot be downloaded.
+        FileFormatError: a file is truncated, corrupt or another one.
+    """
+    pixels, labels = load_mnist(split, side)
+    samples = pixels.astype(np.float32) / np.float32(256)
+    names = tuple(str(digit) for digit in range(10))
+    name = "mnist" if side == SIDE else f"mnist-{side}x{side}"
+    return Dataset(name, samples, labels, 10, names, side)
+
+
 DATASETS = {
-    "yin-yang": "three classes in a disk, 4 features; 5000/1000/1000 samples (Kriener et al. 2021)"
+    "mnist": "handwritten digits, 28 x 28; 50000/10000/10000 images",
+    "mnist-16x16": "the same, centre cropped and resized to 16 x 16",
+    "yin-yang": "three classes in a disk, 4 features; 5000/1000/1000 samples (Kriener et al. 2021)",
 }
 
 
@@ -115,10 +141,25 @@ def load_dataset(
         raise UnknownNameError(unknown_name("data set", name, DATASETS))
     if split not in YIN_YANG_SPLITS:
         raise UnknownNameError(unknown_name("split", split, YIN_YANG_SPLITS))
+    if name != "yin-yang":
+        if seed is not None:
+            raise ConfigError(f"data set {name!r}: is not drawn, so it takes no seed; got {seed}")
+        return _first(mnist(split, SIDE if name == "mnist" else SMALL_SIDE), size)
     published_size, published_seed = YIN_YANG_SPLITS[split]
     return yin_yang(
         published_size if size is None else size, published_seed if seed is None else seed
     )
+
+
+def _first(dataset: Dataset, size: int | None) -> Dataset:
+    available = len(dataset.labels)
+    if size is None or size == available:
+        return dataset
+    if not _is_whole(size) or not 1 <= size <= available:
+        raise ConfigError(
+            f"data set {dataset.name!r}: size must be from 1 to {available}; got {size!r}"
+        )
+    return replace(dataset, samples=dataset.samples[:size], labels=dataset.labels[:size])
 
 
 def _is_whole(value: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,15 +17,18 @@ class LatencyEncoding:
     """One spike for each feature, the larger the value the later; plus bias spikes.
 
     A value v in [0, 1] becomes a spike at ``t_early + v (t_late - t_early)`` (Göltz et al.
-    2021, Methods). Bias channels spike at the same time in every sample. Channels can be
-    replicated, because the weight of a single synapse on a chip is limited: the order is
-    (features, biases), repeated ``replicate`` times.
+    2021, Methods); with ``large_first`` at ``t_early + (1 - v) (t_late - t_early)``, as for
+    images, where the bright pixels come first. Bias channels spike at the same time in every
+    sample. Channels can be replicated, because the weight of a single synapse on a chip is
+    limited: the order is (features, biases), repeated ``replicate`` times.
 
     Args:
         t_early: spike time of the value 0, model time.
         t_late: spike time of the value 1.
         bias_times: one channel for each entry.
         replicate: how many copies of every channel; 5 on BrainScaleS-2.
+        large_first: whether large values come early.
+        silent_zero: whether the value 0 (the background of an image) gives no spike.
 
     Raises:
         ConfigError: times that are negative, not finite or in the wrong order, or no copy.
@@ -34,6 +38,8 @@ class LatencyEncoding:
     t_late: float = 2.0
     bias_times: tuple[float, ...] = (0.9,)
     replicate: int = 1
+    large_first: bool = False
+    silent_zero: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -62,20 +68,23 @@ class LatencyEncoding:
         """Number of input channels for so many features."""
         return (n_features + len(self.bias_times)) * self.replicate
 
-    def encode(self, samples: ArrayLike) -> NDArray[np.float64]:
+    def encode(self, samples: ArrayLike) -> NDArray[Any]:
         """Spike times of samples.
 
         Args:
             samples: ``(n, features)`` in [0, 1].
 
         Returns:
-            ``(n, n_channels(features))`` in model time.
+            ``(n, n_channels(features))`` in model time, ``inf`` = no spike; float32 if the
+            samples are, else float64.
 
         Raises:
             RunInputError: wrong shape, NaN, or values outside [0, 1].
         """
         try:
-            values = np.asarray(samples, dtype=np.float64)
+            values = np.asarray(samples)
+            if values.dtype != np.float32:
+                values = np.asarray(samples, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise RunInputError(
                 f"samples: expected a rectangular array of numbers; {error}"
@@ -89,9 +98,20 @@ class LatencyEncoding:
                 f"samples: expected values in [0, 1]; got {values[sample, feature]} at sample "
                 f"{sample}, feature {feature}. Scale the data first."
             )
-        times = self.t_early + values * (self.t_late - self.t_early)
+        late = 1 - values if self.large_first else values
+        times = self.t_early + late * (self.t_late - self.t_early)
+        if self.silent_zero:
+            times = np.where(values == 0, np.inf, times).astype(values.dtype)
         bias = np.broadcast_to(self.bias_times, (len(values), len(self.bias_times)))
-        return np.tile(np.concatenate([times, bias], axis=1), (1, self.replicate))
+        channels = np.concatenate([times, bias], axis=1, dtype=times.dtype)
+        return np.tile(channels, (1, self.replicate)) if self.replicate > 1 else channels
+
+    @property
+    def background(self) -> float:
+        """Spike time of the value 0."""
+        if self.silent_zero:
+            return math.inf
+        return self.t_late if self.large_first else self.t_early
 
 
 def _is_number(value: object) -> bool:

@@ -36,6 +36,10 @@ class FileFormatError(HxloopError, ValueError):
     """A file that is corrupt, truncated or not what its name says."""
 
 
+class MissingDataError(HxloopError, FileNotFoundError):
+    """A data set that is neither on this machine nor can be downloaded."""
+
+
 class OutputError(HxloopError, OSError):
     """An output folder that cannot be written or would be overwritten."""
 

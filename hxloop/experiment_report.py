@@ -102,4 +102,5 @@ def plane_of(prepared: Prepared, network: LoopNetwork) -> DecisionPlane | None:
         return evaluate(network, prepared.loss, data, size, PLANE_TRIAL).decisions
 
     test = prepared.datasets["test"]
-    return decision_plane(decide, test.samples[:, :2], test.labels)
+    points = np.asarray(test.samples[:, :2], dtype=np.float64)
+    return decision_plane(decide, points, test.labels)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec
+from hxloop.ttfs.kernels import first_spike_times_cpu
+from hxloop.ttfs.parameters import NeuronParameters
 
 
 def initial_weights(
@@ -45,3 +47,93 @@ def initial_weights(
             zip(network.shapes, means, stdevs, strict=True)
         )
     )
+
+
+# Inhibition, as a share of the excitation it is drawn against, where Dale's law holds.
+DALE_BALANCE = 0.7
+SAMPLES = 200
+
+
+def balanced_weights(
+    network: NetworkSpec,
+    input_times: NDArray[np.floating],
+    spread: float,
+    active: float,
+    seed: int,
+) -> tuple[NDArray[np.float64], ...]:
+    """Weights at which every layer is active, whatever its width, depth or input.
+
+    The weights of a layer are drawn with a fixed shape and an open scale: normal, with a
+    standard deviation such that the drive of a neuron (the sum of its weights) varies from
+    neuron to neuron by ``spread`` times its mean. Where Dale's law holds, magnitudes are
+    exponentially distributed, and inhibition adds up to 0.7 of the excitation. The scale is
+    then found by bisection, layer after layer from the input: the smallest at which, over 200
+    samples, the fraction ``active`` of the neurons spikes, on the ideal substrate. (The idea
+    is that of layer-sequential initialisation, Mishkin and Matas 2016, with activity in the
+    place of variance.)
+
+    Args:
+        network: whose weights.
+        input_times: ``(n, n_inputs)``, samples to balance with; the first 200 are used.
+        spread: of the drive, relative to its mean.
+        active: fraction of (sample, neuron) pairs with a spike, between 0 and 1.
+        seed: of the draw.
+
+    Returns:
+        One ``(pre, post)`` array for each layer.
+
+    Raises:
+        ConfigError: ``spread`` or ``active`` out of range, or input so sparse that no scale
+            makes a layer active.
+    """
+    if not (np.isfinite(spread) and spread >= 0) or not 0 < active < 1:
+        raise ConfigError(
+            "initialisation: expected spread >= 0 and active between 0 and 1; got "
+            f"{spread} and {active}"
+        )
+    times = np.asarray(input_times[:SAMPLES], dtype=np.float64)
+    result = []
+    law = 0
+    for index, ((pre, post), layer) in enumerate(zip(network.shapes, network.layers, strict=True)):
+        shape = _drawn(np.random.default_rng([seed, 0, index]), pre, post, spread, law)
+        neurons = NeuronParameters.uniform(layer.neuron, post)
+
+        def run(
+            scale: float,
+            times: NDArray[np.float64] = times,
+            shape: NDArray[np.float64] = shape,
+            neurons: NeuronParameters = neurons,
+        ) -> NDArray[np.float64]:
+            return first_spike_times_cpu(times, scale * shape, neurons, network.t_window)
+
+        low, high = 0.0, 1.0
+        while np.isfinite(run(high)).mean() < active:
+            low, high = high, 2 * high
+            if high > 1e6:
+                raise ConfigError(
+                    f"initialisation: no weights make layer {index} of {network} spike in "
+                    f"{100 * active:g} % of the cases; is its input silent?"
+                )
+        for _ in range(20):
+            middle = 0.5 * (low + high)
+            if np.isfinite(run(middle)).mean() >= active:
+                high = middle
+            else:
+                low = middle
+        result.append(high * shape)
+        times = run(high)
+        law = layer.n_inhibitory
+    return tuple(result)
+
+
+def _drawn(
+    random: np.random.Generator, pre: int, post: int, spread: float, n_inhibitory: int
+) -> NDArray[np.float64]:
+    """Weights whose sum over the inputs is 1 on average."""
+    if n_inhibitory == 0:
+        return random.normal(1 / pre, spread / np.sqrt(pre), (pre, post))
+    n_excitatory = max(pre - n_inhibitory, 1)
+    weights = random.exponential(1.0, (pre, post))
+    weights[:n_excitatory] /= n_excitatory
+    weights[n_excitatory:] *= -DALE_BALANCE / n_inhibitory
+    return weights / (1 - DALE_BALANCE)

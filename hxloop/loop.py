@@ -109,6 +109,16 @@ class LoopNetwork(nn.Module):
         )
 
     @torch.no_grad()
+    def enforce_dale(self) -> None:
+        """Set weights whose sign their neuron may not have to 0, see ``LayerSpec``."""
+        for layer, weights in zip(
+            self.session.network.layers[:-1], list(self.weights)[1:], strict=True
+        ):
+            if layer.n_inhibitory:
+                weights[: layer.n_excitatory].clamp_(min=0)
+                weights[layer.n_excitatory :].clamp_(max=0)
+
+    @torch.no_grad()
     def clip_weights(self, limit: float | None) -> tuple[int, ...]:
         """Clip to the substrate's range; for each layer, how many weights lay beyond it."""
         if limit is None:

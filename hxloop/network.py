@@ -85,18 +85,35 @@ class LayerSpec:
     Args:
         n_neurons: number of neurons, at least 1.
         neuron: their nominal parameters.
+        n_inhibitory: with more than 0, Dale's law: the outgoing weights of the last so many
+            neurons are negative or 0, those of the others positive or 0. What sees to it is
+            ``LoopNetwork.enforce_dale``, after every step.
 
     Raises:
-        NetworkError: ``n_neurons`` is not a positive integer.
+        NetworkError: ``n_neurons`` is not a positive integer, or ``n_inhibitory`` not one from
+            0 to ``n_neurons``.
     """
 
     n_neurons: int
     neuron: NeuronSpec = NeuronSpec()
+    n_inhibitory: int = 0
 
     def __post_init__(self) -> None:
         _check_count("LayerSpec.n_neurons", self.n_neurons)
         if not isinstance(self.neuron, NeuronSpec):
             raise NetworkError(f"LayerSpec.neuron: expected a NeuronSpec; got {self.neuron!r}")
+        count = self.n_inhibitory
+        whole = isinstance(count, int) and not isinstance(count, bool)
+        if not whole or not 0 <= count <= self.n_neurons:
+            raise NetworkError(
+                f"LayerSpec.n_inhibitory: expected a whole number from 0 to {self.n_neurons}; "
+                f"got {count!r}"
+            )
+
+    @property
+    def n_excitatory(self) -> int:
+        """How many neurons are not inhibitory."""
+        return self.n_neurons - self.n_inhibitory
 
 
 @dataclass(frozen=True)
@@ -147,10 +164,15 @@ class NetworkSpec:
         *n_neurons: int,
         neuron: NeuronSpec | None = None,
         t_window: float = 6.0,
+        n_inhibitory: int = 0,
     ) -> NetworkSpec:
-        """A network of equal neurons: ``feed_forward(5, 120, 3)`` is 5 inputs, 120, 3."""
+        """A network of equal neurons: ``feed_forward(5, 120, 3)`` is 5 inputs, 120, 3.
+
+        ``n_inhibitory`` neurons of every hidden layer are inhibitory, see ``LayerSpec``.
+        """
         neuron = neuron or NeuronSpec()
-        return cls(n_inputs, tuple(LayerSpec(n, neuron) for n in n_neurons), t_window)
+        hidden = tuple(LayerSpec(n, neuron, n_inhibitory) for n in n_neurons[:-1])
+        return cls(n_inputs, (*hidden, *(LayerSpec(n, neuron) for n in n_neurons[-1:])), t_window)
 
     @property
     def sizes(self) -> tuple[int, ...]:

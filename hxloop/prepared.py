@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backend import Backend, Session, get_backend
+from hxloop.backend import Backend, Session, get_backend, unknown_name
 from hxloop.config import ExperimentConfig
 from hxloop.datasets import Dataset, load_dataset
-from hxloop.initialisation import initial_weights
+from hxloop.errors import UnknownNameError
+from hxloop.initialisation import balanced_weights, initial_weights
 from hxloop.losses import Loss, get_loss
 from hxloop.network import NetworkSpec
-from hxloop.training_options import EvaluationResult, SpikeData, TrainingResult
+from hxloop.training_options import EvaluationResult, ImageChannels, SpikeData, TrainingResult
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,24 @@ def prepare(config: ExperimentConfig) -> Prepared:
     datasets = {split: load_dataset(chosen.name, split, size) for split, size in sizes.items()}
     encoding = config.latency_encoding()
     data = {
-        split: SpikeData(encoding.encode(dataset.samples), dataset.labels)
+        split: SpikeData(
+            encoding.encode(dataset.samples),
+            dataset.labels,
+            ImageChannels(dataset.image_side, encoding.background) if dataset.image_side else None,
+        )
         for split, dataset in datasets.items()
     }
     first = datasets["train"]
     network = config.network_spec(first.samples.shape[1], first.n_classes)
     start = config.initialisation
-    weights = initial_weights(network, start.means, start.stdevs, config.seed)
+    if start.method == "balanced":
+        weights = balanced_weights(
+            network, data["train"].input_times, start.spread, start.active, config.seed
+        )
+    elif start.method == "normal":
+        weights = initial_weights(network, start.means, start.stdevs, config.seed)
+    else:
+        raise UnknownNameError(
+            unknown_name("initialisation.method", start.method, ("balanced", "normal"))
+        )
     return Prepared(config, network, backend, loss, weights, datasets, data)

@@ -34,6 +34,8 @@ class SilentNeuronPolicy:
         hidden: allowed silent fraction of a hidden neuron, below 1.
         output: allowed silent fraction of an output neuron on its own class, below 1.
         bump: step of a neuron that is always silent, in units of the threshold; 0 = off.
+        per_input: whether ``bump`` is the sum over all incoming weights of a neuron instead of
+            the step of each of them: the same dose for layers of every width.
 
     Raises:
         ConfigError: a fraction outside [0, 1), or a negative bump.
@@ -42,6 +44,7 @@ class SilentNeuronPolicy:
     hidden: float = 0.7
     output: float = 0.0
     bump: float = 0.05
+    per_input: bool = False
 
     def __post_init__(self) -> None:
         for name in ("hidden", "output"):
@@ -99,5 +102,6 @@ class SilentNeuronPolicy:
         if self.bump == 0 or (found := self.excess(activity, labels)) is None:
             return 0
         layer, excess = found
-        weights[layer] += torch.from_numpy(scale * self.bump * excess)
+        step = self.bump / len(weights[layer]) if self.per_input else self.bump
+        weights[layer] += torch.from_numpy(scale * step * excess)
         return int((excess > 0).sum())

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from hxloop.errors import FileFormatError, OutputError, RunFailed, TrainingInterrupted
+from hxloop.errors import ConfigError, FileFormatError, OutputError, RunFailed, TrainingInterrupted
 from hxloop.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.loop import LoopNetwork
 from hxloop.losses import Loss
@@ -29,7 +29,7 @@ from hxloop.training_options import (
 )
 
 # Streams of the training seed (0 is the initial weights).
-_ORDER, _INPUT_NOISE = 1, 2
+_ORDER, _INPUT_NOISE, _SHIFT = 1, 2, 3
 # Trials of the validation after epoch e: beyond those of any training, below EVALUATION_TRIAL.
 VALIDATION_TRIAL = 1 << 40
 
@@ -173,6 +173,14 @@ class Trainer:
     def _step(self, samples: np.ndarray) -> None:
         state, options = self._state, self.options
         times, labels = self.train_data.input_times[samples], self.train_data.labels[samples]
+        times = np.asarray(times, dtype=np.float64)
+        if options.max_shift:
+            if self.train_data.image is None:
+                raise ConfigError("training.max_shift: these data are no images; set it to 0")
+            stream = [options.seed, _SHIFT, state["epoch"], state["batch"]]
+            reach = options.max_shift + 1
+            shifts = np.random.default_rng(stream).integers(1 - reach, reach, (len(times), 2))
+            times = self.train_data.image.shifted(times, shifts)
         if options.input_noise:
             stream = [options.seed, _INPUT_NOISE, state["epoch"], state["batch"]]
             noise = np.random.default_rng(stream).standard_normal(times.shape)
@@ -198,6 +206,7 @@ class Trainer:
         bumped = options.silent.apply(
             list(self.network.weights), activity, labels, rate / options.learning_rate
         )
+        self.network.enforce_dale()
         if options.clip_weights:
             clipped = self.network.clip_weights(self._weight_limit)
         else:

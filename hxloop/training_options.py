@@ -34,6 +34,7 @@ class TrainingOptions:
         weight_limit: keep them within this narrower range; None = the substrate's alone. For
             training in software what is to run on a chip later.
         input_noise: standard deviation of noise added to the input times in training.
+        max_shift: images are shifted by up to so many pixels, in both directions, in training.
         patience: stop after so many epochs without a better validation accuracy; None = off.
         select: which weights count in the end: those of the "best" epoch by validation
             accuracy (of equals the later), or the "last".
@@ -59,6 +60,7 @@ class TrainingOptions:
     clip_weights: bool = True
     weight_limit: float | None = None
     input_noise: float = 0.0
+    max_shift: int = 0
     patience: int | None = None
     select: str = "best"
     retries: int = 3
@@ -99,6 +101,8 @@ class TrainingOptions:
                 raise ConfigError(f"training.{name}: expected a positive number; got {value!r}")
         if self.weight_limit is not None and not self.clip_weights:
             raise ConfigError("training.weight_limit: has no effect with clip_weights = false")
+        if not (isinstance(self.max_shift, int) and self.max_shift >= 0):
+            raise ConfigError(f"training.max_shift: expected >= 0 pixels; got {self.max_shift!r}")
         if self.retries < 0 or self.seed < 0:
             raise ConfigError(
                 f"training.retries and seed: expected >= 0; got {self.retries} and {self.seed}"
@@ -115,19 +119,49 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True)
+class ImageChannels:
+    """Input channels that are the pixels of a square image, row by row, and come first.
+
+    Attributes:
+        side: rows and columns.
+        background: spike time of a pixel beyond the border.
+    """
+
+    side: int
+    background: float
+
+    def shifted(self, times: NDArray[np.float64], shifts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Copies of images, moved by ``shifts`` ``(batch, 2)`` pixels (rows, columns)."""
+        n, side = len(times), self.side
+        border = int(np.abs(shifts).max(initial=0))
+        wide = np.full((n, side + 2 * border, side + 2 * border), self.background)
+        inner = slice(border, border + side)
+        wide[:, inner, inner] = times[:, : side * side].reshape(n, side, side)
+        places = border + np.arange(side)
+        rows = places[None, :] - shifts[:, :1]
+        columns = places[None, :] - shifts[:, 1:]
+        moved = wide[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+        result = times.copy()
+        result[:, : side * side] = moved.reshape(n, -1)
+        return result
+
+
+@dataclass(frozen=True)
 class SpikeData:
     """Encoded samples.
 
     Attributes:
         input_times: ``(n, n_inputs)``, model time.
         labels: ``(n,)``, index of the right output neuron.
+        image: the image that the first channels are; None: no image.
 
     Raises:
         RunInputError: lengths differ, or there is no sample.
     """
 
-    input_times: NDArray[np.float64]
+    input_times: NDArray[np.float64] | NDArray[np.float32]
     labels: NDArray[np.int64]
+    image: ImageChannels | None = None
 
     def __post_init__(self) -> None:
         if self.input_times.ndim != 2 or self.labels.shape != self.input_times.shape[:1]:

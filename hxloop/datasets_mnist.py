@@ -1,0 +1,174 @@
+"""The MNIST database: official IDX files, checked, from a folder, the cache or the net."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import struct
+import zlib
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.errors import FileFormatError, MissingDataError
+
+# MD5 of the uncompressed files: archives of the same data differ in their gzip headers.
+FILES = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+# First of the training images, then so many of them for validation, as published.
+TRAIN_SIZE, VALIDATION_SIZE, TEST_SIZE = 50_000, 10_000, 10_000
+SIDE, CROP, SMALL_SIDE = 28, 24, 16
+
+
+def load_mnist(split: str, side: int = SIDE) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images and labels of a split.
+
+    The training file is split into its first 50000 and its last 10000 images, as published
+    with the method (Göltz et al. 2021).
+
+    Args:
+        split: "train", "validation" or "test".
+        side: 28, or 16: the 24 x 24 in the middle, resized by averaging (area), as published.
+
+    Returns:
+        ``(n, side * side)`` pixels from 0 to 255 and ``(n,)`` labels.
+
+    Raises:
+        MissingDataError: the files are nowhere and cannot be downloaded.
+        FileFormatError: a file is truncated, corrupt or another one.
+    """
+    kind = "t10k" if split == "test" else "train"
+    images = _read_images(_find(f"{kind}-images-idx3-ubyte"))
+    labels = _read_labels(_find(f"{kind}-labels-idx1-ubyte"))
+    if len(images) != len(labels):
+        raise FileFormatError(f"MNIST: {len(images)} images but {len(labels)} labels")
+    part = {"train": slice(0, TRAIN_SIZE), "validation": slice(TRAIN_SIZE, None)}.get(
+        split, slice(None)
+    )
+    chosen = images[part]
+    if side != SIDE:
+        chosen = _shrink(chosen, side)
+    return chosen.reshape(len(chosen), -1), labels[part].astype(np.int64)
+
+
+def folders() -> list[Path]:
+    """Where the files are looked for: ``HXLOOP_DATA_DIR`` and the cache."""
+    given = os.environ.get("HXLOOP_DATA_DIR")
+    found = [Path(given) / "mnist", Path(given)] if given else []
+    return [*found, cache_folder()]
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "hxloop" / "data" / "mnist"
+
+
+def _find(name: str) -> Path:
+    for folder in folders():
+        for path in (folder / f"{name}.gz", folder / name):
+            if path.is_file():
+                return path
+    return _download(name)
+
+
+def _download(name: str) -> Path:
+    places = ", ".join(str(folder) for folder in folders())
+    how = (
+        f"Looked in {places}. Put the four official IDX files (gzipped or not) into one of them, "
+        "or set HXLOOP_DATA_DIR to the folder that holds them."
+    )
+    try:
+        import pooch
+    except ImportError as error:
+        raise MissingDataError(
+            f"MNIST: {name} not found, and the download needs the package pooch. {how}"
+        ) from error
+    try:
+        path = Path(
+            pooch.retrieve(
+                f"{MIRROR}{name}.gz", known_hash=None, fname=f"{name}.gz", path=cache_folder()
+            )
+        )
+    except (OSError, ValueError) as error:  # requests raises OSErrors
+        raise MissingDataError(
+            f"MNIST: {name} not found, and the download failed ({error}). {how}"
+        ) from error
+    try:
+        _content(path, name)
+    except FileFormatError:
+        path.unlink()
+        raise
+    return path
+
+
+def _content(path: Path, name: str | None = None) -> bytes:
+    """The uncompressed bytes, checked."""
+    name = name or path.name.removesuffix(".gz")
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise FileFormatError(f"MNIST file {path}: truncated or corrupt ({error})") from error
+    digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if digest != FILES[name]:
+        other = [known for known, value in FILES.items() if value == digest]
+        what = f"it is {other[0]} under another name" if other else "truncated, corrupt or another"
+        raise FileFormatError(
+            f"MNIST file {path}: expected the official {name} (MD5 {FILES[name]}); got MD5 "
+            f"{digest}: {what}"
+        )
+    return data
+
+
+@lru_cache(maxsize=4)
+def _read_images(path: Path) -> NDArray[np.uint8]:
+    data = _content(path)
+    magic, count, rows, columns = struct.unpack(">IIII", data[:16])
+    if magic != 2051 or (rows, columns) != (SIDE, SIDE):
+        raise FileFormatError(
+            f"MNIST file {path}: expected images of 28 x 28; got {rows} x {columns}, magic {magic}"
+        )
+    images = np.frombuffer(data, np.uint8, offset=16).reshape(count, rows, columns)
+    images.flags.writeable = False
+    return images
+
+
+@lru_cache(maxsize=4)
+def _read_labels(path: Path) -> NDArray[np.uint8]:
+    data = _content(path)
+    magic, count = struct.unpack(">II", data[:8])
+    labels = np.frombuffer(data, np.uint8, offset=8)
+    if magic != 2049 or len(labels) != count:
+        raise FileFormatError(f"MNIST file {path}: expected {count} labels; got {len(labels)}")
+    return labels
+
+
+def _shrink(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Centre crop to 24 x 24, then linear interpolation at pixel centres to side x side."""
+    border = (SIDE - CROP) // 2
+    inner = images[:, border : SIDE - border, border : SIDE - border].astype(np.float32)
+    matrix = _interpolation(CROP, side)
+    small = np.einsum("ai,nij,bj->nab", matrix, inner, matrix, optimize=True)
+    return np.clip(np.rint(small), 0, 255).astype(np.uint8)
+
+
+def _interpolation(size: int, side: int) -> NDArray[np.float32]:
+    """``(side, size)``: a triangle filter as wide as the reduction, as image libraries do."""
+    scale = size / side
+    centres = (np.arange(side) + 0.5) * scale - 0.5
+    distance = np.abs(np.arange(size)[None, :] - centres[:, None]) / scale
+    weights = np.maximum(1 - distance, 0)
+    normalised: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(
+        np.float32
+    )
+    return normalised
