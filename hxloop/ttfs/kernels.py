@@ -52,7 +52,7 @@ def first_spike_times_cpu(
     """
     result = np.full((input_times.shape[0], weights.shape[1]), np.inf)
     threshold = layer.v_threshold - layer.v_leak
-    tau = _equal_time_constants(layer)
+    tau = layer.equal_time_constants
     matrix = np.ascontiguousarray(weights, dtype=np.float64 if tau is None else None)
 
     def part(chosen: slice) -> None:
@@ -94,7 +94,7 @@ def gradients_cpu(
     parts = _parts(batch, matrix.size)
     shares = [np.zeros(matrix.shape, matrix.dtype) for _ in parts]
     counts = np.zeros((len(parts), 3), dtype=np.int64)
-    tau = _equal_time_constants(layer)
+    tau = layer.equal_time_constants
     separable = tau is not None and (tau[0] == tau[1] or abs(1 / tau[0] - 1 / tau[1]) > NEAR)
 
     def part(chosen: slice) -> None:
@@ -114,14 +114,6 @@ def gradients_cpu(
         shares[0] += share
     total = counts.sum(axis=0)
     return shares[0], grad_times, (int(total[0]), int(total[1]), int(total[2]))
-
-
-def _equal_time_constants(layer: NeuronParameters) -> tuple[float, float] | None:
-    """``(tau_mem, tau_syn)`` if all neurons and both signs have the same."""
-    mem, exc, inh = layer.tau_mem, layer.tau_syn_exc, layer.tau_syn_inh
-    if not mem.size or not ((mem == mem[0]).all() and (exc == exc[0]).all()):
-        return None
-    return (float(mem[0]), float(exc[0])) if (exc == inh).all() else None
 
 
 def _sorted(input_times: Array) -> tuple[Array, NDArray[np.int64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,14 +65,27 @@ class NeuronParameters:
     @classmethod
     def uniform(cls, neuron: NeuronSpec, n_neurons: int) -> NeuronParameters:
         """``n_neurons`` copies of the nominal neuron."""
+        return _uniform(neuron, n_neurons)
 
-        def full(value: float) -> NDArray[np.float64]:
-            return np.full(n_neurons, value, dtype=np.float64)
+    @cached_property
+    def equal_time_constants(self) -> tuple[float, float] | None:
+        """``(tau_mem, tau_syn)`` where all neurons and both signs have the same, else None."""
+        mem, exc, inh = self.tau_mem, self.tau_syn_exc, self.tau_syn_inh
+        if not mem.size or not ((mem == mem[0]).all() and (exc == exc[0]).all()):
+            return None
+        return (float(mem[0]), float(exc[0])) if (exc == inh).all() else None
 
-        return cls(
-            tau_mem=full(neuron.tau_mem),
-            tau_syn_exc=full(neuron.tau_syn),
-            tau_syn_inh=full(neuron.tau_syn),
-            v_threshold=full(neuron.v_threshold),
-            v_leak=full(neuron.v_leak),
-        )
+
+# Asked for several times in every step of a training, of a few layers.
+@lru_cache(maxsize=64)
+def _uniform(neuron: NeuronSpec, n_neurons: int) -> NeuronParameters:
+    def full(value: float) -> NDArray[np.float64]:
+        return np.full(n_neurons, value, dtype=np.float64)
+
+    return NeuronParameters(
+        tau_mem=full(neuron.tau_mem),
+        tau_syn_exc=full(neuron.tau_syn),
+        tau_syn_inh=full(neuron.tau_syn),
+        v_threshold=full(neuron.v_threshold),
+        v_leak=full(neuron.v_leak),
+    )

@@ -129,8 +129,10 @@ def first_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # ty
 def rising_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # type: ignore[no-untyped-def]
     """The crossing of a membrane that rises from below to above its threshold within length.
 
-    For the common case, a short interval: Newton's method from the parabola at its start,
-    stopped as soon as the next error, ``f''/(2 f') step^2``, is below rounding.
+    Newton's method from the parabola at the start of the interval, or from the tangent, where
+    the parabola does not reach. One current's membrane is concave while it rises, so that a
+    tangent cannot overshoot. It stops when the next error, ``f''/(2 f') step^2``, is below
+    rounding.
 
     Returns:
         The time, or -1 where this did not settle at once; ``first_crossing`` then does.
@@ -139,10 +141,10 @@ def rising_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # t
     curvature = -slope / tau_mem - i_e / tau_e - i_i / tau_i
     gap = threshold - u
     discriminant = slope * slope + 2.0 * curvature * gap
-    if discriminant <= 0.0 or slope <= 0.0:
+    if slope <= 0.0:
         return -1.0
-    x = 2.0 * gap / (slope + math.sqrt(discriminant))
-    for _ in range(4):
+    x = 2.0 * gap / (slope + math.sqrt(discriminant)) if discriminant > 0.0 else gap / slope
+    for _ in range(8):
         if not 0.0 <= x <= length:
             return -1.0
         value, slope, curvature = _state(x, u, i_e, i_i, tau_mem, tau_e, tau_i)
