@@ -36,7 +36,7 @@ def test_every_experiment_is_complete(name):
     folder = FOLDER / name.replace("-", "_")
     assert load_experiment(name).description
     readme = (folder / "README.md").read_text(encoding="utf-8")
-    assert f"hxloop train {name}" in readme and "| mean |" in readme
+    assert f"hxloop train {name}" in readme and "|---|" in readme
 
 
 def test_committed_results_of_the_study_are_those_of_its_readme():
