@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,6 +62,8 @@ def training_report(
             f"weights of epoch {result.training.epoch}",
         ),
     ]
+    if law := _dales_law(prepared, result.training.weights):
+        rows.insert(3, ("Dale's law", law))
     return TrainingReport(
         title=config.name,
         description=config.description,
@@ -83,6 +85,19 @@ def training_report(
         config_toml=config.to_toml(),
         provenance=origin,
     )
+
+
+def _dales_law(prepared: Prepared, weights: Sequence[NDArray[np.float64]]) -> str:
+    """In words, with what came of it; empty where it does not hold."""
+    layers = [
+        f"layer {index + 1}: {layer.n_excitatory} exc., {layer.n_inhibitory} inh. neurons, "
+        f"{100 * float((matrix == 0).mean()):.0f} % of their weights 0"
+        for index, (layer, matrix) in enumerate(
+            zip(prepared.network.layers[:-1], weights[1:], strict=True)
+        )
+        if layer.n_inhibitory
+    ]
+    return "; ".join(layers)
 
 
 def _options(options: Mapping[str, Any]) -> str:
