@@ -27,7 +27,7 @@ __all__ = ["plane_of", "training_report", "write_report"]
 
 # Trials of the decision plane, beyond those of the test set.
 PLANE_TRIAL = EVALUATION_TRIAL + (1 << 30)
-# Samples shown; more do not change a histogram, but they do make the file large.
+# Samples whose spikes are shown; more do not change a histogram, but take memory.
 LARGEST = 2000
 
 
@@ -71,8 +71,8 @@ def training_report(
         metrics=result.training.metrics,
         test=Evaluation(
             split="test",
-            labels=test.labels[:LARGEST],
-            decisions=test.decisions[:LARGEST],
+            labels=test.labels,
+            decisions=test.decisions,
             n_classes=prepared.datasets["test"].n_classes,
             input_times=test.input_times[:LARGEST],
             first_spike_times=tuple(times[:LARGEST] for times in test.first_spike_times),

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network did with one split; see ``EvaluationResult`` for the arrays."""
+    """What a network did with one split; see ``EvaluationResult`` for the arrays.
+
+    Spike times may be those of the first samples only.
+    """
 
     split: str
     labels: NDArray[np.int64]

@@ -179,7 +179,7 @@ def histograms(test: Evaluation) -> Figure:
 def _draw_output(axis: Any, test: Evaluation, neuron: int, bins: NDArray[np.float64]) -> None:
     times = test.first_spike_times[-1][:, neuron]
     spiked = np.isfinite(times)
-    own = times[spiked & (test.labels == neuron)]
+    own = times[spiked & (test.labels[: len(times)] == neuron)]
     axis.hist(own, bins, color=_colour(neuron), alpha=0.35)
     axis.hist(times[spiked], bins, histtype="step", color=_colour(neuron),
               label=_class_name(test, neuron))  # fmt: skip

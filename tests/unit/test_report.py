@@ -105,8 +105,13 @@ def test_sections_without_content_are_left_out(tmp_path):
         evaluation(silent=True),
         evaluation(names=()),
         evaluation(n_outputs=25, names=()),
+        replace(
+            evaluation(),
+            input_times=evaluation().input_times[:10],
+            first_spike_times=tuple(t[:10] for t in evaluation().first_spike_times),
+        ),
     ],
-    ids=["all silent", "no class names", "many classes"],
+    ids=["all silent", "no class names", "many classes", "spikes of some samples"],
 )
 def test_unusual_evaluations_are_drawn(tmp_path, test):
     assert len(pictures(written(replace(REPORT, test=test), tmp_path))) == 6
