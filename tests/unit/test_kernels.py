@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -197,3 +200,36 @@ def test_the_chip_solves_events_with_the_same_kernels():
         )
         for a, b in pairs:
             np.testing.assert_array_equal(a, b)
+
+
+def test_compiled_kernels_are_found_in_the_cache_by_the_next_process():
+    """Regression: those of unequal neurons were compiled anew in every process."""
+    code = """
+import subprocess
+import sys
+
+import numpy as np
+from hxloop import NeuronParameters
+from hxloop.ttfs import kernels
+from hxloop.ttfs.compiled import backward, forward, forward_unequal
+rng = np.random.default_rng(0)
+for post in (3, 40):
+    for spread in (0.0, 0.1):
+        values = [1 + spread * rng.random(post) for _ in range(4)]
+        layer = NeuronParameters(*values, np.zeros(post))
+        spikes = kernels.first_spike_times_cpu(rng.random((2, 5)), np.ones((5, post)), layer, 4.0)
+        kernels.gradients_cpu(
+            rng.random((2, 5)), np.ones((5, post)), spikes, spikes * 0, layer, 0.0, 1.0
+        )
+used = [
+    forward.forward_equal, forward_unequal._narrow, forward_unequal._wide,
+    backward.backward_equal, backward.backward_unequal,
+]
+print([sum(f.stats.cache_misses.values()) for f in used if f.signatures])
+"""
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code],
+            capture_output=True, text=True, check=True, timeout=120,
+        )  # fmt: skip
+    assert done.stdout.strip() == "[0, 0, 0, 0, 0]"

@@ -45,21 +45,25 @@ def _crossing_any(u, i_exc, i_inh, tau_mem, tau_exc, tau_inh, threshold, length)
     return first_crossing(u, i_exc, i_inh, tau_mem, tau_exc, tau_inh, threshold, length)
 
 
-def _make(width):  # type: ignore[no-untyped-def]
-    @njit(cache=True, nogil=True)
-    def far(state, t_mem, t_exc, t_inh, delta):  # type: ignore[no-untyped-def]
-        """Propagate over an interval of any length."""
-        for j in range(width):
-            if state[j + 3 * width] == math.inf:
-                continue
-            u, exc, inh = state[j], state[j + width], state[j + 2 * width]
-            u = u * math.exp(-delta / t_mem[j]) + exc * psp(delta, t_mem[j], t_exc[j])
-            if inh != 0.0:
-                u += inh * psp(delta, t_mem[j], t_inh[j])
-            state[j] = u
-            state[j + width] = exc * math.exp(-delta / t_exc[j])
-            state[j + 2 * width] = inh * math.exp(-delta / t_inh[j])
+@njit(cache=True, nogil=True)
+def _far(state, t_mem, t_exc, t_inh, delta):  # type: ignore[no-untyped-def]
+    """Propagate over an interval of any length."""
+    width = t_mem.shape[0]
+    for j in range(width):
+        if state[j + 3 * width] == math.inf:
+            continue
+        u, exc, inh = state[j], state[j + width], state[j + 2 * width]
+        u = u * math.exp(-delta / t_mem[j]) + exc * psp(delta, t_mem[j], t_exc[j])
+        if inh != 0.0:
+            u += inh * psp(delta, t_mem[j], t_inh[j])
+        state[j] = u
+        state[j + width] = exc * math.exp(-delta / t_exc[j])
+        state[j + 2 * width] = inh * math.exp(-delta / t_inh[j])
 
+
+# A closure over nothing but the width, a constant to the compiler: with a function among its
+# variables numba would not find it in its cache and compile it anew in every process.
+def _make(width):  # type: ignore[no-untyped-def]
     @njit(cache=True, nogil=True, fastmath=VECTOR_MATH)
     def forward(  # type: ignore[no-untyped-def]
         times, order, weights, tau_mem, tau_exc, tau_inh, threshold, t_window, result
@@ -119,7 +123,7 @@ def _make(width):  # type: ignore[no-untyped-def]
                     rho = math.exp(-2.0 * spread * length)
                     pieces = 1 + int(min(delta * spread / SMALL, 1e6))
                     if pieces > MOST_PIECES:
-                        far(state, t_mem, t_exc, t_inh, delta)
+                        _far(state, t_mem, t_exc, t_inh, delta)
                         delta, pieces = 0.0, 1
                     delta /= pieces
                     base = math.exp(-delta * common)
