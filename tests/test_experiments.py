@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,21 @@ def test_short_version_learns(name, options):
     losses = [epoch["train_loss"] for epoch in result.training.metrics]
     assert losses[-1] < 0.8 * losses[0]
     assert result.test.accuracy > 0.55  # a third by chance
+
+
+@pytest.mark.skipif(
+    "HXLOOP_DATA_DIR" not in os.environ, reason="needs the MNIST files below HXLOOP_DATA_DIR"
+)
+@pytest.mark.parametrize(
+    ("name", "hidden", "epochs"),
+    [("mnist", "[60]", 8), ("mnist-deep", "[100, 100, 100, 100]", 25)],
+)
+def test_short_version_of_mnist_learns(name, hidden, epochs):
+    sizes = ["dataset.train_size=600", "dataset.validation_size=100", "dataset.test_size=300"]
+    settings = [f"network.hidden={hidden}", f"training.epochs={epochs}", "training.batch_size=30"]
+    options = [*sizes, *settings]
+    result = train(load_experiment(name, options))
+    assert result.test.accuracy > 0.4  # a tenth by chance
 
 
 @pytest.mark.parametrize("name", experiment_names())
