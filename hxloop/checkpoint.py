@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -40,11 +41,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         OutputError: the folder cannot be written to.
     """
     tensors = {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()}
-    metadata = {
-        "schema": SCHEMA,
-        "state": json.dumps(checkpoint.state),
-        "digest": _digest(tensors),
-    }
+    state = json.dumps(checkpoint.state)
+    metadata = {"schema": SCHEMA, "state": state, "digest": _digest(tensors, state)}
     write_atomically(path, save(tensors, metadata))
 
 
@@ -61,7 +59,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise FileFormatError(
             f"checkpoint {path}: truncated or corrupt ({error}). {advice}"
         ) from error
@@ -70,9 +68,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"checkpoint {path}: expected schema {SCHEMA!r}; got {metadata.get('schema')!r}. "
             + advice
         )
-    if metadata.get("digest") != _digest(tensors):
-        raise FileFormatError(f"checkpoint {path}: its digest does not match its data. {advice}")
-    return Checkpoint(tensors, json.loads(metadata["state"]))
+    state = metadata.get("state", "")
+    if metadata.get("digest") != _digest(tensors, state):
+        raise FileFormatError(
+            f"checkpoint {path}: corrupt, its digest does not match its data. {advice}"
+        )
+    return Checkpoint(tensors, json.loads(state))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -89,12 +90,13 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
+    digest = hashlib.sha256(state.encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())

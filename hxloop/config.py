@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -173,8 +174,9 @@ class ExperimentConfig(_Section):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the whole configuration."""
-        return hashlib.sha256(self.to_toml().encode()).hexdigest()
+        """SHA-256 of the whole configuration, whatever the order of its keys."""
+        text = json.dumps(self.model_dump(), sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], source: str) -> ExperimentConfig:
@@ -232,9 +234,12 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     if not separator or not all(names):
         raise ConfigError(f"--set {override!r}: expected KEY=VALUE, for example training.epochs=5")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
-        value = text.strip()
+        parsed = {"value": text.strip()}
+    if list(parsed) != ["value"] or "\n" in text.strip():
+        raise ConfigError(f"--set {override!r}: expected one value on one line")
+    value = parsed["value"]
     table = values
     for name in names[:-1]:
         table = table.setdefault(name, {})

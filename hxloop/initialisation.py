@@ -86,10 +86,10 @@ def balanced_weights(
         ConfigError: ``spread`` or ``active`` out of range, or input so sparse that no scale
             makes a layer active.
     """
-    if not (np.isfinite(spread) and spread >= 0) or not 0 < active < 1:
+    if not 0 <= spread <= 1e3 or not 0 < active < 1:
         raise ConfigError(
-            "initialisation: expected spread >= 0 and active between 0 and 1; got "
-            f"{spread} and {active}"
+            "initialisation: expected spread >= 0 and active between 0 and 1 (spread at most "
+            f"1000); got {spread} and {active}"
         )
     times = np.asarray(input_times[:SAMPLES], dtype=np.float64)
     result = []

@@ -70,11 +70,15 @@ class RunDirectory:
         """
         cls.check(path, force=force)
         try:
-            if path.is_dir() and any(path.iterdir()):
-                shutil.rmtree(path)
+            # What is in the folder, not the folder: it may be a link, or the current one.
+            for old in path.iterdir() if path.is_dir() else ():
+                if old.is_dir() and not old.is_symlink():
+                    shutil.rmtree(old)
+                else:
+                    old.unlink()
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+            raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
         return cls(path)
 
     @classmethod
@@ -170,7 +174,7 @@ def load_weights(path: Path, network: NetworkSpec) -> tuple[NDArray[np.float64],
             digest = (file.metadata() or {}).get("digest")
             names = sorted(file.keys(), key=lambda name: int(name.rpartition(".")[2]))
             arrays = tuple(np.asarray(file.get_tensor(name), dtype=np.float64) for name in names)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise FileFormatError(
             f"weights {path}: truncated or corrupt ({error}). {_advice(path)}"
         ) from error

@@ -1,0 +1,498 @@
+"""Configurations and run folders, at their edges: every key, every byte, every odd folder."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tomli_w
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from safetensors.torch import save
+
+from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomically
+from hxloop.config import ExperimentConfig, apply_override
+from hxloop.errors import ConfigError, FileFormatError, HxloopError, OutputError
+from hxloop.experiments.registry import experiment_names, load_experiment
+from hxloop.network import NetworkSpec
+from hxloop.prepared import prepare
+from hxloop.rundir import RunDirectory, load_weights
+from hxloop.training_options import TrainingOptions
+
+TINY = ["dataset.train_size=10", "dataset.validation_size=5", "dataset.test_size=5",
+        "network.hidden=[4]"]  # fmt: skip
+NETWORK = NetworkSpec.feed_forward(2, 3, 2)
+WEIGHTS = (np.arange(6.0).reshape(2, 3), -np.arange(6.0).reshape(3, 2))
+STATE = {"epoch": 3, "step": 17, "sizes": [2, 3, 2]}
+
+
+def sections(section=ExperimentConfig, path=()):
+    """Every table of a configuration by its path, the tables of free options left out."""
+    found = {path: section}
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= sections(field.annotation, (*path, name))
+    return found
+
+
+SECTIONS = sections()
+LEAVES = [
+    ".".join((*path, name))
+    for path, section in SECTIONS.items()
+    for name in section.model_fields
+    if (*path, name) not in SECTIONS
+]
+
+
+def overridden(*overrides):
+    values = {}
+    for override in overrides:
+        apply_override(values, override)
+    return ExperimentConfig.from_mapping(values, "test")
+
+
+def value_of(config, key):
+    for name in key.split("."):
+        config = config[name] if isinstance(config, dict) else getattr(config, name)
+    return config
+
+
+# --- configurations -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", SECTIONS, ids=lambda path: ".".join(path) or "top")
+def test_an_unknown_key_is_named_with_its_table_and_the_nearest_known_one(path):
+    for name in SECTIONS[path].model_fields:
+        key = ".".join((*path, name + "x"))
+        with pytest.raises(ConfigError) as caught:
+            overridden(f"{key}=1")
+        told = str(caught.value)
+        table = f"unknown key in [{'.'.join(path)}] " if path else "unknown key "
+        assert f"{table}'{name}x'" in told and f"Did you mean '{name}'?" in told
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ('training.epochs="5"', "training.epochs"),
+        ("training.epochs=5.0", "training.epochs"),
+        ("training.epochs=true", "training.epochs"),
+        ("seed=true", "seed"),
+        ('training.clip_weights="yes"', "training.clip_weights"),
+        ("training.clip_weights=1", "training.clip_weights"),
+        ("training.learning_rate=fast", "training.learning_rate"),
+        ("training.schedule=1", "training.schedule"),
+        ("network.hidden=120", "network.hidden"),
+        ('network.hidden="120"', "network.hidden"),
+        ("network.hidden=[1.5]", "network.hidden.0"),
+        ("network.hidden=[5, true]", "network.hidden.1"),
+        ("network.neuron.tau_mem=[1.0]", "network.neuron.tau_mem"),
+        ('loss.options.xi="a"', "loss.options.xi"),
+        ("loss.options=1", "loss.options"),
+        ("training=5", "training"),
+        ("dataset.train_size=0", "dataset.train_size"),
+        ("seed=2020-01-01", "seed"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_never_converted(override, key):
+    with pytest.raises(ConfigError) as caught:
+        overridden(override)
+    assert f"\n  {key}: " in str(caught.value) and "; got " in str(caught.value)
+
+
+def test_all_problems_are_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        overridden("seed=-1", "training.epoch=3", 'network.hidden="a"')
+    assert str(caught.value).count("\n") == 3
+
+
+@pytest.mark.parametrize("key", LEAVES)
+def test_odd_values_are_refused_or_work_but_nothing_else(key):
+    """Every key with values that TOML can hold and few expect: hxloop's own errors only."""
+    odd = ("nan", "inf", "-1", "0", "1.5", "true", "x", "''", "[]", "[nan]", "[-1]", "[1.5, 0.5]",
+           "[nan, 0.5]", "{a=1}", "2020-01-01", "1e100", "['a']", "[[1]]")  # fmt: skip
+    for value in odd:
+        for method in ("normal", "balanced"):
+            override = f"{key}={value}"
+            try:
+                config = load_experiment(
+                    "yin-yang", [*TINY, f"initialisation.method={method}", override]
+                )
+                prepared = prepare(config)
+            except HxloopError:
+                continue
+            assert all(np.isfinite(w).all() for w in prepared.weights), override
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("seed=5", "seed", 5),
+        (" seed =5", "seed", 5),
+        ("training.learning_rate=1e-2", "training.learning_rate", 0.01),
+        ("training.learning_rate=1", "training.learning_rate", 1.0),
+        ("loss.name=spike", "loss.name", "spike"),
+        ('loss.name="spike"', "loss.name", "spike"),
+        ("description=a = b # c", "description", "a = b # c"),
+        ("description=", "description", ""),
+        ("network.hidden=[5, 6]", "network.hidden", (5, 6)),
+        ("network.hidden=[]", "network.hidden", ()),
+        ("training.clip_weights=false", "training.clip_weights", False),
+        ("training={epochs=7}", "training.epochs", 7),
+        ("backend.options.chip=3", "backend.options.chip", 3),
+        ("backend.options.imperfections.tau_mem=0.1", "backend.options.imperfections",
+         {"tau_mem": 0.1}),
+        ("study.chips=[1, 2]", "study.chips", (1, 2)),
+    ],
+)  # fmt: skip
+def test_overrides(override, key, value):
+    config = overridden(override)
+    assert value_of(config, key) == value
+    assert type(value_of(config, key)) is type(value)
+
+
+@pytest.mark.parametrize("bad", ["seed", "", "=5", ".seed=5", "training.=5", "training..epochs=5"])
+def test_an_override_without_key_or_value(bad):
+    with pytest.raises(ConfigError, match="expected KEY=VALUE, for example") as caught:
+        overridden(bad)
+    assert repr(bad) in str(caught.value)
+
+
+def test_a_key_below_a_value_and_later_overrides_win():
+    with pytest.raises(ConfigError, match="'epochs' is a value, not a table"):
+        overridden("training.epochs=5", "training.epochs.more=5")
+    assert overridden("seed=1", "seed=2").seed == 2
+
+
+def test_an_override_holds_one_value():
+    # What came after the first line was once dropped without a word.
+    with pytest.raises(ConfigError):
+        overridden("seed=1\ntraining.epochs=3")
+
+
+def test_overrides_are_named_where_they_are_wrong(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("seed = 1\n")
+    with pytest.raises(ConfigError) as caught:
+        ExperimentConfig.load(path, ["seed=2", "sed=3"])
+    assert str(caught.value).startswith(f"configuration {path} with seed=2 with sed=3:\n")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
+        ExperimentConfig.load(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        ExperimentConfig.load(tmp_path)
+    for content in (b"seed = ", b"seed = 1\nseed = 2", b"[training\n", b"\xff", b"\x00"):
+        path = tmp_path / "bad.toml"
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"bad\.toml: not valid TOML"):
+            ExperimentConfig.load(path)
+
+
+def test_an_empty_file_is_the_defaults_under_the_name_of_the_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("")
+    assert ExperimentConfig.load(path) == ExperimentConfig(name="mine")
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_shipped_experiments_load_under_their_own_name(name):
+    config = load_experiment(name)
+    assert config.name == name and config.network.hidden
+    assert ExperimentConfig.from_mapping(tomllib.loads(config.to_toml()), "again") == config
+
+
+def test_training_options_are_all_configurable():
+    assert {field.name for field in fields(TrainingOptions)} - {"seed"} == set(
+        SECTIONS[("training",)].model_fields
+    )
+
+
+NUMBERS = st.floats(0.001, 0.9)
+# The characters that TOML can hold: everything but surrogates.
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+VALUES = {
+    "name": TEXT,
+    "description": TEXT,
+    "seed": st.integers(0, 2**62),
+    "dataset.train_size": st.integers(1, 10**6),
+    "encoding.bias_times": st.lists(NUMBERS, max_size=3),
+    "network.hidden": st.lists(st.integers(1, 500), max_size=4),
+    "network.neuron.v_leak": st.floats(-5, 0.5),
+    "initialisation.means": st.lists(st.floats(-1e300, 1e300), max_size=3),
+    "backend.options.text": TEXT,
+    "backend.options.table": st.dictionaries(TEXT, st.integers(-9, 9), max_size=2),
+    "loss.options.xi": NUMBERS,
+    "training.learning_rate": st.floats(1e-300, 1e300),
+    "training.max_dw_norm": NUMBERS,
+    "training.patience": st.integers(1, 100),
+    "training.silent.hidden": NUMBERS,
+    "study.chips": st.lists(st.integers(0, 9), max_size=3),
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.fixed_dictionaries({}, optional=VALUES))
+def test_what_is_set_is_held_and_survives_writing(values):
+    # Written as a user would, through TOML; an inline table is all that has no text of its own.
+    texts = {
+        key: tomli_w.dumps({"v": value}).removeprefix("v = ").strip()
+        for key, value in values.items()
+        if not isinstance(value, dict)
+    }
+    texts = {key: text for key, text in texts.items() if "\n" not in text}  # long lists
+    config = overridden(*(f"{key}={text}" for key, text in texts.items()))
+    for key in texts:
+        value = values[key]
+        assert value_of(config, key) == (tuple(value) if isinstance(value, list) else value)
+    again = ExperimentConfig.from_mapping(tomllib.loads(config.to_toml()), "again")
+    assert again == config and again.digest == config.digest
+    assert (config.digest == ExperimentConfig().digest) == (config == ExperimentConfig())
+
+
+def test_the_digest_depends_on_values_not_on_their_order():
+    first = overridden("seed=1", "training.epochs=2", "training.learning_rate=1e-2")
+    second = overridden("training.learning_rate=0.01", "training.epochs=2", "seed=1")
+    assert first == second and first.digest == second.digest
+    first = overridden("backend.options.chip=1", "backend.options.solver=event")
+    second = overridden("backend.options.solver=event", "backend.options.chip=1")
+    assert first == second and first.digest == second.digest
+
+
+# --- run folders --------------------------------------------------------------------------
+
+
+def a_run(path):
+    run = RunDirectory.create(path)
+    run.write_config(ExperimentConfig())
+    run.write_weights(WEIGHTS, {"experiment": "test"})
+    return run
+
+
+def test_a_new_folder_is_made_with_its_parents_and_an_empty_one_is_used(tmp_path):
+    run = RunDirectory.create(tmp_path / "a" / "b")
+    assert (run.path / "checkpoints").is_dir() and not run.started
+    (tmp_path / "empty").mkdir()
+    assert RunDirectory.create(tmp_path / "empty").path == tmp_path / "empty"
+
+
+def test_check_changes_nothing(tmp_path):
+    RunDirectory.check(tmp_path / "new", force=True)
+    run = a_run(tmp_path / "run")
+    RunDirectory.check(run.path, force=True)
+    with pytest.raises(OutputError, match=r"--force .* hxloop resume"):
+        RunDirectory.check(run.path)
+    assert not (tmp_path / "new").exists() and (run.path / "weights.safetensors").is_file()
+
+
+def test_what_is_no_run_is_not_removed_by_force(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    for force in (False, True):
+        with pytest.raises(OutputError, match=r"not empty|not a run folder") as caught:
+            RunDirectory.create(tmp_path / "mine", force=force)
+        assert "hxloop resume" not in str(caught.value)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+    with pytest.raises(OutputError, match="there is a file of that name"):
+        RunDirectory.create(tmp_path / "mine" / "thesis.txt", force=True)
+
+
+def test_force_replaces_the_run_in_a_folder(tmp_path):
+    run = RunDirectory.create(a_run(tmp_path / "run").path, force=True)
+    assert [path.name for path in run.path.iterdir()] == ["checkpoints"]
+
+
+def test_force_replaces_the_run_in_the_current_folder(tmp_path, monkeypatch):
+    # "." itself cannot be removed: the run in it was, and then there was nothing.
+    a_run(tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "run")
+    run = RunDirectory.create(Path("."), force=True)
+    assert [path.name for path in run.path.iterdir()] == ["checkpoints"]
+
+
+def test_force_replaces_the_run_behind_a_link(tmp_path):
+    a_run(tmp_path / "run")
+    (tmp_path / "latest").symlink_to("run")
+    run = RunDirectory.create(tmp_path / "latest", force=True)
+    assert [path.name for path in run.path.iterdir()] == ["checkpoints"]
+    assert (tmp_path / "latest").is_symlink()
+
+
+def test_folders_below_a_file_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"below: cannot be written: Not a directory"):
+        RunDirectory.create(tmp_path / "file" / "below")
+    with pytest.raises(OutputError, match=r"cannot write .*Not a directory"):
+        write_atomically(tmp_path / "file" / "x", b"")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="cannot be written: Permission denied"):
+            RunDirectory.create(tmp_path / "run")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    write_atomically(tmp_path / "file", b"old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_atomically(tmp_path / "file", b"new")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"old")]
+
+
+def test_opening_what_is_no_run(tmp_path):
+    for path in (tmp_path, tmp_path / "none"):
+        with pytest.raises(FileFormatError, match=r"no config\.toml in it"):
+            RunDirectory.open(path)
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "provenance.json", "results.json"])
+def test_json_files_round_trip_and_are_checked(tmp_path, name):
+    run = a_run(tmp_path / "run")
+    content = {"a": [1, None, 0.1], "b": {"c": "ä"}}
+    run.write_json(name, content)
+    assert run.read_json(name) == content
+    whole = (run.path / name).read_bytes()
+    # The file ends in "}" and a newline, which only ends the line.
+    for length in range(len(whole) - 1):
+        (run.path / name).write_bytes(whole[:length])
+        with pytest.raises(FileFormatError, match=f"{name}: truncated or corrupt"):
+            run.read_json(name)
+    for other in (b"[]", b"1", b"null"):
+        (run.path / name).write_bytes(other)
+        with pytest.raises(FileFormatError, match="expected a JSON object"):
+            run.read_json(name)
+    (run.path / name).write_bytes(b"\xff\xfe{}")
+    with pytest.raises(FileFormatError, match="truncated or corrupt"):
+        run.read_json(name)
+    (run.path / name).unlink()
+    with pytest.raises(FileFormatError, match="cannot be read: No such file"):
+        run.read_json(name)
+
+
+# --- weights and checkpoints, byte by byte ------------------------------------------------
+
+
+def damaged(good):
+    """Every truncation, and every single bit turned."""
+    for length in range(len(good)):
+        yield good[:length]
+    for position in range(len(good)):
+        for bit in range(8):
+            turned = bytearray(good)
+            turned[position] ^= 1 << bit
+            yield bytes(turned)
+
+
+def test_damaged_weights_are_refused_or_are_still_the_same(tmp_path):
+    path = a_run(tmp_path / "run").path / "weights.safetensors"
+    good = path.read_bytes()
+    refused = 0
+    for content in damaged(good):
+        path.write_bytes(content)
+        try:
+            read = load_weights(path, NETWORK)
+        except FileFormatError as error:
+            assert str(path) in str(error)
+            refused += 1
+        else:
+            # A description in the header may change; no weight may.
+            assert len(content) == len(good)
+            assert all(np.array_equal(a, b) for a, b in zip(read, WEIGHTS, strict=True))
+    assert refused > 0.9 * 9 * len(good)
+
+
+def test_flipped_weights_are_told_from_truncated_ones(tmp_path):
+    path = a_run(tmp_path / "run").path / "weights.safetensors"
+    good = bytearray(path.read_bytes())
+    good[-1] ^= 1
+    path.write_bytes(bytes(good))
+    with pytest.raises(FileFormatError, match=r"digest does not match .* hxloop resume"):
+        load_weights(path, NETWORK)
+
+
+def test_damaged_checkpoints_are_refused_or_are_still_the_same(tmp_path):
+    path = tmp_path / "last.safetensors"
+    tensor = torch.arange(6.0)
+    save_checkpoint(path, Checkpoint({"weights.0": tensor}, STATE))
+    good = path.read_bytes()
+    wrong = []
+    for content in damaged(good):
+        path.write_bytes(content)
+        try:
+            read = load_checkpoint(path)
+        except FileFormatError as error:
+            assert str(path) in str(error)
+        except Exception as error:  # noqa: BLE001 - what it must not be
+            wrong.append(f"{type(error).__name__}: {error}")
+        else:
+            # A step or an epoch that is another one would go on, and lead elsewhere.
+            if read.state != STATE or not torch.equal(read.tensors["weights.0"], tensor):
+                wrong.append(str(read.state))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.int64])
+def test_weights_of_other_number_formats_are_read_or_refused(tmp_path, dtype):
+    path = tmp_path / "weights.safetensors"
+    arrays = {f"layer.{i}": torch.tensor(w).to(dtype) for i, w in enumerate(WEIGHTS)}
+    path.write_bytes(save(arrays))
+    try:
+        read = load_weights(path, NETWORK)
+    except FileFormatError as error:
+        assert str(path) in str(error)
+    else:
+        assert all(np.array_equal(a, b) for a, b in zip(read, WEIGHTS, strict=True))
+
+
+def test_more_than_ten_layers_keep_their_order(tmp_path):
+    network = NetworkSpec.feed_forward(2, *[2] * 12)
+    weights = [np.full((2, 2), float(index)) for index in range(12)]
+    run = RunDirectory.create(tmp_path / "run")
+    run.write_weights(weights, {})
+    assert [w[0, 0] for w in run.weights(network)] == list(range(12))
+
+
+def test_missing_weights_say_how_to_get_them(tmp_path):
+    with pytest.raises(FileFormatError, match=r"no such file\. Was the training finished"):
+        load_weights(tmp_path / "weights.safetensors", NETWORK)
+
+
+class Trap:
+    """Unpickled, it leaves a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def test_pickles_are_never_loaded(tmp_path):
+    sprung = tmp_path / "sprung"
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(pickle.dumps(Trap(sprung)))
+    for load in (lambda: load_weights(path, NETWORK), lambda: load_checkpoint(path)):
+        with pytest.raises(FileFormatError, match="truncated or corrupt"):
+            load()
+    torch.save({"weights.0": torch.ones(1), "trap": Trap(sprung)}, path)
+    for load in (lambda: load_weights(path, NETWORK), lambda: load_checkpoint(path)):
+        with pytest.raises(FileFormatError, match="truncated or corrupt"):
+            load()
+    assert not sprung.exists()
