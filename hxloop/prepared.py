@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hxloop.backend import Backend, Session, get_backend, unknown_name
 from hxloop.config import ExperimentConfig
 from hxloop.datasets import Dataset, load_dataset
-from hxloop.errors import UnknownNameError
+from hxloop.errors import ConfigError, UnknownNameError
 from hxloop.initialisation import balanced_weights, initial_weights
 from hxloop.losses import Loss, get_loss
 from hxloop.network import NetworkSpec
@@ -113,6 +113,10 @@ def prepare(config: ExperimentConfig) -> Prepared:
     backend = get_backend(config.backend.name, **config.backend.options)
     loss = get_loss(config.loss.name, **config.loss.options)
     datasets = {split: load_dataset(chosen.name, split, size) for split, size in sizes.items()}
+    if config.training.max_shift and datasets["train"].image_side is None:
+        raise ConfigError(
+            f"training.max_shift: the samples of {chosen.name!r} are no images; set it to 0"
+        )
     encoding = config.latency_encoding()
     data = {
         split: SpikeData(
