@@ -88,9 +88,10 @@ def gradients_cpu(
         spikes.
     """
     matrix = np.ascontiguousarray(weights)
+    times = np.ascontiguousarray(input_times)
     recorded, grad = np.ascontiguousarray(recorded), np.ascontiguousarray(grad)
-    batch = input_times.shape[0]
-    grad_times = np.zeros(input_times.shape)
+    batch = times.shape[0]
+    grad_times = np.zeros(times.shape)
     parts = _parts(batch, matrix.size)
     shares = [np.zeros(matrix.shape, matrix.dtype) for _ in parts]
     counts = np.zeros((len(parts), 3), dtype=np.int64)
@@ -99,7 +100,7 @@ def gradients_cpu(
 
     def part(chosen: slice) -> None:
         index = parts.index(chosen)
-        data = *_sorted(input_times[chosen]), matrix, recorded[chosen], grad[chosen]
+        data = times[chosen], matrix, recorded[chosen], grad[chosen]
         rules = min_slope, max_dw_norm, batch, need_times
         out = shares[index], grad_times[chosen], counts[index]
         if tau is not None and separable:

@@ -7,7 +7,11 @@ at ``t`` and a spike at ``T``, both relative to a common time,
 
 with ``E1 = exp(t/tau_syn)``, ``E2 = exp(t/tau_mem)`` (``t exp(t/tau_syn)`` where the two time
 constants are equal). Exponentials are needed once for every input and every spike, not for
-every pair of them; what is left for a pair is four multiplications and additions.
+every pair of them. What is left for a pair is to compare its times and a few multiplications
+and additions, in three loops that are matrix products but for the comparison: the sums over
+inputs that give the slopes, the gradient of the weights, and that of the input times. Each
+takes four inputs or samples at a time, so that what it adds to is loaded and stored once for
+four pairs, and works on tiles and blocks of samples that stay in the first two caches.
 """
 
 from __future__ import annotations
@@ -17,206 +21,155 @@ import math
 import numpy as np
 from numba import njit
 
-from hxloop.ttfs.compiled.forward import VECTOR_MATH, tile_width
+from hxloop.ttfs.compiled.forward import VECTOR_MATH
 from hxloop.ttfs.compiled.membrane import psp
 
 # Beyond, exponentials relative to the common time could overflow: pair by pair instead.
 WIDEST = 300.0
 # Rates closer than this, but not equal: the separated form would lose digits.
 NEAR = 1e-3
+# Samples of a block, neurons of a tile; a small layer would waste most of a wide one.
+BLOCK = 16
+WIDE, NARROW = 64, 16
 
 
-@njit(cache=True, nogil=True, fastmath=VECTOR_MATH)
-def backward_equal(  # type: ignore[no-untyped-def]
-    times, order, weights, recorded, grad, tau_mem, tau_syn, min_slope, max_dw_norm, batch,
-    need_times, grad_weights, grad_times, counts,
-):  # fmt: skip
-    """Gradients of a layer whose neurons have the same time constants.
+@njit(cache=True, nogil=True)
+def _inputs(  # type: ignore[no-untyped-def]
+    times, recorded, tau_mem, tau_syn, origins, distant, t_in, e1, e2
+):
+    """Times ``(inputs, samples)`` relative to each sample's last spike, and exponentials.
 
-    Args:
-        times: ``(batch, pre)`` float64, sorted in each row.
-        order: ``(batch, pre)``, which input each of them is.
-        weights: ``(pre, post)``, float32 or float64: the type computed in.
-        recorded: ``(batch, post)`` float64.
-        grad: ``(batch, post)`` float64, gradient of the recorded times.
-        tau_mem, tau_syn: numbers, equal or not near each other.
-        min_slope, max_dw_norm: see ``hxloop.ttfs.recorded_spike_times``.
-        need_times: whether ``grad_times`` is wanted.
-        batch: samples of the whole batch, of which these may be a part.
-        grad_weights: ``(pre, post)``, added to.
-        grad_times: ``(batch, pre)``, added to.
-        counts: spikes, spikes that do not rise, capped spikes; added to.
+    An input that comes later, or never, gets an infinite time and exponentials of 0.
     """
-    count, pre = times.shape
-    post = weights.shape[1]
-    kind = weights.dtype.type
-    zero = kind(0.0)
-    width = tile_width(post)
-    tile = np.zeros((pre, width), weights.dtype)
-    grad_tile = np.zeros((pre, width), weights.dtype)
-    spikes = np.empty(width, weights.dtype)
-    factors = np.empty((7, width))
-    sum1, sum2 = np.empty(width, weights.dtype), np.empty(width, weights.dtype)
-    largest = np.empty(width, weights.dtype)
-    p, q = np.empty(width, weights.dtype), np.empty(width, weights.dtype)
-    g, h = np.empty(width, weights.dtype), np.empty(width, weights.dtype)
+    t_in[:] = math.inf
+    e1[:] = 0.0
+    e2[:] = 0.0
+    for b in range(times.shape[0]):
+        earliest, latest = math.inf, -math.inf
+        for j in range(recorded.shape[1]):
+            if recorded[b, j] < math.inf:
+                earliest = min(earliest, recorded[b, j])
+                latest = max(latest, recorded[b, j])
+        origins[b] = latest
+        distant[b] = latest - earliest > WIDEST * min(tau_mem, tau_syn)
+        for i in range(times.shape[1]):
+            if times[b, i] < latest:
+                t = times[b, i] - latest
+                x = math.exp(t / tau_syn)
+                t_in[i, b] = t
+                e1[i, b] = x
+                e2[i, b] = t * x if tau_mem == tau_syn else math.exp(t / tau_mem)
 
-    # Times relative to the last spike of the sample, and the exponentials of the inputs.
-    zero_times = np.full(count, -math.inf)
-    n_causal = np.zeros(count, np.int64)
-    t_in = np.zeros((count, pre), weights.dtype)
-    e1 = np.zeros((count, pre), weights.dtype)
-    e2 = np.zeros((count, pre), weights.dtype)
-    slow = np.zeros(count, np.bool_)
-    for s in range(count):
-        earliest = math.inf
-        for j in range(post):
-            if recorded[s, j] < math.inf:
-                zero_times[s] = max(zero_times[s], recorded[s, j])
-                earliest = min(earliest, recorded[s, j])
-        slow[s] = zero_times[s] - earliest > WIDEST * min(tau_mem, tau_syn)
-        for i in range(pre):
-            if not times[s, i] < zero_times[s]:
-                break
-            n_causal[s] = i + 1
-            t = times[s, i] - zero_times[s]
-            t_in[s, i] = t
-            e1[s, i] = math.exp(t / tau_syn)
-            e2[s, i] = t * math.exp(t / tau_syn) if tau_mem == tau_syn else math.exp(t / tau_mem)
 
-    for start in range(0, post, width):
-        n = min(width, post - start)
-        tile[:, n:] = 0.0
-        for i in range(pre):
-            for j in range(n):
-                tile[i, j] = weights[i, start + j]
-        grad_tile[:] = 0.0
-        for s in range(count):
-            if slow[s]:
-                for j in range(n):
-                    _pair_by_pair(
-                        times[s], order[s], tile, j, recorded[s, start + j], grad[s, start + j],
-                        tau_mem, tau_syn, tau_syn, min_slope, max_dw_norm, batch, grad_tile,
-                        grad_times[s], counts,
-                    )  # fmt: skip
-                continue
-            earliest, latest = math.inf, -math.inf
+# The three loops over pairs. They become vector instructions only where the width is a constant
+# (hence inlined), all that is written to is one array (the compiler gives up on proving more of
+# them apart), and no index can be negative.
+@njit(inline="always")
+def _sums(width, tile, t_in, e1, e2, b, state):  # type: ignore[no-untyped-def]
+    """``state``: spike times, then sums of w E1 and of w E2 over the inputs before them."""
+    zero = tile.dtype.type(0.0)
+    for quad in range(t_in.shape[0] // 4):
+        i = 4 * quad
+        o = i * width
+        t0, t1, t2, t3 = t_in[i, b], t_in[i + 1, b], t_in[i + 2, b], t_in[i + 3, b]
+        x0, x1, x2, x3 = e1[i, b], e1[i + 1, b], e1[i + 2, b], e1[i + 3, b]
+        y0, y1, y2, y3 = e2[i, b], e2[i + 1, b], e2[i + 2, b], e2[i + 3, b]
+        for j in range(width):
+            spike = state[j]
+            w0, w1 = tile[o + j], tile[o + j + width]
+            w2, w3 = tile[o + j + 2 * width], tile[o + j + 3 * width]
+            w0 = w0 if t0 < spike else zero
+            w1 = w1 if t1 < spike else zero
+            w2 = w2 if t2 < spike else zero
+            w3 = w3 if t3 < spike else zero
+            state[j + width] += w0 * x0 + w1 * x1 + w2 * x2 + w3 * x3
+            state[j + 2 * width] += w0 * y0 + w1 * y1 + w2 * y2 + w3 * y3
+
+
+@njit(inline="always")
+def _of_weights(width, t_in, e1, e2, spikes, p, q, grad_tile):  # type: ignore[no-untyped-def]
+    """Subtract ``p E1 + q E2`` of the block's samples."""
+    zero = grad_tile.dtype.type(0.0)
+    for i in range(t_in.shape[0]):
+        for quad in range(BLOCK // 4):
+            b = 4 * quad
+            o, a = b * width, i * width
+            t0, t1, t2, t3 = t_in[i, b], t_in[i, b + 1], t_in[i, b + 2], t_in[i, b + 3]
+            x0, x1, x2, x3 = e1[i, b], e1[i, b + 1], e1[i, b + 2], e1[i, b + 3]
+            y0, y1, y2, y3 = e2[i, b], e2[i, b + 1], e2[i, b + 2], e2[i, b + 3]
             for j in range(width):
-                spikes[j] = -math.inf
-                if j < n and recorded[s, start + j] < math.inf:
-                    counts[0] += 1
-                    spikes[j] = recorded[s, start + j] - zero_times[s]
-                    latest = max(latest, spikes[j])
-                    earliest = min(earliest, spikes[j])
-            if latest == -math.inf:
-                continue
-            sum1[:] = 0.0
-            sum2[:] = 0.0
-            largest[:] = 0.0
-            # Inputs before all spikes of the tile need no test; silent neurons get a factor of 0.
-            before_all = 0
-            while before_all < n_causal[s] and t_in[s, before_all] < earliest:
-                before_all += 1
-            inputs = before_all
-            while inputs < n_causal[s] and t_in[s, inputs] < latest:
-                inputs += 1
-            for i in range(before_all):
-                index, x1, x2 = order[s, i], e1[s, i], e2[s, i]
-                for j in range(width):
-                    sum1[j] += tile[index, j] * x1
-                    sum2[j] += tile[index, j] * x2
-            for i in range(before_all, inputs):
-                index, t, x1, x2 = order[s, i], t_in[s, i], e1[s, i], e2[s, i]
-                for j in range(width):
-                    w = tile[index, j] if t < spikes[j] else zero
-                    sum1[j] += w * x1
-                    sum2[j] += w * x2
+                k0 = p[o + j] * x0 + q[o + j] * y0
+                k1 = p[o + j + width] * x1 + q[o + j + width] * y1
+                k2 = p[o + j + 2 * width] * x2 + q[o + j + 2 * width] * y2
+                k3 = p[o + j + 3 * width] * x3 + q[o + j + 3 * width] * y3
+                k0 = k0 if t0 < spikes[o + j] else zero
+                k1 = k1 if t1 < spikes[o + j + width] else zero
+                k2 = k2 if t2 < spikes[o + j + 2 * width] else zero
+                k3 = k3 if t3 < spikes[o + j + 3 * width] else zero
+                grad_tile[a + j] -= (k0 + k1) + (k2 + k3)
+
+
+@njit(inline="always")
+def _of_times(width, tile, t_in, e1, e2, spikes, g, h, grad_in):  # type: ignore[no-untyped-def]
+    """Add ``E1 sum_j w g + E2 sum_j w h`` for every input of the block's samples."""
+    zero = tile.dtype.type(0.0)
+    for i in range(t_in.shape[0]):
+        for quad in range(BLOCK // 4):
+            b = 4 * quad
+            o, a = b * width, i * width
+            t0, t1, t2, t3 = t_in[i, b], t_in[i, b + 1], t_in[i, b + 2], t_in[i, b + 3]
+            g0 = g1 = g2 = g3 = h0 = h1 = h2 = h3 = zero
             for j in range(width):
-                p[j] = q[j] = g[j] = h[j] = 0.0
-                factors[:, j] = 0.0
-                if spikes[j] == -math.inf:
-                    continue
-                spike = recorded[s, start + j] - zero_times[s]
-                r = math.exp(-spike / tau_syn)
-                if tau_mem == tau_syn:
-                    factors[0, j], factors[1, j] = spike * r, -r
-                else:
-                    c = 1.0 / (1.0 / tau_syn - 1.0 / tau_mem)
-                    factors[0, j], factors[1, j] = -c * r, c * math.exp(-spike / tau_mem)
-                factors[2, j] = r - factors[0, j] / tau_mem
-                factors[3, j] = -factors[1, j] / tau_mem
-                p[j], q[j] = factors[0, j], factors[1, j]
-            if max_dw_norm < math.inf:
-                for i in range(inputs):
-                    t, x1, x2 = t_in[s, i], e1[s, i], e2[s, i]
-                    for j in range(width):
-                        k = p[j] * x1 + q[j] * x2 if t < spikes[j] else zero
-                        largest[j] = max(largest[j], k)
-            for j in range(n):
-                if spikes[j] == -math.inf:
-                    continue
-                slope = factors[2, j] * sum1[j] + factors[3, j] * sum2[j]
-                factor = 0.0
-                if not slope > min_slope:
-                    counts[1] += 1
-                else:
-                    factor = grad[s, start + j] / slope
-                    if abs(factor) * largest[j] * batch > max_dw_norm:
-                        counts[2] += 1
-                        factor = 0.0
-                p[j], q[j] = factor * factors[0, j], factor * factors[1, j]
-                g[j], h[j] = factor * factors[2, j], factor * factors[3, j]
-            if need_times:
-                for i in range(before_all):
-                    index, x1, x2 = order[s, i], e1[s, i], e2[s, i]
-                    total = zero
-                    for j in range(width):
-                        grad_tile[index, j] -= p[j] * x1 + q[j] * x2
-                        total += tile[index, j] * (g[j] * x1 + h[j] * x2)
-                    grad_times[s, index] += total
-                for i in range(before_all, inputs):
-                    index, t, x1, x2 = order[s, i], t_in[s, i], e1[s, i], e2[s, i]
-                    total = zero
-                    for j in range(width):
-                        w = tile[index, j]
-                        causal = t < spikes[j]
-                        grad_tile[index, j] -= p[j] * x1 + q[j] * x2 if causal else zero
-                        total += w * (g[j] * x1 + h[j] * x2) if causal else zero
-                    grad_times[s, index] += total
-            else:
-                for i in range(before_all):
-                    index, x1, x2 = order[s, i], e1[s, i], e2[s, i]
-                    for j in range(width):
-                        grad_tile[index, j] -= p[j] * x1 + q[j] * x2
-                for i in range(before_all, inputs):
-                    index, t, x1, x2 = order[s, i], t_in[s, i], e1[s, i], e2[s, i]
-                    for j in range(width):
-                        grad_tile[index, j] -= p[j] * x1 + q[j] * x2 if t < spikes[j] else zero
-        for i in range(pre):
-            for j in range(n):
-                grad_weights[i, start + j] += grad_tile[i, j]
+                w = tile[a + j]
+                w0 = w if t0 < spikes[o + j] else zero
+                w1 = w if t1 < spikes[o + j + width] else zero
+                w2 = w if t2 < spikes[o + j + 2 * width] else zero
+                w3 = w if t3 < spikes[o + j + 3 * width] else zero
+                g0 += w0 * g[o + j]
+                h0 += w0 * h[o + j]
+                g1 += w1 * g[o + j + width]
+                h1 += w1 * h[o + j + width]
+                g2 += w2 * g[o + j + 2 * width]
+                h2 += w2 * h[o + j + 2 * width]
+                g3 += w3 * g[o + j + 3 * width]
+                h3 += w3 * h[o + j + 3 * width]
+            grad_in[i, b] += g0 * e1[i, b] + h0 * e2[i, b]
+            grad_in[i, b + 1] += g1 * e1[i, b + 1] + h1 * e2[i, b + 1]
+            grad_in[i, b + 2] += g2 * e1[i, b + 2] + h2 * e2[i, b + 2]
+            grad_in[i, b + 3] += g3 * e1[i, b + 3] + h3 * e2[i, b + 3]
+
+
+@njit(cache=True, nogil=True)
+def _factors(spike, tau_mem, tau_syn, factors):  # type: ignore[no-untyped-def]
+    """Of E1 and E2: in ``k``, then in its derivative."""
+    r = math.exp(-spike / tau_syn)
+    if tau_mem == tau_syn:
+        factors[0], factors[1] = spike * r, -r
+    else:
+        c = 1.0 / (1.0 / tau_syn - 1.0 / tau_mem)
+        factors[0], factors[1] = -c * r, c * math.exp(-spike / tau_mem)
+    factors[2] = r - factors[0] / tau_mem
+    factors[3] = -factors[1] / tau_mem
 
 
 @njit(cache=True, nogil=True)
 def _pair_by_pair(  # type: ignore[no-untyped-def]
-    times, order, weights, j, spike, grad, tau_mem, tau_exc, tau_inh, min_slope, max_dw_norm,
-    batch, grad_weights, grad_times, counts,
+    times, weights, j, spike, grad, tau_mem, tau_exc, tau_inh, min_slope, max_dw_norm, batch,
+    grad_weights, grad_times, counts,
 ):  # fmt: skip
-    """One spike: column ``j`` of the weights; two exponentials for each input."""
+    """One spike, of neuron ``j``; two exponentials for each input before it."""
     if spike == math.inf:
         return
     counts[0] += 1
-    pre = times.shape[0]
     total = largest = 0.0
-    n = 0
-    while n < pre and times[n] < spike:
-        w = float(weights[order[n], j])
-        s = spike - times[n]
-        tau = tau_exc if w > 0.0 else tau_inh
-        k = psp(s, tau_mem, tau)
-        total += w * (math.exp(-s / tau) - k / tau_mem)
-        largest = max(largest, k)
-        n += 1
+    for i in range(times.shape[0]):
+        if times[i] < spike:
+            w = float(weights[i, j])
+            s = spike - times[i]
+            tau = tau_exc if w > 0.0 else tau_inh
+            k = psp(s, tau_mem, tau)
+            total += w * (math.exp(-s / tau) - k / tau_mem)
+            largest = max(largest, k)
     if not total > min_slope:
         counts[1] += 1
         return
@@ -226,25 +179,150 @@ def _pair_by_pair(  # type: ignore[no-untyped-def]
         return
     if factor == 0.0:
         return
-    for i in range(n):
-        w = float(weights[order[i], j])
-        s = spike - times[i]
-        tau = tau_exc if w > 0.0 else tau_inh
-        k = psp(s, tau_mem, tau)
-        grad_weights[order[i], j] -= factor * k
-        grad_times[order[i]] += factor * w * (math.exp(-s / tau) - k / tau_mem)
+    for i in range(times.shape[0]):
+        if times[i] < spike:
+            w = float(weights[i, j])
+            s = spike - times[i]
+            tau = tau_exc if w > 0.0 else tau_inh
+            k = psp(s, tau_mem, tau)
+            grad_weights[i, j] -= factor * k
+            grad_times[i] += factor * w * (math.exp(-s / tau) - k / tau_mem)
+
+
+# A closure over nothing but the width, a constant to the compiler: see ``forward_unequal``.
+def _make(width):  # type: ignore[no-untyped-def]
+    @njit(cache=True, nogil=True, fastmath=VECTOR_MATH)
+    def backward(  # type: ignore[no-untyped-def]
+        times, weights, recorded, grad, tau_mem, tau_syn, min_slope, max_dw_norm, batch,
+        need_times, grad_weights, grad_times, counts,
+    ):  # fmt: skip
+        count, pre = times.shape
+        post = weights.shape[1]
+        kind = weights.dtype
+        rows = (pre + 3) // 4 * 4
+        tile = np.zeros(rows * width, kind)
+        grad_tile = np.zeros(rows * width, kind)
+        state = np.zeros(3 * width, kind)
+        factors = np.zeros(4)
+        origins, distant = np.zeros(BLOCK), np.zeros(BLOCK, np.bool_)
+        t_in, e1, e2 = (
+            np.zeros((rows, BLOCK), kind),
+            np.zeros((rows, BLOCK), kind),
+            np.zeros((rows, BLOCK), kind),
+        )
+        grad_in = np.zeros((rows, BLOCK), kind)
+        spikes, p, q = (
+            np.zeros(BLOCK * width, kind),
+            np.zeros(BLOCK * width, kind),
+            np.zeros(BLOCK * width, kind),
+        )
+        g, h = np.zeros(BLOCK * width, kind), np.zeros(BLOCK * width, kind)
+        for first in range(0, count, BLOCK):
+            n_samples = min(BLOCK, count - first)
+            _inputs(
+                times[first : first + n_samples], recorded[first : first + n_samples], tau_mem,
+                tau_syn, origins, distant, t_in, e1, e2,
+            )  # fmt: skip
+            grad_in[:] = 0.0
+            for start in range(0, post, width):
+                n = min(width, post - start)
+                tile[:] = 0.0
+                for i in range(pre):
+                    for j in range(n):
+                        tile[i * width + j] = weights[i, start + j]
+                grad_tile[:] = 0.0
+                spikes[:] = -math.inf
+                p[:] = 0.0
+                q[:] = 0.0
+                g[:] = 0.0
+                h[:] = 0.0
+                for b in range(n_samples):
+                    s = first + b
+                    if distant[b]:
+                        for j in range(n):
+                            _pair_by_pair(
+                                times[s], weights, start + j, recorded[s, start + j],
+                                grad[s, start + j], tau_mem, tau_syn, tau_syn, min_slope,
+                                max_dw_norm, batch, grad_weights, grad_times[s], counts,
+                            )  # fmt: skip
+                        continue
+                    state[:width] = -math.inf
+                    state[width:] = 0.0
+                    n_spikes = 0
+                    for j in range(n):
+                        if recorded[s, start + j] < math.inf:
+                            state[j] = recorded[s, start + j] - origins[b]
+                            n_spikes += 1
+                    if n_spikes == 0:
+                        continue
+                    counts[0] += n_spikes
+                    _sums(width, tile, t_in, e1, e2, b, state)
+                    for j in range(n):
+                        if recorded[s, start + j] == math.inf:
+                            continue
+                        spike = recorded[s, start + j] - origins[b]
+                        _factors(spike, tau_mem, tau_syn, factors)
+                        slope = factors[2] * state[j + width] + factors[3] * state[j + 2 * width]
+                        if not slope > min_slope:
+                            counts[1] += 1
+                            continue
+                        factor = grad[s, start + j] / slope
+                        if max_dw_norm < math.inf:
+                            largest = 0.0
+                            for i in range(pre):
+                                if t_in[i, b] < state[j]:
+                                    k = factors[0] * e1[i, b] + factors[1] * e2[i, b]
+                                    largest = max(largest, k)
+                            if abs(factor) * largest * batch > max_dw_norm:
+                                counts[2] += 1
+                                continue
+                        at = b * width + j
+                        spikes[at] = state[j]
+                        p[at], q[at] = factor * factors[0], factor * factors[1]
+                        g[at], h[at] = factor * factors[2], factor * factors[3]
+                _of_weights(width, t_in, e1, e2, spikes, p, q, grad_tile)
+                for i in range(pre):
+                    for j in range(n):
+                        grad_weights[i, start + j] += grad_tile[i * width + j]
+                if need_times:
+                    _of_times(width, tile, t_in, e1, e2, spikes, g, h, grad_in)
+            for b in range(n_samples):
+                for i in range(pre):
+                    grad_times[first + b, i] += grad_in[i, b]
+
+    return backward
+
+
+_wide, _narrow = _make(WIDE), _make(NARROW)
+
+
+def backward_equal(times, weights, *arguments):  # type: ignore[no-untyped-def]
+    """Gradients of a layer whose neurons have the same time constants.
+
+    Args:
+        times: ``(batch, pre)`` float64.
+        weights: ``(pre, post)``, float32 or float64: the type computed in.
+        arguments: ``recorded`` and ``grad``, ``(batch, post)`` float64: spike times and the
+            gradient with respect to them; ``tau_mem, tau_syn``, equal or not near each other;
+            ``min_slope, max_dw_norm``, see ``hxloop.ttfs.recorded_spike_times``; ``batch``,
+            samples of the whole batch, of which these may be a part; ``need_times``, whether
+            the gradient of the times is wanted; and what is added to: ``grad_weights``
+            ``(pre, post)``, ``grad_times`` ``(batch, pre)``, and ``counts`` of spikes, of spikes
+            that do not rise, and of capped spikes.
+    """
+    kernel = _narrow if weights.shape[1] <= NARROW else _wide
+    kernel(times, weights, *arguments)
 
 
 @njit(cache=True, nogil=True)
 def backward_unequal(  # type: ignore[no-untyped-def]
-    times, order, weights, recorded, grad, tau_mem, tau_exc, tau_inh, min_slope, max_dw_norm,
-    batch, need_times, grad_weights, grad_times, counts,
+    times, weights, recorded, grad, tau_mem, tau_exc, tau_inh, min_slope, max_dw_norm, batch,
+    need_times, grad_weights, grad_times, counts,
 ):  # fmt: skip
     """As ``backward_equal``, with parameters ``(post,)`` of each neuron."""
     for b in range(times.shape[0]):
         for j in range(weights.shape[1]):
             _pair_by_pair(
-                times[b], order[b], weights, j, recorded[b, j], grad[b, j], tau_mem[j],
-                tau_exc[j], tau_inh[j], min_slope, max_dw_norm, batch, grad_weights,
-                grad_times[b], counts,
+                times[b], weights, j, recorded[b, j], grad[b, j], tau_mem[j], tau_exc[j],
+                tau_inh[j], min_slope, max_dw_norm, batch, grad_weights, grad_times[b], counts,
             )  # fmt: skip
