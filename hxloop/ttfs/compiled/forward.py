@@ -20,11 +20,20 @@ import math
 import numpy as np
 from numba import njit
 
-from hxloop.ttfs.compiled.membrane import first_crossing, peak_time, psp, rising_crossing
+from hxloop.ttfs.compiled.membrane import (
+    first_crossing,
+    membrane,
+    peak_time,
+    psp,
+    rising_crossing,
+    rising_crossing_equal,
+    time_of_peak,
+)
 
-# Neurons of a tile: 64 columns of 784 weights are 400 kB, which a second-level cache holds.
-TILE = 104
-VECTOR = 8
+# Neurons of a tile; a small layer would waste most of a wide one. Candidates are looked for in
+# groups that make a vector or two.
+WIDE, NARROW = 64, 16
+GROUP = 8
 # What is left of a state after this many time constants is nothing; longer intervals would
 # underflow, and the sign of the slope would be lost.
 LONGEST = 100.0
@@ -34,36 +43,11 @@ VECTOR_MATH = {"nnan", "nsz", "contract", "reassoc", "arcp"}
 
 
 @njit(cache=True, nogil=True)
-def tile_width(post):  # type: ignore[no-untyped-def]
-    """Columns of a tile: as equal as possible, a multiple of the length of a vector."""
-    n_tiles = (post + TILE - 1) // TILE
-    return (post + n_tiles * VECTOR - 1) // (n_tiles * VECTOR) * VECTOR
-
-
-@njit(cache=True, nogil=True, fastmath=VECTOR_MATH)
-def forward_equal(  # type: ignore[no-untyped-def]
-    times, order, weights, tau_mem, tau_syn, threshold, t_window, result
+def _intervals(  # type: ignore[no-untyped-def]
+    times, tau_mem, tau_syn, t_window, n_inputs, lengths, d_mem, d_syn, k, bound
 ):
-    """First spike times of a layer whose neurons have the same time constants.
-
-    Args:
-        times: ``(batch, pre)`` float64, sorted in each row.
-        order: ``(batch, pre)``, which input each of them is.
-        weights: ``(pre, post)``, float32 or float64: the type computed in.
-        tau_mem, tau_syn: numbers.
-        threshold: ``(post,)`` above leak, float64; ``<= 0`` fires at once, ``inf`` never.
-        t_window: later spikes do not count.
-        result: ``(batch, post)``, filled with ``inf``; written to.
-    """
-    pre, post = weights.shape
-    count = times.shape[0]
-    n_inputs = np.zeros(count, np.int64)
-    lengths = np.zeros((count, pre))
-    # Index i: over the interval that ends with input i.
-    d_mem = np.zeros((count, pre + 1), weights.dtype)
-    d_syn = np.zeros((count, pre + 1), weights.dtype)
-    k = np.zeros((count, pre + 1), weights.dtype)
-    bound = np.zeros((count, pre), weights.dtype)
+    """What all neurons of a layer share. Index i: over the interval that ends with input i."""
+    count, pre = times.shape
     longest = LONGEST * max(tau_mem, tau_syn)
     top = psp(peak_time(tau_syn, 1.0 - tau_syn / tau_mem), tau_mem, tau_syn)
     for s in range(count):
@@ -88,65 +72,125 @@ def forward_equal(  # type: ignore[no-untyped-def]
                 d_syn[s, i + 1] = math.exp(-length / tau_syn)
                 k[s, i + 1] = psp(length, tau_mem, tau_syn)
 
-    # Within rounding of the threshold only the careful comparison counts.
-    margin = weights.dtype.type(1.0 - 1e-5 if weights.itemsize == 4 else 1.0 - 1e-13)
-    width = tile_width(post)
-    tile = np.empty((pre, width), weights.dtype)
-    u = np.empty(width, weights.dtype)
-    current = np.empty(width, weights.dtype)
-    level = np.empty(width, weights.dtype)
-    for start in range(0, post, width):
-        n = min(width, post - start)
-        for i in range(pre):
-            for j in range(n):
-                tile[i, j] = weights[i, start + j]
-            for j in range(n, width):
-                tile[i, j] = 0.0
-        for s in range(count):
-            alive = 0
-            for j in range(width):
-                u[j] = current[j] = 0.0
-                level[j] = math.inf
-                if j < n:
-                    if threshold[start + j] <= 0.0:
-                        result[s, start + j] = 0.0
-                    elif threshold[start + j] < math.inf:
-                        # A hair below: the rounding of u must not hide a crossing.
-                        level[j] = threshold[start + j] * (1.0 - 1e-15)
-                        alive += 1
-            for i in range(n_inputs[s]):
-                if alive == 0:
-                    break
-                dm, ds, kk, peak = d_mem[s, i], d_syn[s, i], k[s, i], bound[s, i]
-                index = order[s, i]
-                reaching = 0
+
+@njit(cache=True, nogil=True)
+def _crossing(  # type: ignore[no-untyped-def]
+    u, current, end, end_current, tau_mem, tau_syn, threshold, length
+):
+    """First crossing from state (u, current) to the state at the end of the interval."""
+    top = length
+    crossing = -1.0
+    if end < threshold:
+        if current <= 0.0 or end_current * tau_mem > end:
+            return math.inf  # never rising, or still rising at the end
+        top = time_of_peak(u, current, tau_mem, tau_syn)
+        if 0.0 < top <= length:
+            peak = membrane(top, u, current, tau_mem, tau_syn)
+            if peak < threshold * (1.0 - 1e-13):
+                return math.inf
+    if u < threshold and 0.0 < top <= length:
+        if tau_mem == tau_syn:
+            crossing = rising_crossing_equal(u, current, tau_mem, threshold, top)
+        else:
+            crossing = rising_crossing(u, current, 0.0, tau_mem, tau_syn, tau_syn, threshold, top)
+    if crossing < 0.0:
+        crossing = first_crossing(u, current, 0.0, tau_mem, tau_syn, tau_syn, threshold, length)
+    return crossing
+
+
+# A closure over nothing but the width, a constant to the compiler: with a function among its
+# variables numba would not find it in its cache and compile it anew in every process.
+def _make(width):  # type: ignore[no-untyped-def]
+    @njit(cache=True, nogil=True, fastmath=VECTOR_MATH)
+    def forward(  # type: ignore[no-untyped-def]
+        times, order, weights, tau_mem, tau_syn, threshold, t_window, result
+    ):
+        pre, post = weights.shape
+        count = times.shape[0]
+        kind = weights.dtype
+        n_inputs, lengths = np.zeros(count, np.int64), np.zeros((count, pre))
+        d_mem, d_syn = np.zeros((count, pre + 1), kind), np.zeros((count, pre + 1), kind)
+        k, bound = np.zeros((count, pre + 1), kind), np.zeros((count, pre), kind)
+        _intervals(times, tau_mem, tau_syn, t_window, n_inputs, lengths, d_mem, d_syn, k, bound)
+        tile = np.zeros((pre, width), kind)
+        # u, current, and threshold: at fixed distances in one array, see ``backward``.
+        state = np.zeros(3 * width, kind)
+        # Within rounding of the threshold only the careful comparison counts.
+        margin = kind.type(1.0 - 1e-5 if weights.itemsize == 4 else 1.0 - 1e-13)
+        for start in range(0, post, width):
+            n = min(width, post - start)
+            tile[:, n:] = 0.0
+            for i in range(pre):
+                for j in range(n):
+                    tile[i, j] = weights[i, start + j]
+            for s in range(count):
+                alive = 0
                 for j in range(width):
-                    v = u[j] * dm + current[j] * kk
-                    x = current[j] * ds + tile[index, j]
-                    u[j] = v
-                    current[j] = x
-                    reaching += v + x * peak >= level[j]
-                if reaching > 0:
-                    dm, ds, kk = d_mem[s, i + 1], d_syn[s, i + 1], k[s, i + 1]
-                    for j in range(n):
-                        if u[j] + current[j] * peak < level[j]:
+                    state[j] = state[j + width] = 0.0
+                    state[j + 2 * width] = math.inf
+                    if j < n:
+                        if threshold[start + j] <= 0.0:
+                            result[s, start + j] = 0.0
+                        elif threshold[start + j] < math.inf:
+                            # A hair below: the rounding of u must not hide a crossing.
+                            state[j + 2 * width] = threshold[start + j] * (1.0 - 1e-15)
+                            alive += 1
+                for i in range(n_inputs[s]):
+                    if alive == 0:
+                        break
+                    dm, ds, kk, peak = d_mem[s, i], d_syn[s, i], k[s, i], bound[s, i]
+                    index = order[s, i]
+                    reaching = 0
+                    for j in range(width):
+                        v = state[j] * dm + state[j + width] * kk
+                        x = state[j + width] * ds + tile[index, j]
+                        state[j] = v
+                        state[j + width] = x
+                        reaching += v + x * peak >= state[j + 2 * width]
+                    for group in range(width // GROUP):
+                        if reaching == 0:
+                            break
+                        first = group * GROUP
+                        here = 0
+                        for j in range(first, first + GROUP):
+                            here += state[j] + state[j + width] * peak >= state[j + 2 * width]
+                        if here == 0:
                             continue
-                        crossing = -1.0
-                        end = u[j] * dm + current[j] * kk
-                        if end >= level[j]:
-                            crossing = rising_crossing(
-                                float(u[j]), float(current[j]), 0.0, tau_mem, tau_syn, tau_syn,
-                                threshold[start + j], lengths[s, i],
+                        reaching -= here
+                        for j in range(first, first + GROUP):
+                            v, x = state[j], state[j + width]
+                            if v + x * peak < state[j + 2 * width]:
+                                continue
+                            end = v * d_mem[s, i + 1] + x * k[s, i + 1]
+                            end_current = x * d_syn[s, i + 1]
+                            if end < state[j + 2 * width] * margin and end_current * tau_mem > end:
+                                continue  # still rising at the end: no peak before
+                            crossing = _crossing(
+                                float(v), float(x), float(end), float(end_current), tau_mem,
+                                tau_syn, threshold[start + j], lengths[s, i],
                             )  # fmt: skip
-                        elif end < level[j] * margin and current[j] * ds * tau_mem > end:
-                            continue  # still rising at the end: no peak before
-                        if crossing < 0.0:
-                            crossing = first_crossing(
-                                float(u[j]), float(current[j]), 0.0, tau_mem, tau_syn, tau_syn,
-                                threshold[start + j], lengths[s, i],
-                            )  # fmt: skip
-                        if crossing < math.inf:
-                            level[j] = math.inf
-                            alive -= 1
-                            if times[s, i] + crossing <= t_window:
-                                result[s, start + j] = times[s, i] + crossing
+                            if crossing < math.inf:
+                                state[j + 2 * width] = math.inf
+                                alive -= 1
+                                if times[s, i] + crossing <= t_window:
+                                    result[s, start + j] = times[s, i] + crossing
+
+    return forward
+
+
+_wide, _narrow = _make(WIDE), _make(NARROW)
+
+
+def forward_equal(times, order, weights, *arguments):  # type: ignore[no-untyped-def]
+    """First spike times of a layer whose neurons have the same time constants.
+
+    Args:
+        times: ``(batch, pre)`` float64, sorted in each row.
+        order: ``(batch, pre)``, which input each of them is.
+        weights: ``(pre, post)``, float32 or float64: the type computed in.
+        arguments: ``tau_mem, tau_syn``, numbers; ``threshold``, ``(post,)`` above leak, float64,
+            ``<= 0`` fires at once, ``inf`` never; ``t_window``, later spikes do not count;
+            ``result``, ``(batch, post)``, filled with ``inf``; written to.
+    """
+    kernel = _narrow if weights.shape[1] <= NARROW else _wide
+    kernel(times, order, weights, *arguments)

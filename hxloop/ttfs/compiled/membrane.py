@@ -31,6 +31,21 @@ def peak_time(z: float, x: float) -> float:
 
 
 @njit(cache=True, nogil=True)
+def membrane(s, u, current, tau_mem, tau_syn):  # type: ignore[no-untyped-def]
+    """Membrane a time s later, with one current."""
+    if tau_mem == tau_syn:
+        return (u + current * s) * math.exp(-s / tau_mem)
+    return u * math.exp(-s / tau_mem) + current * psp(s, tau_mem, tau_syn)
+
+
+@njit(cache=True, nogil=True)
+def time_of_peak(u, current, tau_mem, tau_syn):  # type: ignore[no-untyped-def]
+    """When a membrane with one positive current is highest; not positive: it only falls."""
+    z = (1.0 - u / (current * tau_mem)) * tau_syn
+    return peak_time(z, z * (1.0 / tau_syn - 1.0 / tau_mem))
+
+
+@njit(cache=True, nogil=True)
 def _state(s, u, i_e, i_i, tau_mem, tau_e, tau_i):  # type: ignore[no-untyped-def]
     """Membrane, slope and curvature a time s later."""
     decay = math.exp(-s / tau_e)
@@ -154,4 +169,36 @@ def rising_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # t
         x -= step
         if step * step * abs(curvature) <= 1e-17 * slope:
             return min(max(x, 0.0), length)
+    return -1.0
+
+
+@njit(cache=True, nogil=True)
+def rising_crossing_equal(u, current, tau, threshold, length):  # type: ignore[no-untyped-def]
+    """As ``rising_crossing``, for one current and equal time constants.
+
+    There the crossing is where ``u + x I tau`` meets ``threshold exp(x)``, ``x = s/tau``: one
+    exponential a step, and its second derivative for nothing. Halley's method from the parabola
+    at the start; the error of a step is of the order of the step's cube.
+    """
+    drive = current * tau
+    slope = drive - threshold
+    gap = threshold - u
+    discriminant = slope * slope - 2.0 * threshold * gap
+    if slope <= 0.0 or discriminant <= 0.0:
+        return -1.0
+    x = 2.0 * gap / (slope + math.sqrt(discriminant))
+    highest = length / tau
+    for _ in range(8):
+        if not 0.0 <= x <= highest:
+            return -1.0
+        exponential = threshold * math.exp(x)
+        value, slope = u + x * drive - exponential, drive - exponential
+        if slope <= 0.0:
+            return -1.0
+        newton = value / slope
+        bend = exponential / slope
+        step = newton / (1.0 + 0.5 * newton * bend)
+        x -= step
+        if abs(step * step * step) * (bend * bend + bend) <= 1e-17:
+            return min(max(x, 0.0), highest) * tau
     return -1.0
