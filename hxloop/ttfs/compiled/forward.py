@@ -38,6 +38,10 @@ GROUP = 8
 # underflow, and the sign of the slope would be lost.
 LONGEST = 100.0
 
+# Bounds end here: an infinite one would find neurons again that have spiked.
+LARGEST = 1e30
+HUGE = 80.0  # more than its logarithm
+
 # No NaN reaches the vector loops (weights and times are checked), infinities do.
 VECTOR_MATH = {"nnan", "nsz", "contract", "reassoc", "arcp"}
 
@@ -63,7 +67,8 @@ def _intervals(  # type: ignore[no-untyped-def]
             lengths[s, i] = length
             decay = math.exp(-length / tau_mem)
             # The margin covers the rounding of the bound itself.
-            bound[s, i] = min(length, top) / decay * (1.0 + 1e-6)
+            bound[s, i] = min(min(length, top) * math.exp(min(length / tau_mem, HUGE)), LARGEST)
+            bound[s, i] *= 1.0 + 1e-6
             d_mem[s, i + 1] = decay
             if tau_mem == tau_syn:
                 d_syn[s, i + 1] = decay

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from hxloop.ttfs.compiled.forward import LONGEST, VECTOR_MATH
+from hxloop.ttfs.compiled.forward import HUGE, LARGEST, LONGEST, VECTOR_MATH
 from hxloop.ttfs.compiled.membrane import first_crossing, peak_time, psp, rising_crossing
 
 # Neurons of a tile; a small layer would waste most of a wide one.
@@ -118,7 +118,8 @@ def _make(width):  # type: ignore[no-untyped-def]
                     if i + 1 < pre and times[b, i + 1] < t_window:
                         following = times[b, i + 1]
                     length = min(following - now, longest)
-                    peak = min(length, top) * math.exp(length * fastest_mem) * (1.0 + 1e-6)
+                    peak = min(length, top) * math.exp(min(length * fastest_mem, HUGE))
+                    peak = min(peak, LARGEST) * (1.0 + 1e-6)
                     # Inhibition holds against excitation: k_inh >= rho k_exc in the interval.
                     rho = math.exp(-2.0 * spread * length)
                     pieces = 1 + int(min(delta * spread / SMALL, 1e6))
