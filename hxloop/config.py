@@ -99,6 +99,7 @@ class SilentConfig(_Section):
     output: float = 0.0
     bump: float = 0.05
     per_input: bool = False
+    layers: str = "first"
 
 
 class TrainingConfig(_Section):
@@ -107,6 +108,7 @@ class TrainingConfig(_Section):
     epochs: int = 100
     batch_size: int = 150
     learning_rate: float = 0.005
+    relative_rate: bool = False
     beta1: float = 0.9
     beta2: float = 0.999
     schedule: str = "cosine"

@@ -75,7 +75,7 @@ class LoopNetwork(nn.Module):
             RunInputError: input that does not fit the network.
         """
         activity = self._run(np.asarray(input_times), trial)
-        times = torch.tensor(activity.input_times)
+        times = torch.from_numpy(activity.input_times)
         for layer, weights, used, recorded in zip(
             self.session.network.layers,
             self.weights,
@@ -86,9 +86,9 @@ class LoopNetwork(nn.Module):
             times = recorded_spike_times(
                 times,
                 weights,
-                torch.tensor(recorded),
+                torch.from_numpy(recorded),
                 layer.neuron,
-                weights_used=torch.tensor(used),
+                weights_used=torch.from_numpy(used),
                 max_dw_norm=self.max_dw_norm,
                 counts=self.gradient_counts,
             )
@@ -129,7 +129,8 @@ class LoopNetwork(nn.Module):
         return beyond
 
     def _run(self, input_times: NDArray[np.float64], trial: int | None) -> Activity:
-        weights = self.weight_arrays()
+        # Sessions copy what they keep.
+        weights = [matrix.detach().numpy(force=True) for matrix in self.weights]
         for attempt in range(self.retries + 1):
             try:
                 activity = self.session.run(weights, input_times, trial=trial)

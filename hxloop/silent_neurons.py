@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,15 +37,19 @@ class SilentNeuronPolicy:
         bump: step of a neuron that is always silent, in units of the threshold; 0 = off.
         per_input: whether ``bump`` is the sum over all incoming weights of a neuron instead of
             the step of each of them: the same dose for layers of every width.
+        layers: "first", as above, or "all": every layer that has such neurons, at once. With
+            many neurons there are always some in an early layer, and "first" never comes to the
+            output neurons; then classes whose neuron is silent stay unlearned.
 
     Raises:
-        ConfigError: a fraction outside [0, 1), or a negative bump.
+        ConfigError: a fraction outside [0, 1), a negative bump, or unknown layers.
     """
 
     hidden: float = 0.7
     output: float = 0.0
     bump: float = 0.05
     per_input: bool = False
+    layers: str = "first"
 
     def __post_init__(self) -> None:
         for name in ("hidden", "output"):
@@ -55,16 +60,22 @@ class SilentNeuronPolicy:
                 )
         if not (np.isfinite(self.bump) and self.bump >= 0):
             raise ConfigError(f"SilentNeuronPolicy.bump: expected a step >= 0; got {self.bump}")
+        if self.layers not in ("first", "all"):
+            raise ConfigError(
+                f"SilentNeuronPolicy.layers: expected 'first' or 'all'; got {self.layers!r}"
+            )
 
     def excess(
         self, activity: Activity, labels: NDArray[np.int64]
-    ) -> tuple[int, NDArray[np.float64]] | None:
-        """The first layer with neurons that are too often silent.
+    ) -> dict[int, NDArray[np.float64]]:
+        """The layers to be woken.
 
         Returns:
-            Its index, and for each neuron ``(silent - allowed)/(1 - allowed)``, at least 0;
-            None if there is no such layer.
+            For every layer with neurons that are too often silent (of ``layers = "first"`` the
+            first such layer alone) for each neuron ``(silent - allowed)/(1 - allowed)``, at
+            least 0.
         """
+        found = {}
         last = len(activity.first_spike_times) - 1
         for index, times in enumerate(activity.first_spike_times):
             silent = np.isinf(times)
@@ -76,8 +87,10 @@ class SilentNeuronPolicy:
                 allowed = self.output
             excess = np.maximum(fraction - allowed, 0.0) / (1 - allowed)
             if excess.any():
-                return index, excess
-        return None
+                found[index] = excess
+                if self.layers == "first":
+                    break
+        return found
 
     @torch.no_grad()
     def apply(
@@ -85,7 +98,7 @@ class SilentNeuronPolicy:
         weights: list[Tensor],
         activity: Activity,
         labels: NDArray[np.int64],
-        scale: float = 1.0,
+        scales: Sequence[float] | None = None,
     ) -> int:
         """Bump weights in place.
 
@@ -93,15 +106,19 @@ class SilentNeuronPolicy:
             weights: one ``(pre, post)`` tensor for each layer; changed.
             activity: of the batch.
             labels: of the batch, ``(batch,)``.
-            scale: factor on the step; the trainer passes the learning rate relative to its
-                start, else bumps would undo what small gradient steps learn at the end.
+            scales: factor on the step of each layer; the trainer passes the learning rate
+                relative to its start, else bumps would undo what small gradient steps learn at
+                the end. None: 1.
 
         Returns:
             Number of neurons bumped.
         """
-        if self.bump == 0 or (found := self.excess(activity, labels)) is None:
+        if self.bump == 0:
             return 0
-        layer, excess = found
-        step = self.bump / len(weights[layer]) if self.per_input else self.bump
-        weights[layer] += torch.from_numpy(scale * step * excess)
-        return int((excess > 0).sum())
+        bumped = 0
+        for layer, excess in self.excess(activity, labels).items():
+            step = self.bump / len(weights[layer]) if self.per_input else self.bump
+            scale = 1.0 if scales is None else scales[layer]
+            weights[layer] += torch.from_numpy(scale * step * excess)
+            bumped += int((excess > 0).sum())
+        return bumped

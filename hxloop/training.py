@@ -74,9 +74,21 @@ class Trainer:
         self.train_data, self.validation_data = train, validation
         self.run_dir, self.progress = run_dir, progress
         network.max_dw_norm, network.retries = options.max_dw_norm, options.retries
+        self._scales = [1.0] * len(network.weights)
+        if options.relative_rate:
+            self._scales = [float(w.detach().std(correction=0)) for w in network.weights]
+            if not all(scale > 0 for scale in self._scales):
+                raise ConfigError(
+                    "training.relative_rate: the initial weights of a layer are all equal, so "
+                    f"their standard deviation is no scale; got {self._scales}"
+                )
         self._optimiser = torch.optim.Adam(
-            network.parameters(), lr=options.learning_rate, betas=(options.beta1, options.beta2)
+            [{"params": [weights]} for weights in network.weights],
+            lr=options.learning_rate,
+            betas=(options.beta1, options.beta2),
+            fused=True,
         )
+        self._rate = options.learning_rate
         self._stop = False
         self._state: dict[str, Any] = {
             "epoch": 0,
@@ -185,9 +197,11 @@ class Trainer:
             stream = [options.seed, _INPUT_NOISE, state["epoch"], state["batch"]]
             noise = np.random.default_rng(stream).standard_normal(times.shape)
             times = np.maximum(times + options.input_noise * noise, 0.0)
-        rate = options.learning_rate_at(state["epoch"] + state["batch"] / self.batches_per_epoch)
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
+        rate = self._rate = options.learning_rate_at(
+            state["epoch"] + state["batch"] / self.batches_per_epoch
+        )
+        for group, scale in zip(self._optimiser.param_groups, self._scales, strict=True):
+            group["lr"] = rate * scale
         counts = self.network.gradient_counts
         counts.reset()
 
@@ -204,7 +218,10 @@ class Trainer:
         loss.backward()
         self._optimiser.step()
         bumped = options.silent.apply(
-            list(self.network.weights), activity, labels, rate / options.learning_rate
+            list(self.network.weights),
+            activity,
+            labels,
+            [scale * rate / options.learning_rate for scale in self._scales],
         )
         self.network.enforce_dale()
         if options.clip_weights:
@@ -258,7 +275,7 @@ class Trainer:
             "train_accuracy": sums["correct"] / n,
             "validation_loss": result.loss,
             "validation_accuracy": result.accuracy,
-            "learning_rate": self._optimiser.param_groups[0]["lr"],
+            "learning_rate": self._rate,
             "silent_fraction": [total / n for total in sums["silent"]],
             "clipped_weights": sums["clipped"],
             "zeroed_gradients": sums["zeroed"],

@@ -24,6 +24,9 @@ class TrainingOptions:
         epochs: passes over the training data.
         batch_size: samples of one run.
         learning_rate: of Adam, at the start.
+        relative_rate: the learning rate of a layer, and the step of the silent-neuron policy,
+            are in units of the standard deviation of its initial weights instead of thresholds:
+            the same relative change in layers of every width and depth.
         beta1, beta2: of Adam.
         schedule: "constant"; "step": times ``step_factor`` every ``step_epochs`` epochs;
             "cosine": from ``learning_rate`` down to ``final_fraction`` of it.
@@ -49,6 +52,7 @@ class TrainingOptions:
     epochs: int = 100
     batch_size: int = 150
     learning_rate: float = 0.005
+    relative_rate: bool = False
     beta1: float = 0.9
     beta2: float = 0.999
     schedule: str = "cosine"

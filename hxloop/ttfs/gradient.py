@@ -70,7 +70,7 @@ class RecordedSpikeTimes(torch.autograd.Function):
         """Return the recorded times; remember what the derivative needs."""
         ctx.save_for_backward(input_times, recorded, weights_used)
         ctx.layer, ctx.max_dw_norm, ctx.min_slope = layer, max_dw_norm, min_slope
-        ctx.counts = counts
+        ctx.counts, ctx.weights_dtype = counts, weights.dtype
         return recorded.clone()
 
     @staticmethod
@@ -173,7 +173,7 @@ def _compiled(ctx: Any, grad: Tensor, counts: GradientCounts) -> tuple[Tensor | 
     counts.n_capped += n_capped
     return (
         torch.from_numpy(grad_times).to(input_times.dtype) if ctx.needs_input_grad[0] else None,
-        torch.from_numpy(grad_weights),
+        torch.from_numpy(grad_weights).to(ctx.weights_dtype),
     )
 
 
