@@ -101,17 +101,8 @@ class TimeToFirstSpikeLoss:
     def __call__(self, output_times: Tensor, labels: Tensor) -> Tensor:
         """Mean loss; see ``Loss``."""
         labels = _checked_labels(output_times, labels)
-        correct = output_times.gather(1, labels[:, None])[:, 0]
-        known = torch.isfinite(correct)
-        # Sanitise before the arithmetic: inf - inf in the branch not taken is NaN backwards.
-        correct = torch.where(known, correct, torch.zeros_like(correct))
-        spiked = torch.isfinite(output_times) & known[:, None]
-        times = torch.where(spiked, output_times, torch.zeros_like(output_times))
-        exponent = torch.where(spiked, -(times - correct[:, None]) / self.xi, -torch.inf)
-        exponent = torch.where(known[:, None], exponent, torch.zeros_like(exponent))
-        late = self.alpha * (torch.exp(correct / self.beta) - 1)
-        loss = torch.logsumexp(exponent, dim=1) + late
-        return torch.where(known, loss, torch.full_like(loss, self.silent_loss)).mean()
+        result: Tensor = _TimeToFirstSpike.apply(output_times, labels, self)
+        return result
 
     def decide(self, output_times: Times) -> NDArray[np.int64]:
         """The earliest spike; of two equal times the lower index."""
@@ -205,6 +196,37 @@ class ShiftInvariantTargetLoss:
         return _first(np.where(np.isinf(times), np.inf, -times))
 
 
+class _TimeToFirstSpike(torch.autograd.Function):
+    """``TimeToFirstSpikeLoss`` and its derivative, which has a short form.
+
+    With the softmax p of ``-t/xi``, dL/dt_n = -p_n/xi, and for the correct neuron
+    ``(1 - p*)/xi + alpha/beta exp(t*/beta)``.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, times: Tensor, labels: Tensor, loss: TimeToFirstSpikeLoss) -> Tensor:
+        """Mean loss; the gradient is computed along with it."""
+        index = labels[:, None]
+        correct = times.gather(1, index)
+        silent = torch.isinf(correct)
+        correct = correct.masked_fill(silent, 0.0)
+        exponent = (correct - times) / loss.xi  # -inf of silent neurons
+        total = torch.logsumexp(exponent, dim=1, keepdim=True)
+        late = torch.exp(correct / loss.beta)
+        grad = torch.exp(exponent - total) / -loss.xi
+        grad.scatter_add_(1, index, 1 / loss.xi + loss.alpha / loss.beta * late)
+        ctx.save_for_backward(grad.masked_fill_(silent, 0.0).div_(len(labels)))
+        value = total + loss.alpha * (late - 1)
+        return value.masked_fill_(silent, loss.silent_loss).mean()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        """Scale the gradient."""
+        (grad,) = ctx.saved_tensors
+        return grad * grad_outputs[0], None, None
+
+
 LOSSES: dict[str, type[Any]] = {
     loss.name: loss for loss in (TimeToFirstSpikeLoss, TargetTimeLoss, ShiftInvariantTargetLoss)
 }
@@ -273,10 +295,12 @@ def _checked_labels(output_times: Tensor, labels: Tensor) -> Tensor:
         )
     if labels.shape[0] == 0:
         raise RunInputError("output_times: expected at least one sample; got an empty batch")
-    _checked_times(output_times)
+    if output_times.shape[1] == 0 or not bool(output_times.detach().min() >= 0):
+        # The comparison is cheap, and false of NaN; now say what is wrong, if anything is.
+        _checked_times(output_times)
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise RunInputError(f"labels: expected whole numbers; got dtype {labels.dtype}")
-    lowest, highest = int(labels.min()), int(labels.max())
+    lowest, highest = (int(end) for end in torch.aminmax(labels))
     if lowest < 0 or highest >= output_times.shape[1]:
         raise RunInputError(
             f"labels: expected 0 to {output_times.shape[1] - 1}, one for each output neuron; got "

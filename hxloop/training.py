@@ -83,7 +83,9 @@ class Trainer:
                     f"their standard deviation is no scale; got {self._scales}"
                 )
         self._optimiser = torch.optim.Adam(
-            [{"params": [weights]} for weights in network.weights],
+            [{"params": [weights]} for weights in network.weights]
+            if options.relative_rate
+            else network.parameters(),
             lr=options.learning_rate,
             betas=(options.beta1, options.beta2),
             fused=True,
@@ -200,7 +202,7 @@ class Trainer:
         rate = self._rate = options.learning_rate_at(
             state["epoch"] + state["batch"] / self.batches_per_epoch
         )
-        for group, scale in zip(self._optimiser.param_groups, self._scales, strict=True):
+        for group, scale in zip(self._optimiser.param_groups, self._scales, strict=False):
             group["lr"] = rate * scale
         counts = self.network.gradient_counts
         counts.reset()

@@ -27,7 +27,9 @@ Array = NDArray[np.float64]
 Matrix = NDArray[np.float64] | NDArray[np.float32]
 
 # Handing work to a thread costs some 20 us: the time of so many pairs of inputs and neurons.
+# Finding the spike of a neuron takes as long as so many pairs.
 PAIRS_PER_THREAD = 100_000
+PAIRS_PER_SPIKE = 60
 
 
 def use_kernels(weights: torch.Tensor) -> bool:
@@ -43,7 +45,6 @@ def first_spike_times_cpu(
     Args:
         input_times: ``(batch, pre)`` float64, >= 0, no NaN; not checked here.
         weights: ``(pre, post)``, float32 or float64, finite: the precision of the membranes.
-            Layers of unequal neurons are computed in float64.
         layer: parameters of the ``post`` neurons.
         t_window: later spikes do not count.
 
@@ -53,7 +54,7 @@ def first_spike_times_cpu(
     result = np.full((input_times.shape[0], weights.shape[1]), np.inf)
     threshold = layer.v_threshold - layer.v_leak
     tau = layer.equal_time_constants
-    matrix = np.ascontiguousarray(weights, dtype=np.float64 if tau is None else None)
+    matrix = np.ascontiguousarray(weights)
 
     def part(chosen: slice) -> None:
         inputs = *_sorted(input_times[chosen]), matrix
@@ -64,7 +65,8 @@ def first_spike_times_cpu(
             forward_unequal(*inputs, *constants, threshold, t_window, result[chosen])
 
     if result.size:
-        _run(_parts(result.shape[0], weights.size), part)
+        pre, post = weights.shape
+        _run(_parts(result.shape[0], (pre + PAIRS_PER_SPIKE) * post), part)
     return result
 
 
@@ -92,7 +94,7 @@ def gradients_cpu(
     recorded, grad = np.ascontiguousarray(recorded), np.ascontiguousarray(grad)
     batch = times.shape[0]
     grad_times = np.zeros(times.shape)
-    parts = _parts(batch, matrix.size)
+    parts = _parts(batch, matrix.size + PAIRS_PER_SPIKE * matrix.shape[1])
     shares = [np.zeros(matrix.shape, matrix.dtype) for _ in parts]
     counts = np.zeros((len(parts), 3), dtype=np.int64)
     tau = layer.equal_time_constants
