@@ -52,8 +52,11 @@ class PlacedLayer:
     scale: float
 
     def effective_weights(self, weights: Array) -> Array:
-        """``(pre, post)`` weights as the neurons feel them."""
-        return weights * np.where(weights > 0, self.strength_exc, self.strength_inh)
+        """``(pre, post)`` weights as the neurons feel them, in the precision of ``weights``."""
+        exc, inh = (
+            s.astype(weights.dtype, copy=False) for s in (self.strength_exc, self.strength_inh)
+        )
+        return weights * np.where(weights > 0, exc, inh)
 
 
 @dataclass(frozen=True)

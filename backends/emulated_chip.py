@@ -32,6 +32,7 @@ from hxloop.backends.chip_model import (
 )
 from hxloop.backends.event_solver import ChipLayer, EventSolver
 from hxloop.backends.imperfections import Imperfections
+from hxloop.backends.precision import PRECISIONS, RESOLUTION, check_precision
 from hxloop.backends.weight_grid import WeightGrid
 from hxloop.errors import CapacityError, ConfigError, SessionClosedError, UnknownNameError
 from hxloop.network import NetworkSpec
@@ -66,6 +67,8 @@ class EmulatedChipBackend:
             or a mapping of its fields with an optional "preset" to start from.
         solver: "brian2" integrates a Brian2 model on a time grid; "event" solves the same
             equations exactly, for networks that Brian2 is too slow for.
+        precision: of the event solver's membranes and of the gradient, which follows the weights
+            in use: "double", or "single", up to twice as fast. Brian2 runs in double precision.
         quantise_weights: clip and round weights to 6 bits and a sign.
         quantise_times: truncate input spikes and recorded spikes to the 8 ns clock.
         weight_lsb: weight of one bit in model units, where the threshold is 1 above the leak.
@@ -88,6 +91,7 @@ class EmulatedChipBackend:
     chip: int = 0
     imperfections: str | Mapping[str, Any] | Imperfections = "calibrated"
     solver: str = "brian2"
+    precision: str = "double"
     quantise_weights: bool = True
     quantise_times: bool = True
     weight_lsb: float = 1 / 78
@@ -103,6 +107,12 @@ class EmulatedChipBackend:
             raise ConfigError(f"emulated-chip: chip must be a number >= 0; got {self.chip!r}")
         if self.solver not in SOLVERS:
             raise UnknownNameError(unknown_name("solver", self.solver, SOLVERS))
+        check_precision(self.name, self.precision)
+        if self.precision != "double" and self.solver != "event":
+            raise ConfigError(
+                f"emulated-chip: precision={self.precision!r} is for solver='event'; solver "
+                f"{self.solver!r} integrates in double precision"
+            )
         if self.codegen not in CODEGEN_TARGETS:
             raise UnknownNameError(unknown_name("codegen target", self.codegen, CODEGEN_TARGETS))
         for name in ("weight_lsb", "tau_syn_us", "dt"):
@@ -132,7 +142,7 @@ class EmulatedChipBackend:
     def capabilities(self) -> Capabilities:
         """What the chip can do."""
         grid = WeightGrid(self.weight_lsb) if self.quantise_weights else None
-        resolution = 1e-9 if self.solver == "event" else 2 * self.dt
+        resolution = RESOLUTION[self.precision] if self.solver == "event" else 2 * self.dt
         if self.quantise_times:
             resolution += self.tick
         return Capabilities(
@@ -215,6 +225,7 @@ class EmulatedChipSession:
         self._chip_id = model.chip_id
         self._layers = model.place(network)
         self._grid = WeightGrid(backend.weight_lsb) if backend.quantise_weights else None
+        self._dtype = PRECISIONS[backend.precision]
         self._solver: Solver | None = _make_solver(backend, network)
 
     def run(
@@ -242,10 +253,11 @@ class EmulatedChipSession:
         used, clipped, layers = [], [], []
         for index, (matrix, placed) in enumerate(zip(matrices, self._layers, strict=True)):
             if self._grid is None:
-                held, n_clipped = matrix.copy(), 0
+                held, n_clipped = matrix.astype(self._dtype), 0
             else:
                 quantised = self._grid.quantise(matrix)
-                held, n_clipped = quantised.values, quantised.n_clipped
+                held = quantised.values.astype(self._dtype, copy=False)
+                n_clipped = quantised.n_clipped
             used.append(held)
             clipped.append(n_clipped)
             shape = (times.shape[0], matrix.shape[1])

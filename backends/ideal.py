@@ -19,12 +19,11 @@ from numpy.typing import ArrayLike
 from hxloop import __version__
 from hxloop.activity import Activity, RunInfo
 from hxloop.backend import Capabilities, check_network, check_run
-from hxloop.errors import CapacityError, ConfigError, SessionClosedError
+from hxloop.backends.precision import PRECISIONS, RESOLUTION, check_precision
+from hxloop.errors import CapacityError, SessionClosedError
 from hxloop.network import NetworkSpec
 from hxloop.ttfs import NeuronParameters
 from hxloop.ttfs.kernels import first_spike_times_cpu
-
-PRECISIONS: dict[str, type[np.floating[Any]]] = {"double": np.float64, "single": np.float32}
 
 
 @dataclass(frozen=True)
@@ -45,16 +44,12 @@ class IdealBackend:
     name: ClassVar[str] = "ideal"
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ConfigError(
-                f"backend 'ideal': precision is 'double' or 'single'; got {self.precision!r}"
-            )
+        check_precision(self.name, self.precision)
 
     @property
     def capabilities(self) -> Capabilities:
         """No limits; spike times are exact to rounding."""
-        resolution = 1e-9 if self.precision == "double" else 5e-3
-        return Capabilities(deterministic=True, time_resolution=resolution)
+        return Capabilities(deterministic=True, time_resolution=RESOLUTION[self.precision])
 
     def open(
         self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None

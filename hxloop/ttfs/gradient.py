@@ -80,6 +80,7 @@ class RecordedSpikeTimes(torch.autograd.Function):
         (grad,) = grad_outputs
         input_times, recorded, weights = ctx.saved_tensors
         counts = ctx.counts if ctx.counts is not None else GradientCounts()
+        _check_gradient(grad, recorded)
         batch, (pre, post) = recorded.shape[0], weights.shape
         if use_kernels(weights):
             return (*_compiled(ctx, grad, counts), None, None, None, None, None, None)
@@ -94,6 +95,20 @@ class RecordedSpikeTimes(torch.autograd.Function):
             grad_weights += d_weights
             grad_times[part] = d_times
         return grad_times, grad_weights, None, None, None, None, None, None
+
+
+def _check_gradient(grad: Tensor, recorded: Tensor) -> None:
+    # The sum is cheap, and finite but for NaN, infinities and overflow.
+    if math.isfinite(float(grad.sum())):
+        return
+    wrong = torch.isnan(grad) & torch.isfinite(recorded)
+    if bool(wrong.any()):
+        sample, neuron = (int(i) for i in wrong.nonzero()[0])
+        raise RunInputError(
+            f"gradient of the spike times: NaN at sample {sample}, neuron {neuron}, which spiked "
+            f"at {float(recorded[sample, neuron]):.4g}; does the loss take "
+            "the silent neurons (inf) into account?"
+        )
 
 
 def recorded_spike_times(
@@ -130,7 +145,8 @@ def recorded_spike_times(
         ``(batch, post)``, equal to ``recorded``. Silent neurons pass no gradient.
 
     Raises:
-        RunInputError: shapes that do not fit, or NaN among the recorded times.
+        RunInputError: shapes that do not fit, NaN among the recorded times, or, on the backward
+            pass, NaN in the gradient of a spike that was recorded.
         NetworkError: ``neuron`` does not describe ``post`` neurons.
     """
     used = weights.detach() if weights_used is None else weights_used

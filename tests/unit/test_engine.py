@@ -306,6 +306,22 @@ def test_arguments_are_not_written_to():
     assert not w.grad.any()  # silent: no gradient, and no NaN
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_nan_among_gradients_is_told_where_it_matters(compiled, monkeypatch):
+    monkeypatch.setattr("hxloop.ttfs.gradient.use_kernels", lambda weights: compiled)
+    t = torch.tensor([[0.2, 0.4]], dtype=torch.float64, requires_grad=True)
+    w = torch.ones((2, 3), dtype=torch.float64, requires_grad=True)
+    recorded = torch.tensor([[1.0, torch.inf, 1.5]], dtype=torch.float64)
+    out = recorded_spike_times(t, w, recorded, NeuronSpec())
+    with pytest.raises(RunInputError, match=r"NaN at sample 0, neuron 2, which spiked at 1\.5"):
+        out.backward(torch.tensor([[1.0, 1.0, torch.nan]], dtype=torch.float64))
+    # The gradient of a silent neuron does not count, whatever it is.
+    out = recorded_spike_times(t, w, recorded, NeuronSpec())
+    out.backward(torch.tensor([[1.0, torch.nan, 1.0]], dtype=torch.float64))
+    assert torch.isfinite(w.grad).all() and torch.isfinite(t.grad).all()
+    assert w.grad[:, 1].eq(0).all() and w.grad[:, 0].ne(0).all()
+
+
 @pytest.mark.parametrize("function", [engine, reference])
 def test_bad_input_is_refused(function):
     good_t, good_w = torch.ones(2, 3, dtype=torch.float64), torch.ones(3, 4, dtype=torch.float64)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hxloop import NetworkSpec, NeuronParameters, NeuronSpec, first_spike_times, get_backend
-from hxloop.errors import RunInputError
+from hxloop.errors import ConfigError, RunInputError
 from hxloop.ttfs import gradient, kernels, reference
 
 # float32 carries seven digits; a crossing that is nearly grazing loses half of them.
@@ -221,6 +221,36 @@ def test_the_chip_solves_events_with_the_same_kernels():
         )
         for a, b in pairs:
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("ideal", {}), ("emulated-chip", {"solver": "event", "imperfections": "none"})],
+)
+def test_single_precision_is_single_all_the_way(name, options):
+    network = NetworkSpec.feed_forward(30, 110, 20, t_window=4.0)
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(3 / pre, 2 / np.sqrt(pre), (pre, post)) for pre, post in network.shapes]
+    times = rng.uniform(0, 2, (10, 30))
+    single, double = (
+        get_backend(name, precision=precision, **options) for precision in ("single", "double")
+    )
+    assert single.capabilities.time_resolution > double.capabilities.time_resolution
+    with single.open(network) as narrow, double.open(network) as wide:
+        activity, expected = narrow.run(weights, times), wide.run(weights, times)
+    assert {w.dtype for w in activity.weights_used} == {np.dtype(np.float32)}
+    pair = activity.first_spike_times[0], expected.first_spike_times[0]
+    np.testing.assert_array_equal(np.isinf(pair[0]), np.isinf(pair[1]))
+    spiked = np.isfinite(pair[0])
+    error = np.abs(pair[0][spiked] - pair[1][spiked]).max()
+    assert error <= single.capabilities.time_resolution
+    with pytest.raises(ConfigError, match="'double' or 'single'; got 'half'"):
+        get_backend(name, **options, precision="half")
+
+
+def test_brian2_has_one_precision():
+    with pytest.raises(ConfigError, match="precision='single' is for solver='event'"):
+        get_backend("emulated-chip", precision="single")
 
 
 def test_compiled_kernels_are_found_in_the_cache_by_the_next_process():

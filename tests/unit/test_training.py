@@ -98,10 +98,22 @@ def test_learns_yin_yang():
     assert run.evaluate(VALIDATION).accuracy == result.validation_accuracy  # best weights
 
 
-@pytest.mark.parametrize("backend", ["ideal", "emulated-chip"])
-def test_stop_and_resume_is_bit_for_bit(tmp_path, backend):
-    whole = trainer(tmp_path / "whole", backend=backend).fit()
-    stopped = trainer(tmp_path / "parts", backend=backend)
+EAGER = SilentNeuronPolicy(hidden=0.1, output=0.0, bump=0.01, layers="all")
+
+
+@pytest.mark.parametrize(
+    ("backend", "changes"),
+    [
+        ("ideal", {}),
+        ("emulated-chip", {}),
+        # The rates hang on the initial weights, which a resumed trainer no longer holds.
+        ("ideal", {"relative_rate": True, "learning_rate": 0.05, "silent": EAGER}),
+    ],
+)
+def test_stop_and_resume_is_bit_for_bit(tmp_path, backend, changes):
+    options = replace(OPTIONS, **changes)
+    whole = trainer(tmp_path / "whole", options, backend=backend).fit()
+    stopped = trainer(tmp_path / "parts", options, backend=backend)
     step, calls = stopped._step, []
 
     def counting_step(samples):
@@ -113,7 +125,7 @@ def test_stop_and_resume_is_bit_for_bit(tmp_path, backend):
     stopped._step = counting_step
     with pytest.raises(TrainingInterrupted, match="epoch 2 of 3, after batch 2"):
         stopped.fit()
-    resumed = trainer(tmp_path / "parts", backend=backend)
+    resumed = trainer(tmp_path / "parts", options, backend=backend)
     resumed.resume()
     result = resumed.fit()
     assert same(whole.weights, result.weights)
@@ -224,6 +236,36 @@ def test_weights_are_clipped_to_the_substrate_and_counted():
     result = run.fit()
     assert max(np.abs(w).max() for w in run.network.weight_arrays()) <= limit
     assert result.metrics[0]["clipped_weights"][0] > 0
+
+
+def test_all_layers_are_woken_at_once_where_asked():
+    deep = NetworkSpec.feed_forward(5, 20, 20, 3, t_window=4.0)
+    asleep = [np.full(shape, 0.01) for shape in deep.shapes]
+
+    def silent_neurons_bumped(layers):
+        policy = SilentNeuronPolicy(hidden=0.3, output=0.0, bump=0.05, layers=layers)
+        network = LoopNetwork(session(spec=deep), asleep)
+        options = replace(OPTIONS, epochs=1, learning_rate=1e-9, silent=policy)
+        Trainer(network, LOSS, TRAIN, VALIDATION, options).fit()
+        return [bool((w > 0.02).any()) for w in network.weight_arrays()]
+
+    assert silent_neurons_bumped("first") == [True, False, False]
+    assert silent_neurons_bumped("all") == [True, True, True]
+    with pytest.raises(ConfigError, match="'first' or 'all'; got 'last'"):
+        SilentNeuronPolicy(layers="last")
+
+
+def test_relative_rate_moves_every_layer_by_the_same_fraction():
+    network = LoopNetwork(session(), [10 * WEIGHTS[0], WEIGHTS[1]])
+    before = network.weight_arrays()
+    options = replace(OPTIONS, epochs=1, batch_size=200, learning_rate=1e-3, relative_rate=True)
+    Trainer(network, LOSS, TRAIN, VALIDATION, options).fit()
+    for old, new in zip(before, network.weight_arrays(), strict=True):
+        # The first step of Adam is the rate, whatever the gradient.
+        assert np.abs(new - old).max() == pytest.approx(1e-3 * old.std(), rel=0.2)
+    equal = [np.full(shape, 0.5) for shape in SPEC.shapes]
+    with pytest.raises(ConfigError, match="relative_rate: the initial weights of a layer"):
+        trainer(options=options, weights=equal)
 
 
 class Flaky:
