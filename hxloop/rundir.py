@@ -140,13 +140,16 @@ class RunDirectory:
         return content
 
     def write_weights(
-        self, weights: Sequence[NDArray[np.float64]], metadata: Mapping[str, str]
+        self,
+        weights: Sequence[NDArray[np.float64]],
+        metadata: Mapping[str, str],
+        dtype: type[np.floating[Any]] = np.float64,
     ) -> None:
         """Write ``weights.safetensors``: ``layer.0``, ``layer.1``, ..., ``(pre, post)`` each."""
-        arrays = {
-            f"layer.{i}": np.ascontiguousarray(w, dtype=np.float64) for i, w in enumerate(weights)
-        }
-        described = {**metadata, "digest": _digest(list(arrays.values()))}
+        arrays = {f"layer.{i}": np.ascontiguousarray(w, dtype) for i, w in enumerate(weights)}
+        # Of what is read back: all precisions are read as float64.
+        digest = _digest([array.astype(np.float64) for array in arrays.values()])
+        described = {**metadata, "digest": digest}
         write_atomically(self.path / "weights.safetensors", save(arrays, described))
 
     def weights(self, network: NetworkSpec) -> tuple[NDArray[np.float64], ...]:

@@ -41,7 +41,8 @@ def bench_engine(
         ``deep_step_ms`` (forward, loss, backward and Adam of 784-400-400-400-400-10 with 80
         samples, inputs drawn from [0.15, 2)), ``deep_forward_ms``, ``deep_backward_ms``,
         ``deep_adam_ms``, ``deep_chip_step_ms`` (the forward pass on an emulated chip, solved by
-        events), ``deep_peak_rss_mb`` (of this process after the ideal steps),
+        events), ``deep_single_step_ms`` and ``deep_chip_single_step_ms`` (both in single
+        precision), ``deep_peak_rss_mb`` (of this process after the ideal steps),
         ``yin_yang_epoch_s``, ``layer_forward_over_two_matmuls`` (784 to 400), ``growth`` (the
         time of a step when a size doubles), ``threads``.
     """
@@ -50,6 +51,11 @@ def bench_engine(
     peak = peak_resident_mb()
     say("The same in the loop on an emulated chip ...")
     chip = _step_times(DEEP, BATCH, "emulated-chip", repetitions)
+    say("Both in single precision ...")
+    single, chip_single = (
+        _step_times(DEEP, BATCH, backend, repetitions, "single")
+        for backend in ("ideal", "emulated-chip")
+    )
     say("One layer against two matrix products ...")
     layer, products = _layer_times(repetitions)
     say("Yin-Yang, epochs in software ...")
@@ -73,6 +79,8 @@ def bench_engine(
         "deep_backward_ms": round(1e3 * deep["backward"], 2),
         "deep_adam_ms": round(1e3 * deep["adam"], 2),
         "deep_chip_step_ms": round(1e3 * chip["step"], 2),
+        "deep_single_step_ms": round(1e3 * single["step"], 2),
+        "deep_chip_single_step_ms": round(1e3 * chip_single["step"], 2),
         "deep_peak_rss_mb": round(peak, 1),
         "yin_yang_epoch_s": round(epoch, 4),
         "layer_forward_ms": round(1e3 * layer, 3),
@@ -95,12 +103,12 @@ def deep_weights(sizes: tuple[int, ...], seed: int = 0) -> list[np.ndarray]:
 
 
 def _step_times(
-    sizes: tuple[int, ...], batch: int, backend: str, repetitions: int
+    sizes: tuple[int, ...], batch: int, backend: str, repetitions: int, precision: str = "double"
 ) -> dict[str, float]:
     network = NetworkSpec.feed_forward(*sizes, t_window=6.0)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"precision": precision}
     if backend == "emulated-chip":
-        options = {"solver": "event", "enforce_limits": False}
+        options |= {"solver": "event", "enforce_limits": False}
     rng = np.random.default_rng(0)
     times, labels = rng.uniform(0.15, 2.0, (batch, sizes[0])), rng.integers(10, size=batch)
     targets, loss = torch.from_numpy(labels), get_loss("time-to-first-spike")
