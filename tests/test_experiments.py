@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from hxloop.bench.measuring import resident_mb
+from hxloop.config import ExperimentConfig
+from hxloop.errors import FileFormatError
 from hxloop.experiment import evaluate_run, train
 from hxloop.experiments.registry import FOLDER, experiment_names, load_experiment
+from hxloop.experiments.results import keep
 from hxloop.prepared import prepare
 
 SMALL = ["dataset.train_size=300", "dataset.validation_size=100", "dataset.test_size=100"]
@@ -36,15 +39,55 @@ def test_short_version_learns(name, options):
     "HXLOOP_DATA_DIR" not in os.environ, reason="needs the MNIST files below HXLOOP_DATA_DIR"
 )
 @pytest.mark.parametrize(
-    ("name", "hidden", "epochs"),
-    [("mnist", "[60]", 8), ("mnist-deep", "[100, 100, 100, 100]", 25)],
+    ("name", "hidden", "n_inhibitory", "epochs"),
+    [
+        ("mnist", [60], 0, 8),
+        ("mnist-16x16", [60], 0, 8),
+        ("mnist-16x16-in-the-loop", [60], 0, 8),
+        ("mnist-deep", [100] * 4, 0, 12),
+        ("mnist-deep-dale", [100] * 4, 25, 16),
+        ("mnist-eight", [50] * 8, 0, 20),
+    ],
 )
-def test_short_version_of_mnist_learns(name, hidden, epochs):
+def test_short_version_of_mnist_learns(name, hidden, n_inhibitory, epochs):
     sizes = ["dataset.train_size=600", "dataset.validation_size=100", "dataset.test_size=300"]
-    settings = [f"network.hidden={hidden}", f"training.epochs={epochs}", "training.batch_size=30"]
-    options = [*sizes, *settings]
-    result = train(load_experiment(name, options))
-    assert result.test.accuracy > 0.4  # a tenth by chance
+    network = [f"network.hidden={hidden}", f"network.n_inhibitory={n_inhibitory}"]
+    training = [f"training.epochs={epochs}", "training.batch_size=30"]
+    result = train(load_experiment(name, [*sizes, *network, *training]))
+    assert result.test.accuracy > 0.3  # a tenth by chance
+
+
+RESULTS = sorted(path.parent for path in FOLDER.glob("*/results/evaluation.json"))
+
+
+@pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.parent.name)
+def test_kept_results_are_those_of_the_readme_and_of_the_shipped_configuration(folder):
+    evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    readme = (folder.parent / "README.md").read_text(encoding="utf-8")
+    assert f"| {evaluation['seed']} | {100 * evaluation['test_accuracy']:.2f} |" in readme
+    kept = ExperimentConfig.load(folder / "config.toml")
+    assert kept.digest == load_experiment(evaluation["experiment"]).digest
+    assert "figure.png" in readme and (folder / "figure.png").is_file()
+    weights = folder / "weights.safetensors"
+    assert not weights.is_file() or weights.stat().st_size < 1_000_000
+
+
+@pytest.mark.skipif(
+    "HXLOOP_DATA_DIR" not in os.environ, reason="needs the MNIST files below HXLOOP_DATA_DIR"
+)
+def test_results_of_a_run_are_kept_and_evaluate_to_what_they_say(tmp_path):
+    (tmp_path / "mnist_16x16").mkdir()
+    sizes = ["dataset.train_size=300", "dataset.validation_size=100", "dataset.test_size=100"]
+    options = ["network.hidden=[20]", "training.epochs=2", "training.batch_size=30"]
+    train(load_experiment("mnist-16x16", [*sizes, *options]), tmp_path / "run")
+    kept = keep(tmp_path / "run", tmp_path)
+    assert kept == tmp_path / "mnist_16x16" / "results"
+    evaluation = json.loads((kept / "evaluation.json").read_text(encoding="utf-8"))
+    assert evaluate_run(kept).test.accuracy == evaluation["test_accuracy_half_precision"]
+    assert (kept / "weights.safetensors").stat().st_size < 256 * 20 * 2 + 20 * 10 * 2 + 1000
+    assert str(tmp_path) not in "".join(path.read_text() for path in kept.glob("*.json*"))
+    with pytest.raises(FileFormatError, match=r"no config\.toml"):
+        keep(tmp_path)
 
 
 @pytest.mark.parametrize("name", experiment_names())
