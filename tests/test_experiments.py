@@ -39,20 +39,21 @@ def test_short_version_learns(name, options):
     "HXLOOP_DATA_DIR" not in os.environ, reason="needs the MNIST files below HXLOOP_DATA_DIR"
 )
 @pytest.mark.parametrize(
-    ("name", "hidden", "n_inhibitory", "epochs"),
+    ("name", "hidden", "n_inhibitory", "epochs", "batch_size"),
     [
-        ("mnist", [60], 0, 8),
-        ("mnist-16x16", [60], 0, 8),
-        ("mnist-16x16-in-the-loop", [60], 0, 8),
-        ("mnist-deep", [100] * 4, 0, 12),
-        ("mnist-deep-dale", [100] * 4, 25, 16),
-        ("mnist-eight", [50] * 8, 0, 20),
+        ("mnist", [60], 0, 8, 30),
+        ("mnist-16x16", [60], 0, 8, 30),
+        ("mnist-16x16-in-the-loop", [60], 0, 8, 30),
+        ("mnist-deep", [100] * 4, 0, 12, 30),
+        ("mnist-deep-dale", [100] * 4, 25, 16, 30),
+        ("mnist-eight", [50] * 8, 0, 20, 30),
+        ("mnist-eight-dale", [60] * 8, 15, 40, 20),
     ],
 )
-def test_short_version_of_mnist_learns(name, hidden, n_inhibitory, epochs):
+def test_short_version_of_mnist_learns(name, hidden, n_inhibitory, epochs, batch_size):
     sizes = ["dataset.train_size=600", "dataset.validation_size=100", "dataset.test_size=300"]
     network = [f"network.hidden={hidden}", f"network.n_inhibitory={n_inhibitory}"]
-    training = [f"training.epochs={epochs}", "training.batch_size=30"]
+    training = [f"training.epochs={epochs}", f"training.batch_size={batch_size}"]
     result = train(load_experiment(name, [*sizes, *network, *training]))
     assert result.test.accuracy > 0.3  # a tenth by chance
 
