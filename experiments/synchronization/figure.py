@@ -1,0 +1,149 @@
+"""The study's figure: spread, classes and pathways against depth; training; substrates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hxloop.errors import OutputError
+from hxloop.experiments.synchronization.tables import by_kind
+
+TRAINED, UNTRAINED, CHIP, NULL = "#0072B2", "#999999", "#D55E00", "#000000"
+SUBSTRATE_COLOURS = ("#0072B2", "#D55E00", "#E69F00", "#009E73")
+Layers = Sequence[Mapping[str, Any]]
+
+
+def write_figure(results: Mapping[str, Any], path: Path) -> None:
+    """Draw ``results.json``.
+
+    Args:
+        results: of the study.
+        path: PNG file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    kinds = by_kind(results["networks"])
+    figure = Figure(figsize=(12, 6.8), layout="constrained")
+    axes = figure.subplots(2, 3)
+    _spread(axes[0, 0], kinds.get("deep", []), kinds.get("chip", []), "spread, four layers")
+    _spread(axes[0, 1], kinds.get("eight", []), [], "spread, eight layers")
+    _training(axes[0, 2], kinds.get("deep", []))
+    _against_depth(
+        axes[1, 0], kinds.get("deep", []), "separability", _silhouettes, "silhouette of the classes"
+    )
+    _against_depth(
+        axes[1, 1], kinds.get("deep", []), "pathways", _distinctness, "distinctness of pathways"
+    )
+    _substrates(axes[1, 2], results.get("substrates"))
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+    try:
+        figure.savefig(path, dpi=130)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _spread(axis: Any, members: Layers, chip: Layers, title: str) -> None:
+    axis.set_title(title, fontsize=10)
+    axis.set_ylabel("causal shorth (tau_syn)")
+    for networks, states in ((members, ("untrained", "trained")), (chip, ("trained",))):
+        for state in states:
+            colour = {"untrained": UNTRAINED, "trained": TRAINED}[state]
+            label = state if networks is members else "trained on the chip"
+            colour = colour if networks is members else CHIP
+            for index, network in enumerate(networks):
+                layers = network["synchrony"][state][:-1]  # at the output: the decision itself
+                values = [layer["causal"]["shorth"] for layer in layers]
+                axis.plot(values, "o-", color=colour, ms=4, label=label if index == 0 else None)
+                if index == 0 and state == "trained" and networks is members:
+                    band = np.array([layer["band"] for layer in layers], dtype=float)
+                    axis.fill_between(
+                        range(len(layers)), band[:, 0], band[:, 2], color=colour, alpha=0.15, lw=0
+                    )
+    if members:
+        _name_layers(axis, len(members[0]["layer_names"]) - 1)
+        axis.legend(frameon=False, fontsize=8)
+    axis.set_ylim(0, None)
+
+
+def _training(axis: Any, members: Layers) -> None:
+    axis.set_title("spread while training, first seed", fontsize=10)
+    axis.set(xlabel="epoch", ylabel="causal shorth (tau_syn)")
+    if not members:
+        return
+    overview = members[0]["overview"]
+    epochs = [members[0]["epochs"] if e is None else e for e in overview["epochs"]]
+    table = np.array(overview["causal_shorth"], dtype=float)[:, :-1]
+    order = np.argsort(epochs, kind="stable")
+    places = np.array(epochs, dtype=float)[order]
+    for layer in range(table.shape[1]):
+        share = layer / max(1, table.shape[1] - 1)
+        colour = tuple(np.array([0.75, 0.87, 0.96]) * (1 - share) + np.array([0, 0.2, 0.4]) * share)
+        axis.plot(places, table[order, layer], "o-", ms=3, color=colour, label=_short(layer))
+    axis.set_xscale("symlog", linthresh=1)
+    ticks = sorted({int(place) for place in places})
+    axis.set_xticks(ticks, [str(tick) for tick in ticks], fontsize=8)
+    axis.legend(frameon=False, fontsize=8, title="layer", title_fontsize=8)
+
+
+def _against_depth(
+    axis: Any, members: Layers, kind: str, values_of: Callable[..., Any], title: str
+) -> None:
+    axis.set_title(f"{title}, four layers", fontsize=10)
+    axis.set_ylabel(title)
+    count = 0
+    for state, colour in (("untrained", UNTRAINED), ("trained", TRAINED)):
+        for index, network in enumerate(members):
+            values, null = values_of(network[kind][state])
+            count = len(values)
+            axis.plot(values, "o-", ms=4, color=colour, label=state if index == 0 else None)
+            if state == "trained" and index == 0:
+                axis.plot(null, ":", color=NULL, lw=1, label="labels shuffled")
+    _name_layers(axis, count)
+    if members:
+        axis.legend(frameon=False, fontsize=8)
+
+
+def _silhouettes(layers: Layers) -> tuple[list[float], list[float]]:
+    hidden = layers[:-1]
+    return (
+        [layer["silhouette_times"]["value"] for layer in hidden],
+        [layer["null"]["silhouette_times"]["value"] for layer in hidden],
+    )
+
+
+def _distinctness(pathways: Mapping[str, Layers]) -> tuple[list[float], list[float]]:
+    layers = pathways["from_runs"]
+    return (
+        [layer["distinctness"]["value"] for layer in layers],
+        [layer["null"]["label_shuffled"]["value"] for layer in layers],
+    )
+
+
+def _substrates(axis: Any, substrates: Mapping[str, Any] | None) -> None:
+    axis.set_title("the same trained network on other substrates", fontsize=10)
+    axis.set_ylabel("causal shorth (tau_syn)")
+    if substrates is None:
+        return
+    overview = substrates["overview"]
+    rows = zip(overview["states"], overview["accuracy"], overview["causal_shorth"], strict=True)
+    for (name, accuracy, values), colour in zip(rows, SUBSTRATE_COLOURS, strict=False):
+        shown = np.array(values[:-1], dtype=float)
+        axis.plot(shown, "o-", ms=4, color=colour, label=f"{name}: {100 * accuracy:.0f} %")
+    _name_layers(axis, len(overview["causal_shorth"][0]) - 1)
+    axis.set_ylim(0, None)
+    axis.legend(frameon=False, fontsize=8)
+
+
+def _name_layers(axis: Any, count: int) -> None:
+    axis.set_xticks(range(count), [_short(layer) for layer in range(count)])
+    axis.set_xlabel("layer")
+
+
+def _short(layer: int) -> str:
+    return "input" if layer == 0 else str(layer)

@@ -1,0 +1,306 @@
+"""What deep networks learn: the claims of arXiv 2508.12975, tested on networks trained here.
+
+Networks with four and with eight hidden layers are trained with Dale's law from several seeds, and
+one in the loop on an emulated chip; all layers are recorded before, during and after training and
+analysed. A trained network is then recorded on other substrates, and robbed of the neurons that
+one class relies on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hxloop.activity import RecordedActivity, first_output, read_activity
+from hxloop.analysis.ablation import ablate, distinctive_neurons, random_masks
+from hxloop.analysis.analyse import analyse
+from hxloop.analysis.measures import AnalysisOptions
+from hxloop.analysis.pathways import class_pathways, pathways_from_runs
+from hxloop.backend import get_backend
+from hxloop.config import ExperimentConfig
+from hxloop.errors import ConfigError, MissingDependencyError
+from hxloop.evaluation import EVALUATION_TRIAL
+from hxloop.experiment import OnTrainer, Prepared, prepare
+from hxloop.experiments.study_parts import (
+    check_list,
+    on_backend,
+    study_folder,
+    study_options,
+    train_part,
+)
+from hxloop.experiments.synchronization.figure import write_figure
+from hxloop.experiments.synchronization.tables import markdown_tables
+from hxloop.provenance import now
+from hxloop.rundir import RunDirectory
+from hxloop.training_options import ProgressListener
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """The ``[study]`` table.
+
+    Attributes:
+        name: of the study; the experiment's name by default.
+        seeds: of the networks in software.
+        eight: hidden layers of the deeper network.
+        eight_inhibitory: inhibitory neurons in each of them.
+        chip: number of the emulated chip.
+        chip_epochs: of the training in the loop on it; 0 leaves it out.
+        substrates: recorded with the trained network of the first seed, see ``SUBSTRATES``.
+        substrate_samples: how many samples on each.
+        ablation_samples: with how many samples pathways are silenced.
+    """
+
+    name: str = "synchronization"
+    seeds: tuple[int, ...] = (1, 2, 3)
+    eight: tuple[int, ...] = (100,) * 8
+    eight_inhibitory: int = 25
+    chip: int = 1
+    chip_epochs: int = 6
+    substrates: tuple[str, ...] = ("chip", "uncalibrated chip", "NEST")
+    substrate_samples: int = 300
+    ablation_samples: int = 1000
+
+    def __post_init__(self) -> None:
+        check_list("seeds", self.seeds)
+        unknown = [name for name in self.substrates if name not in SUBSTRATES]
+        if unknown:
+            raise ConfigError(
+                f"study.substrates: known are {', '.join(SUBSTRATES)}; got {', '.join(unknown)}"
+            )
+
+
+SUBSTRATES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "chip": ("emulated-chip", {"imperfections": "calibrated"}),
+    "uncalibrated chip": ("emulated-chip", {"imperfections": "uncalibrated"}),
+    "NEST": ("pynn-nest", {}),
+}
+# The whole network on one chip: as many circuits as it takes.
+ON_CHIP = {"solver": "event", "precision": "single", "enforce_limits": False}
+
+
+def run(
+    config: ExperimentConfig,
+    out: Path,
+    *,
+    force: bool = False,
+    progress: ProgressListener | None = None,
+    on_trainer: OnTrainer | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Run the study, or what is missing of it.
+
+    Args:
+        config: the deep network, its training and what of it is logged; ``[study]`` as in
+            ``StudyOptions``.
+        out: study folder: ``results.json``, ``results.md``, ``figure.png``, and a run folder with
+            ``activity.h5`` for every training.
+        force: start anew in a folder that holds another study.
+        progress, on_trainer: see ``hxloop.experiment.train``.
+        say: told in words what is done next.
+
+    Returns:
+        What ``results.json`` holds.
+
+    Raises:
+        ConfigError: a configuration that is not valid.
+        OutputError: ``out`` holds something else.
+        TrainingInterrupted: stopped on request; another call goes on.
+    """
+    options = study_options(StudyOptions, config)
+    folder = study_folder(config, out, force)
+    results = _results(folder, config)
+    parts = _parts(config, options)
+    for name, part in parts.items():
+        if name in results["networks"]:
+            continue
+        say(f"{name}: training")
+        trained = train_part(prepare(part), folder.path / name, progress, on_trainer)
+        say(f"{name}: analysis")
+        states = list(read_activity(folder.path / name).values())
+        analysis = analyse(states, options=AnalysisOptions(seed=config.seed))
+        results["networks"][name] = {
+            "test_accuracy": trained.test.accuracy,
+            "epochs": part.training.epochs,
+            **_kept(analysis),
+        }
+        _write(folder, results)
+        for claim in analysis["claims"]:
+            say(f"  {claim['verdict']}: {claim['sentence']}")
+    first = f"deep-{options.seeds[0]}"
+    prepared = prepare(parts[first])
+    trained_state = read_activity(folder.path / first, states=["trained"])["trained"]
+    weights = RunDirectory.open(folder.path / first).weights(prepared.network)
+    prepared = replace(prepared, weights=weights)
+    if "substrates" not in results:
+        results["substrates"] = _substrates(prepared, trained_state, options, say)
+        _write(folder, results)
+    if "ablation" not in results:
+        say(f"{first}: silencing what each class relies on")
+        results["ablation"] = _ablation(prepared, trained_state, options)
+        _write(folder, results)
+    results["finished"] = results["finished"] or now()
+    _write(folder, results)
+    write_figure(results, folder.path / "figure.png")
+    return results
+
+
+def _parts(config: ExperimentConfig, options: StudyOptions) -> dict[str, ExperimentConfig]:
+    """The configuration of every training by name."""
+    base = on_backend(config, config.backend.name, config.backend.options)
+    parts = {f"deep-{seed}": base.model_copy(update={"seed": seed}) for seed in options.seeds}
+    shape = {"hidden": options.eight, "n_inhibitory": options.eight_inhibitory}
+    for seed in options.seeds if options.eight else ():
+        network = base.network.model_copy(update=shape)
+        parts[f"eight-{seed}"] = base.model_copy(update={"seed": seed, "network": network})
+    if options.chip_epochs:
+        chip = on_backend(config, "emulated-chip", {**ON_CHIP, "chip": options.chip})
+        training = chip.training.model_copy(update={"epochs": options.chip_epochs})
+        logged = tuple(e for e in chip.activity.epochs if e <= options.chip_epochs)
+        activity = chip.activity.model_copy(update={"epochs": logged})
+        seed = options.seeds[0]
+        parts["chip"] = chip.model_copy(
+            update={"seed": seed, "training": training, "activity": activity}
+        )
+    return parts
+
+
+def _substrates(
+    prepared: Prepared,
+    ideal: RecordedActivity,
+    options: StudyOptions,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """The trained network as it is, recorded on other substrates and compared to ideal."""
+    samples = slice(0, options.substrate_samples)
+    states, missing = [replace(ideal.select(samples), name="ideal")], {}
+    for name in options.substrates:
+        backend, more = SUBSTRATES[name]
+        settings = {**ON_CHIP, "chip": options.chip, **more} if backend == "emulated-chip" else more
+        say(f"the network on {name}")
+        try:
+            states.append(_recorded(prepared, name, backend, settings, samples))
+        except MissingDependencyError as error:
+            missing[name] = str(error)
+            say(f"  not run: {error}")
+    analysis = analyse(states, trained="ideal", options=AnalysisOptions(seed=0))
+    comparisons = {row["state"]: row["layers"] for row in analysis["comparisons"]}
+    return {
+        "samples": options.substrate_samples,
+        "overview": analysis["overview"],
+        "comparisons": comparisons,
+        "missing": missing,
+    }
+
+
+def _recorded(
+    prepared: Prepared, name: str, backend: str, options: Mapping[str, Any], samples: slice
+) -> RecordedActivity:
+    data = prepared.data["test"]
+    times, labels = np.asarray(data.input_times[samples], np.float64), data.labels[samples]
+    with get_backend(backend, **options).open(
+        prepared.network, seed=prepared.config.seed
+    ) as session:
+        activity = session.run(prepared.weights, times, trial=EVALUATION_TRIAL)
+    return RecordedActivity(
+        name=name,
+        input_times=activity.input_times,
+        layer_times=activity.first_spike_times,
+        labels=labels,
+        decisions=first_output(activity.output_times),
+        weights=activity.weights_used,
+        network=prepared.network,
+        runs=(activity.info,),
+    )
+
+
+def _ablation(prepared: Prepared, state: RecordedActivity, options: StudyOptions) -> dict[str, Any]:
+    """Silence the tenth of every hidden layer that a class relies on most, or as many others."""
+    part = state.select(slice(0, options.ablation_samples))
+    if state.weights is None:
+        raise ConfigError("synchronization: the activity log holds no weights")
+    taus = [(layer.neuron.tau_mem, layer.neuron.tau_syn) for layer in prepared.network.layers]
+    winners = first_output(part.output_times)
+    layers = (part.input_times, *part.layer_times)
+    credits = pathways_from_runs(layers, state.weights, winners, taus)
+    tables = class_pathways(credits, winners, state.n_outputs)
+    own = distinctive_neurons(tables[1:])
+    rng = np.random.default_rng(prepared.config.seed)
+    others = [random_masks(masks, rng) for masks in own]
+    with prepared.open_session() as session:
+
+        def decide(weights: Any) -> Any:
+            activity = session.run(weights, part.input_times)
+            return first_output(activity.output_times)
+
+        found, control = (
+            ablate(state.weights, masks, decide, part.labels, state.n_outputs)
+            for masks in (own, others)
+        )
+    return {
+        "samples": options.ablation_samples,
+        "silenced": found.n_silenced.tolist(),
+        "baseline": found.baseline.tolist(),
+        "accuracy": found.accuracy.tolist(),
+        "specificity": found.specificity.tolist(),
+        "control_accuracy": control.accuracy.tolist(),
+        "control_specificity": control.specificity.tolist(),
+    }
+
+
+def _kept(analysis: Mapping[str, Any]) -> dict[str, Any]:
+    """What the tables and the figure need of an analysis."""
+    roles = analysis["roles"]
+    states = [name for name in (roles["untrained"], roles["trained"]) if name]
+    return {
+        "claims": analysis["claims"],
+        "overview": analysis["overview"],
+        "layer_names": analysis["layer_names"],
+        "synchrony": {
+            state: [
+                {
+                    "causal": layer["causal"],
+                    "interval": layer["intervals"]["causal"]["shorth"],
+                    "band": layer["bands"]["causal"]["shorth"],
+                    "null": layer["null"],
+                }
+                for layer in analysis["synchrony"][state]["layers"]
+            ]
+            for state in states
+        },
+        "separability": {
+            state: [
+                {
+                    key: layer[key]
+                    for key in ("readout_times", "silhouette_times", "overlap", "null")
+                }
+                for layer in analysis["separability"][state]["layers"]
+            ]
+            for state in states
+        },
+        "pathways": {
+            state: {
+                kind: [
+                    {"distinctness": layer["distinctness"], "null": layer["null"]}
+                    for layer in analysis["pathways"][state][kind]["layers"]
+                ]
+                for kind in ("from_weights", "from_runs")
+            }
+            for state in states
+        },
+    }
+
+
+def _results(folder: RunDirectory, config: ExperimentConfig) -> dict[str, Any]:
+    if (folder.path / "results.json").exists():
+        return folder.read_json("results.json")
+    return {"experiment": config.name, "networks": {}, "finished": None}
+
+
+def _write(folder: RunDirectory, results: Mapping[str, Any]) -> None:
+    folder.write_json("results.json", results)
+    folder.write_text("results.md", markdown_tables(results))
