@@ -30,7 +30,7 @@ def evaluate(
             of a substrate without.
         trial: stream of trial noise of the first batch; the next batches take the next ones.
     """
-    total, decisions, inputs, layers = 0.0, [], [], []
+    total, decisions, inputs, layers, seconds = 0.0, [], [], [], []
     clipped: tuple[int, ...] = ()
     with torch.no_grad():
         for index, start in enumerate(range(0, len(data), batch_size)):
@@ -41,6 +41,7 @@ def evaluate(
             decisions.append(loss.decide(activity.output_times))
             inputs.append(activity.input_times)
             layers.append(activity.first_spike_times)
+            seconds.append(activity.info.duration_seconds)
             clipped = activity.info.clipped_weights
     decided = np.concatenate(decisions)
     return EvaluationResult(
@@ -51,4 +52,5 @@ def evaluate(
         input_times=np.concatenate(inputs),
         first_spike_times=tuple(np.concatenate(layer) for layer in zip(*layers, strict=True)),
         clipped_weights=clipped,
+        run_seconds=tuple(seconds),
     )
