@@ -115,12 +115,10 @@ class PynnSession:
 
     def _simulate(self, held: Sequence[HeldLayer], delivered: Delivered) -> list[FirstSpikes]:
         dialect, sim = self._dialect, self._sim
-        schedule = dialect.schedule(
-            self.network, [layer.values for layer in held], delivered.times.shape[0]
-        )
+        schedule = dialect.schedule(self.network, [layer.values for layer in held], delivered.times)
         built = self._built
         if built is None or dialect.rebuild or built.copies != schedule.copies:
-            built = self._build(schedule)
+            built = self._build(held, schedule)
         for layer, projections in zip(held, built.projections, strict=True):
             dialect.set_weights(projections, layer.native, schedule)
         trains = schedule.trains(delivered.times)
@@ -139,15 +137,15 @@ class PynnSession:
             dialect.reset(sim)
         return spikes
 
-    def _build(self, schedule: SampleSchedule) -> Built:
+    def _build(self, held: Sequence[HeldLayer], schedule: SampleSchedule) -> Built:
         dialect, sim, copies = self._dialect, self._sim, schedule.copies
         self._built = None
         dialect.setup(sim)
         inputs = dialect.create_inputs(sim, copies * self.network.n_inputs)
         layers, projections, pre = [], [], inputs
-        for index, layer in enumerate(self.network.layers):
+        for index, (layer, weights) in enumerate(zip(self.network.layers, held, strict=True)):
             post = dialect.create_layer(sim, copies * layer.n_neurons, layer, f"layer {index}")
-            projections.append(dialect.connect(sim, pre, post, schedule))
+            projections.append(dialect.connect(sim, pre, post, weights.native, schedule))
             layers.append(post)
             pre = post
         dialect.prepare(sim)

@@ -71,6 +71,7 @@ class Dialect:
         ms_per_tau: milliseconds of the simulator's clock in one unit of model time.
         latency: delay of every layer in model time, subtracted from what is recorded.
         receptors: one projection each; two where a projection cannot mix signs.
+        residue: what may be left of a membrane potential when the next sample starts.
         known_warnings: how warnings begin (regular expressions) that PyNN and the simulator cause
             between themselves, and that say nothing about a run; each dialect says why.
         rebuild: the network is built anew for every run.
@@ -86,6 +87,7 @@ class Dialect:
     latency: float = 0.0
     receptors: tuple[str, ...] = ("excitatory",)
     rebuild: bool = False
+    residue: float = 1e-7
     known_warnings: tuple[str, ...] = ()
     chip_id: str | None = None
     calibration_digest: str | None = None
@@ -182,19 +184,21 @@ class Dialect:
         """Population of the input."""
         return sim.Population(size, self.input_cells(sim), label="input")
 
+    def create_at_rest(self, sim: Any, size: int, layer: LayerSpec, label: str) -> Any:
+        """Population of a layer."""
+        rest = {"v": layer.neuron.v_leak * MV_PER_UNIT}
+        return sim.Population(size, self.cells(sim, layer), initial_values=rest, label=label)
+
     def create_layer(self, sim: Any, size: int, layer: LayerSpec, label: str) -> Any:
-        """Population of a layer, at rest and recorded."""
-        population = sim.Population(
-            size,
-            self.cells(sim, layer),
-            initial_values={"v": layer.neuron.v_leak * MV_PER_UNIT},
-            label=label,
-        )
+        """Population of a layer, recorded."""
+        population = self.create_at_rest(sim, size, layer, label)
         population.record("spikes")
         return population
 
-    def connect(self, sim: Any, pre: Any, post: Any, schedule: SampleSchedule) -> list[Any]:
-        """All-to-all projections with weight 0, one for each receptor."""
+    def connect(
+        self, sim: Any, pre: Any, post: Any, native: Array, schedule: SampleSchedule
+    ) -> list[Any]:
+        """All-to-all projections, one for each receptor; ``set_weights`` gives the weights."""
         return [
             sim.Projection(
                 pre,
@@ -238,15 +242,27 @@ class Dialect:
         return Delivered(times.copy())
 
     def schedule(
-        self, network: NetworkSpec, weights: Sequence[Array], n_samples: int
+        self, network: NetworkSpec, weights: Sequence[Array], times: Array
     ) -> SampleSchedule:
-        """Where the samples run: one after another, as far apart as these weights need."""
+        """Where the samples run: one after another, as far apart as weights and inputs need.
+
+        Args:
+            network: of the session.
+            weights: as held, model units.
+            times: as delivered, ``(batch, n_inputs)``.
+        """
         unit = math.ceil(1 / self.dt - 1e-9) * self.dt
-        needed = spacing(network, weights, residue=self.residue, latency=self.latency, step=unit)
+        inputs = times[times <= network.t_window]
+        needed = spacing(
+            network,
+            weights,
+            last_input=float(inputs.max(initial=0.0)),
+            residue=self.residue,
+            latency=self.latency,
+            step=unit,
+        )
         self.refractory = needed.refractory
         return SampleSchedule(n_samples, network.t_window, needed.slot, lead_in=unit, guard=self.dt)
-
-    residue = 1e-8
 
     def set_weights(
         self, projections: Sequence[Any], native: Array, schedule: SampleSchedule
@@ -260,7 +276,7 @@ class Dialect:
 
     def set_inputs(self, sim: Any, population: Any, trains_ms: Sequence[Array]) -> None:
         """Give the input population its spikes."""
-        from pyNN.parameters import Sequence as Train
+        from pyNN.parameters import Sequence as Train  # type: ignore[import-untyped]
 
         population.set(spike_times=[Train(train) for train in trains_ms])
 

@@ -91,7 +91,8 @@ class SampleSchedule:
     @property
     def starts(self) -> Array:
         """Start of every sample on the axis, ``(n_samples,)``."""
-        return self.lead_in + (np.arange(self.n_samples) // self.copies) * self.slot
+        starts: Array = self.lead_in + (np.arange(self.n_samples) // self.copies) * self.slot
+        return starts
 
     def trains(self, times: Array) -> list[Array]:
         """Spike trains that bring the samples in.
@@ -177,13 +178,14 @@ def spacing(
     network: NetworkSpec,
     weights: Sequence[Array],
     *,
+    last_input: float,
     residue: float,
     latency: float = 0.0,
     step: float = 1.0,
 ) -> Spacing:
     """The shortest spacing at which no sample feels the one before.
 
-    No input arrives after ``t_window``. From then on a membrane is below
+    No input arrives after ``last_input``. From then on a membrane is below
     ``sum(w+) * k(time since)``, with k the response to one spike: it can fire only until that
     falls below the threshold, which bounds the last input of the next layer, and so on. Every
     neuron stays refractory until then, so it spikes once; after that it returns to rest, and the
@@ -192,20 +194,21 @@ def spacing(
     Args:
         network: its time constants, thresholds and window.
         weights: one matrix ``(pre, post)`` for each layer.
+        last_input: when the last input of any sample arrives, at most ``t_window``.
         residue: what may be left of a membrane potential, in units of the weights.
         latency: delay of every layer.
         step: both results are rounded up to multiples of it.
     """
-    last_input = network.t_window
-    settled = last_input
+    settled = network.t_window + len(network.layers) * latency
+    last_spike = last_input
     for layer, matrix in zip(network.layers, weights, strict=True):
         neuron = layer.neuron
-        last_input += latency
+        last_spike += latency
         total = float(np.abs(matrix).sum(axis=0).max())
-        settled = max(settled, last_input + _falls_below(neuron, total, residue))
+        settled = max(settled, last_spike + _falls_below(neuron, total, residue))
         drive = float(np.maximum(matrix, 0).sum(axis=0).max())
-        last_input += _falls_below(neuron, drive, neuron.v_threshold - neuron.v_leak)
-    refractory = _round_up(last_input, step)
+        last_spike += _falls_below(neuron, drive, neuron.v_threshold - neuron.v_leak)
+    refractory = _round_up(last_spike, step)
     return Spacing(refractory, _round_up(max(settled, 2 * refractory + step), step))
 
 
