@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from hxloop.backend import Capabilities, check_network
 from hxloop.backends.neuron_mechanisms import compile_mechanisms
 from hxloop.backends.pynn_adapter import PynnSession
 from hxloop.backends.pynn_dialect import (
-    Dialect,
+    GridDialect,
     check_options,
     environment,
     refuse_calibration,
 )
-from hxloop.backends.sample_schedule import Array
 from hxloop.network import NetworkSpec
 
 
@@ -49,7 +44,7 @@ class PynnNeuronBackend:
     def capabilities(self) -> Capabilities:
         """Spike times are good to a few time steps."""
         return Capabilities(
-            deterministic=True, time_resolution=4 * self.dt, weight_limit=self.weight_limit
+            deterministic=True, time_resolution=2 * self.dt, weight_limit=self.weight_limit
         )
 
     def open(
@@ -71,7 +66,7 @@ class PynnNeuronBackend:
         return PynnSession(dialect, network, self.capabilities)
 
 
-class NeuronDialect(Dialect):
+class NeuronDialect(GridDialect):
     """NEURON: built once; weights and inputs are set between runs.
 
     Built anew for every run it would slow down from run to run: cells are never freed.
