@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 from numpy.typing import ArrayLike
 
@@ -21,8 +22,8 @@ from hxloop.backends.sample_schedule import FirstSpikes, SampleSchedule
 from hxloop.errors import CapacityError, HxloopError, RunFailed, SessionClosedError
 from hxloop.network import NetworkSpec
 
-# PyNN module -> the session that holds it.
-_open_sessions: dict[str, PynnSession] = {}
+# PyNN module -> the session that holds it. A session that was dropped holds nothing.
+_open_sessions: WeakValueDictionary[str, PynnSession] = WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class PynnSession:
         if self._open:
             self._open = False
             self._built = None
-            del _open_sessions[self._dialect.module]
+            _open_sessions.pop(self._dialect.module, None)
             with self._dialect.quiet():
                 self._dialect.close(self._sim)
 

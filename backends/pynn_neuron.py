@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
@@ -76,7 +77,6 @@ class NeuronDialect(GridDialect):
     module = "pyNN.neuron"
     requires = ("PyNN", "neuron")
     extra = "neuron"
-    residue = 1e-4
     known_warnings = ("mpi4py not available",)
 
     def load(self) -> ModuleType:
@@ -84,3 +84,9 @@ class NeuronDialect(GridDialect):
         compile_mechanisms()
         with environment(NEURON_MODULE_OPTIONS="-nogui"):
             return super().load()
+
+    def close(self, sim: Any) -> None:
+        """Drop all cells: whatever still refers to one keeps it integrated in the next session."""
+        self.setup(sim)
+        super().close(sim)
+        gc.collect()
