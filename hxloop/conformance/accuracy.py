@@ -23,7 +23,7 @@ group = CheckGroup("accuracy")
 # Step of the central differences, in weights; their own error is about 1e-8.
 STEP = 1e-5
 # Largest change of a weight in a step along the gradient, in strong weights.
-STEP_SIZE = 0.15
+STEP_SIZE = 0.08
 # Relative change of a gradient when spike times move by one resolution: second derivative over
 # first, at the slopes that the task keeps to.
 GRADIENT_SENSITIVITY = 30.0

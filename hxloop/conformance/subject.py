@@ -47,14 +47,15 @@ class Tolerance:
             of the checks are not far from threshold; an uncalibrated chip errs in a third.
         time: median deviation of a spike time from the nominal model.
         step: factor between the change of spike times that the gradient predicts for a step of
-            the weights and the change that is measured.
+            the weights and the change that is measured; spikes that graze the threshold move
+            less than their gradient says.
     """
 
     runs: int = 5
     share: float = 0.75
     decisions: float = 0.6
     time: float = 0.35
-    step: float = 3.0
+    step: float = 5.0
 
 
 class Subject:
