@@ -27,7 +27,8 @@ class Deviation:
 
     Attributes:
         largest: largest distance from the expected time, after the declared latency.
-        latency: median of what is recorded minus what is expected.
+        latency: median of what is recorded minus what the model says, of the layer in which it is
+            farthest from the declared latency.
         typical: median distance from the expected time.
         wrong: fraction of (sample, neuron) that spike here and are silent there.
         n_spikes: how many spikes were compared.
@@ -112,7 +113,7 @@ def _judge_exact(subject: Subject, network: NetworkSpec, runs: Sequence[Activity
         errors.append(got[both] - exact[both])
         wrong.append(np.isfinite(got) != np.isfinite(exact))
         previous = got
-    return _deviation(np.concatenate(errors), wrong, latency)
+    return _deviation(errors, wrong, latency)
 
 
 def _judge_typical(subject: Subject, network: NetworkSpec, runs: Sequence[Activity]) -> Deviation:
@@ -125,11 +126,12 @@ def _judge_typical(subject: Subject, network: NetworkSpec, runs: Sequence[Activi
     previous = runs[0].input_times
     for layer, used, got in zip(network.layers, runs[0].weights_used, layers, strict=True):
         exact = subject.reference(previous, used, layer.neuron, network.t_window)
+        exact = exact + subject.capabilities.latency
         both = np.isfinite(got) & np.isfinite(exact)
         errors.append(got[both] - exact[both])
         wrong.append(np.isfinite(got) != np.isfinite(exact))
         previous = got
-    result = _deviation(np.concatenate(errors), wrong, subject.capabilities.latency)
+    result = _deviation(errors, wrong, subject.capabilities.latency)
     if result.typical > allowed.time or result.wrong > 1 - allowed.decisions:
         raise ConformanceError(
             f"median of {len(runs)} runs: expected spike times within {allowed.time:g} of the "
@@ -139,14 +141,18 @@ def _judge_typical(subject: Subject, network: NetworkSpec, runs: Sequence[Activi
     return result
 
 
-def _deviation(errors: Array, wrong: Sequence[NDArray[np.bool_]], latency: float) -> Deviation:
-    # Reference times include the declared latency already.
+def _deviation(
+    errors: Sequence[Array], wrong: Sequence[NDArray[np.bool_]], latency: float
+) -> Deviation:
+    # Expected times include the declared latency already.
+    medians = [float(np.median(layer)) for layer in errors if len(layer)]
+    every = np.abs(np.concatenate(errors))
     return Deviation(
-        largest=float(np.abs(errors).max(initial=0.0)),
-        latency=float(np.median(errors)) + latency if len(errors) else latency,
-        typical=float(np.median(np.abs(errors))) if len(errors) else 0.0,
-        wrong=float(np.mean(np.concatenate([w.ravel() for w in wrong]))),
-        n_spikes=len(errors),
+        largest=float(every.max(initial=0.0)),
+        latency=latency + max(medians, key=abs, default=0.0),
+        typical=float(np.median(every)) if len(every) else 0.0,
+        wrong=float(np.mean(np.concatenate([layer.ravel() for layer in wrong]))),
+        n_spikes=len(every),
     )
 
 

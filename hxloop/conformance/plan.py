@@ -18,9 +18,10 @@ from hxloop.ttfs.psp import peak_of_psp
 
 Array = NDArray[np.float64]
 
-HIDDEN, OUTPUTS, BATCH, WINDOW = 12, 3, 8, 4.0
-# Thresholds at which the neurons of the task must decide alike, in leak-threshold distances.
-MARGIN = 0.03
+HIDDEN, OUTPUTS, LAYERS, BATCH, WINDOW = 10, 3, 3, 8, 4.0
+# Shift of the threshold, in leak-threshold distances, at which neurons of the task decide alike:
+# of substrates with nominal neurons, and of those with a fixed pattern.
+MARGIN, WIDE_MARGIN = 0.03, 0.2
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,19 @@ class Task:
         network: its description.
         weights: one matrix ``(pre, post)`` for each layer.
         input_times: ``(batch, n_inputs)``.
+        drives_output: whether any neuron of the last layer spikes.
     """
 
     network: NetworkSpec
     weights: tuple[Array, ...]
     input_times: Array
+    drives_output: bool = True
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes and strengths for one backend. One network does for most checks.
+    """Sizes and strengths for one backend. One network does for most checks, since
+    some substrates take long to open another one.
 
     Attributes:
         neuron: nominal parameters; leak 0 and threshold 1.
@@ -48,6 +52,7 @@ class Plan:
         n_inputs: so many that together they drive a neuron to twice its threshold.
         batch: samples of a run.
         strong: a large weight that the substrate can hold.
+        margin: no neuron of the task is closer to another decision.
     """
 
     neuron: NeuronSpec
@@ -55,10 +60,11 @@ class Plan:
     n_inputs: int
     batch: int
     strong: float
+    margin: float
 
     @classmethod
-    def within(cls, capabilities: Capabilities, layers: int = 2) -> Plan:
-        """The plan for a backend.
+    def within(cls, capabilities: Capabilities, statistical: bool) -> Plan:
+        """The plan for a backend, judged exactly or by statistics.
 
         Raises:
             CapacityError: too few neurons or inputs for any network worth checking.
@@ -71,8 +77,7 @@ class Plan:
         if capabilities.weight_limit is not None:
             strong = min(strong, 0.75 * capabilities.weight_limit)
         n_inputs = math.ceil(2 / (strong * peak))
-        if capabilities.max_layers is not None:
-            layers = min(layers, capabilities.max_layers)
+        layers = min(LAYERS, capabilities.max_layers or LAYERS)
         sizes = (*(HIDDEN for _ in range(layers - 1)), OUTPUTS) if layers > 1 else (HIDDEN,)
         available, fan_in = capabilities.max_neurons, capabilities.max_fan_in
         if available is not None and sum(sizes) > available:
@@ -85,7 +90,7 @@ class Plan:
                 f"expected at least {layers} neurons with {n_inputs} inputs"
             )
         batch = min(BATCH, capabilities.max_batch or BATCH)
-        return cls(neuron, sizes, n_inputs, batch, strong)
+        return cls(neuron, sizes, n_inputs, batch, strong, WIDE_MARGIN if statistical else MARGIN)
 
     def network(self, neuron: NeuronSpec | None = None) -> NetworkSpec:
         """The network of the plan, of other neurons if given."""
@@ -101,8 +106,8 @@ class Plan:
         """The same kind of task for other neurons.
 
         The columns of random matrices are chosen so that every neuron decides the same at a
-        threshold higher and lower by 3 %, and not much later: substrates that are nearly right
-        then agree on who spikes.
+        threshold higher and lower by the margin, and not much later: substrates that are
+        nearly right then agree on who spikes.
         """
         rng = np.random.default_rng(20)
         network = self.network(neuron)
@@ -115,10 +120,12 @@ class Plan:
             mean = (0.75 if index == 0 else 1.0) * self.strong * scale
             drawn = rng.normal(mean * self.n_inputs / pre, 0.6 * self.strong * scale, (pre, 600))
             limit = 1.25 * self.strong * scale
-            matrix = choose_columns(previous, np.clip(drawn, -limit, limit), neuron, post)
+            matrix = choose_columns(
+                previous, np.clip(drawn, -limit, limit), neuron, post, self.margin
+            )
             weights.append(matrix)
             previous = engine(previous, matrix, neuron)
-        return Task(network, tuple(weights), times)
+        return Task(network, tuple(weights), times, bool(np.isfinite(previous).any()))
 
     def _relative_peak(self, neuron: NeuronSpec) -> float:
         return peak_psp(self.neuron) / peak_psp(neuron)
@@ -146,15 +153,17 @@ def engine(times: Array, weights: Array, neuron: NeuronSpec, window: float = WIN
     return result.numpy()
 
 
-def choose_columns(times: Array, drawn: Array, neuron: NeuronSpec, count: int) -> Array:
+def choose_columns(
+    times: Array, drawn: Array, neuron: NeuronSpec, count: int, margin: float
+) -> Array:
     """Of the drawn neurons, those farthest from a close decision; they spike for most samples."""
     distance = neuron.v_threshold - neuron.v_leak
     early, late = (
         engine(times, drawn, replace(neuron, v_threshold=neuron.v_threshold + shift * distance))
-        for shift in (-MARGIN, MARGIN)
+        for shift in (-margin, margin)
     )
     with np.errstate(invalid="ignore"):
-        close = ~((late - early < 0.3) | (np.isinf(early) & np.isinf(late)))
+        close = ~((late - early < 10 * margin) | (np.isinf(early) & np.isinf(late)))
     silent = np.isinf(late).mean(axis=0)
     # Few close decisions first, and some silence but not too much of it.
     order = np.lexsort((np.arange(drawn.shape[1]), (silent > 0.4) | (silent == 0), close.sum(0)))

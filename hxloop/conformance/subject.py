@@ -39,23 +39,24 @@ def exact_layer(times: Array, weights: Array, neuron: NeuronSpec, window: float)
 class Tolerance:
     """What a substrate with noise or a fixed pattern is allowed. Model time, fractions.
 
+    The defaults hold for an uncalibrated BrainScaleS-2 as emulated here: of eight drawn chips the
+    worst had 29 % wrong decisions, a median deviation of 0.20 and a step factor of 1.5.
+
     Attributes:
         runs: how often a run is repeated; an odd number, for the median.
         share: of neurons and samples that must behave as expected, after the median, where the
             expectation is beyond doubt (silence without input).
-        decisions: of neurons and samples that must spike where the nominal model does. Neurons
-            of the checks are not far from threshold; an uncalibrated chip errs in a third.
+        decisions: of neurons and samples that must spike where the nominal model does.
         time: median deviation of a spike time from the nominal model.
         step: factor between the change of spike times that the gradient predicts for a step of
-            the weights and the change that is measured; spikes that graze the threshold move
-            less than their gradient says.
+            the weights and the change that is measured.
     """
 
     runs: int = 5
     share: float = 0.75
-    decisions: float = 0.6
-    time: float = 0.35
-    step: float = 5.0
+    decisions: float = 0.65
+    time: float = 0.3
+    step: float = 2.5
 
 
 class Subject:
@@ -95,7 +96,7 @@ class Subject:
         self.tolerance = tolerance or Tolerance()
         self.seed = seed
         self.label = label or backend.name
-        self.plan = Plan.within(self.capabilities)
+        self.plan = Plan.within(self.capabilities, self.statistical)
         self._shared: Session | None = None
 
     @property
