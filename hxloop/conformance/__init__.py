@@ -18,7 +18,7 @@
 
 from hxloop.conformance.check import Check, CheckGroup
 from hxloop.conformance.report import Report, Result
-from hxloop.conformance.runner import run_check, run_checks
+from hxloop.conformance.runner import require_substrate, run_check, run_checks
 from hxloop.conformance.subject import Subject, Tolerance
 from hxloop.conformance.suite import ALL_CHECKS, CHECKS
 
@@ -31,6 +31,7 @@ __all__ = [
     "Result",
     "Subject",
     "Tolerance",
+    "require_substrate",
     "run_check",
     "run_checks",
 ]

@@ -11,7 +11,13 @@ from hxloop.conformance.check import Check
 from hxloop.conformance.report import Report, Result
 from hxloop.conformance.subject import Subject
 from hxloop.conformance.suite import ALL_CHECKS, CHECKS
-from hxloop.errors import CheckNotApplicable, ConformanceError, UnknownNameError
+from hxloop.errors import (
+    CheckNotApplicable,
+    CompilerError,
+    ConformanceError,
+    MissingDependencyError,
+    UnknownNameError,
+)
 
 
 def run_check(check: Check, subject: Subject) -> Result:
@@ -51,6 +57,22 @@ def run_check(check: Check, subject: Subject) -> Result:
     )
 
 
+def require_substrate(subject: Subject) -> None:
+    """Open and run once: whether there is a substrate at all is no matter of one check.
+
+    Raises:
+        MissingDependencyError: a package is missing.
+        CompilerError: the substrate needs a compiler.
+    """
+    try:
+        _ = subject.usual
+    except (MissingDependencyError, CompilerError):
+        raise
+    except Exception:  # noqa: BLE001
+        # The checks will tell.
+        subject.close()
+
+
 def run_checks(
     subject: Subject,
     checks: Iterable[Check] = CHECKS,
@@ -65,7 +87,7 @@ def run_checks(
 
     Raises:
         UnknownNameError: a known deviation of a check that does not exist.
-        HxloopError: the substrate cannot be opened at all (a package or compiler is missing).
+        MissingDependencyError, CompilerError: there is no substrate, see ``require_substrate``.
     """
     unknown = sorted(set(subject.known_deviations) - {check.name for check in ALL_CHECKS})
     if unknown:
@@ -77,9 +99,7 @@ def run_checks(
     results = []
     with warnings.catch_warnings(record=True) as warned, subject:
         warnings.simplefilter("always")
-        # Whether there is a substrate at all is no matter of one check.
-        subject.session.close()
-        subject.close()
+        require_substrate(subject)
         for check in checks:
             results.append(run_check(check, subject))
             if listener is not None:

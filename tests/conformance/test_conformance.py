@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hxloop.conformance import ALL_CHECKS, Check, Subject, run_check
+from hxloop.conformance import ALL_CHECKS, Check, Subject, require_substrate, run_check
 from hxloop.errors import CompilerError, MissingDependencyError
 from tests.conformance.subjects import CI, ENTRIES, Entry, subject_of
 
@@ -15,12 +15,11 @@ def open_subject(entry: Entry) -> Subject:
     """The backend of a row; skips, or in CI fails, if its substrate is not there."""
     try:
         subject = subject_of(entry)
-        subject.session.close()
+        require_substrate(subject)
     except (MissingDependencyError, CompilerError) as error:
         if CI and entry.required:
             pytest.fail(f"{entry} may not be skipped in CI: {error}")
         pytest.skip(str(error))
-    subject.close()
     return subject
 
 
