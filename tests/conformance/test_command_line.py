@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import EntryPoint
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ class Late:
 
     name = "late"
     capabilities = Capabilities(deterministic=True, time_resolution=1e-3)
-    known_deviations = {"no-input": "it is not built yet"}
+    known_deviations = MappingProxyType({"no-input": "it is not built yet"})
 
     def open(self, network: Any, *, calibration: Any = None, seed: Any = None) -> Any:
         if not LATE:
