@@ -262,7 +262,9 @@ class Dialect:
             step=unit,
         )
         self.refractory = needed.refractory
-        return SampleSchedule(n_samples, network.t_window, needed.slot, lead_in=unit, guard=self.dt)
+        return SampleSchedule(
+            len(times), network.t_window, needed.slot, lead_in=unit, guard=self.dt
+        )
 
     def set_weights(
         self, projections: Sequence[Any], native: Array, schedule: SampleSchedule
@@ -276,7 +278,7 @@ class Dialect:
 
     def set_inputs(self, sim: Any, population: Any, trains_ms: Sequence[Array]) -> None:
         """Give the input population its spikes."""
-        from pyNN.parameters import Sequence as Train  # type: ignore[import-untyped]
+        from pyNN.parameters import Sequence as Train
 
         population.set(spike_times=[Train(train) for train in trains_ms])
 

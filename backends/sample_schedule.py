@@ -91,8 +91,8 @@ class SampleSchedule:
     @property
     def starts(self) -> Array:
         """Start of every sample on the axis, ``(n_samples,)``."""
-        starts: Array = self.lead_in + (np.arange(self.n_samples) // self.copies) * self.slot
-        return starts
+        slots = (np.arange(self.n_samples) // self.copies).astype(np.float64)
+        return self.lead_in + slots * self.slot
 
     def trains(self, times: Array) -> list[Array]:
         """Spike trains that bring the samples in.
