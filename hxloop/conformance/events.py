@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.conformance.check import CheckGroup, Figures
-from hxloop.conformance.compare import compare_with_model
-from hxloop.conformance.plan import WINDOW
+from hxloop.conformance.compare import CLEAR_SLOPE, compare_with_model
+from hxloop.conformance.plan import WINDOW, peak_psp
 from hxloop.conformance.subject import Subject
-from hxloop.errors import CheckNotApplicable, ConformanceError
+from hxloop.errors import CapacityError, CheckNotApplicable, ConformanceError
 
 Array = NDArray[np.float64]
 
@@ -118,3 +120,30 @@ def brief_crossing(subject: Subject) -> Figures:
             f"was missed; the declared time_resolution is {subject.resolution:.3g}"
         )
     return {"shortest_seen": float(lasting.min())}
+
+
+@group.check
+def grazing_crossing(subject: Subject) -> Figures:
+    """A peak just above the threshold is a spike, one just below it is not."""
+    if subject.statistical:
+        raise CheckNotApplicable("statistical: thresholds differ between neurons")
+    plan = subject.plan
+    weights = plan.uniform(plan.strong)
+    # Off any time grid that starts at 0.
+    times = np.full((plan.batch, plan.n_inputs), 0.5137)
+    held = subject.session.run(weights, times).weights_used[0]
+    peak = float(held.sum(axis=0).mean()) * peak_psp(plan.neuron)
+    # The membrane error that is allowed elsewhere, see ``compare``; for exact solvers, rounding.
+    shift = max(2 * CLEAR_SLOPE * subject.resolution, 1e-9)
+    for side, expected in ((-shift, "a spike"), (shift, "silence")):
+        neuron = replace(plan.neuron, v_threshold=peak * (1 + side))
+        try:
+            with subject.opened(plan.network(neuron)) as session:
+                got = session.run(weights, times).first_spike_times[0]
+        except CapacityError as error:
+            raise CheckNotApplicable(f"it takes no other threshold: {error}") from error
+        where = f"{expected} where the membrane peaks at {1 / (1 + side):.12g} of the threshold"
+        subject.require(np.isfinite(got) if side < 0 else np.isinf(got), where, got)
+    # Near its peak the membrane is a parabola, V'' = -V/(tau_mem tau_syn).
+    lasting = 2 * np.sqrt(2 * shift * plan.neuron.tau_mem * plan.neuron.tau_syn)
+    return {"relative_excess": shift, "excursion": float(lasting)}

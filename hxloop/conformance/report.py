@@ -101,6 +101,7 @@ class Report:
         yield f"{self.label}: judged {judged}"
         width = max((len(result.check) for result in self.results), default=0)
         group = ""
+        seen: dict[str, str] = {}
         for result in self.results:
             if result.group != group:
                 group = result.group
@@ -110,6 +111,10 @@ class Report:
                 f"{k.replace('_', ' ')} {_number(v)}" for k, v in result.figures.items()
             )
             text = result.detail or figures or result.description
+            # One cause may fail every check; it is told once.
+            if not result.good:
+                first = seen.setdefault(text, result.check)
+                text = text if first == result.check else f"as {first}"
             yield f"  {_MARKS[result.status]:<9} {result.check:<{width}}  {text}"
             if not result.good:
                 yield f"  {'':<9} {'':<{width}}  what it checks: {result.description}"

@@ -68,6 +68,7 @@ ENTRIES = (
     Entry("emulated-chip", {"solver": "event", "imperfections": "calibrated"}),
     Entry("emulated-chip", {"solver": "event", "imperfections": "uncalibrated"}),
     Entry("emulated-chip", {"solver": "brian2", **NO_NOISE}),
+    Entry("pynn-nest"),
 )
 
 

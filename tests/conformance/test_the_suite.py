@@ -49,6 +49,8 @@ SABOTAGES = [
     ("inhibition-delays", Backend(weights(sabotage.without_inhibition))),
     ("inhibition-delays", Backend(weights(np.abs))),
     ("brief-crossing", Backend(inputs(lambda t: np.maximum(t - 0.01, 0)))),
+    ("grazing-crossing", Backend(weights(lambda w: w * (1 - 1e-8)))),
+    ("grazing-crossing", Backend(weights(lambda w: w * (1 + 1e-8)))),
     ("a-b-a", Backend(sabotage.drifts)),
     ("many-to-one", Backend(sabotage.remembers)),
     ("seeded-noise", Backend(lambda s, run, w, t: s.inner.run(w, t), inner=NOISY)),
