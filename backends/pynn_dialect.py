@@ -87,7 +87,7 @@ class Dialect:
     latency: float = 0.0
     receptors: tuple[str, ...] = ("excitatory",)
     rebuild: bool = False
-    residue: float = 1e-7
+    residue: float = 1e-6
     known_warnings: tuple[str, ...] = ()
     chip_id: str | None = None
     calibration_digest: str | None = None
