@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from hxloop.backend import Capabilities, check_network
 from hxloop.backends.neuron_mechanisms import compile_mechanisms
@@ -19,7 +15,6 @@ from hxloop.backends.pynn_dialect import (
     environment,
     refuse_calibration,
 )
-from hxloop.backends.sample_schedule import Array
 from hxloop.network import NetworkSpec
 
 

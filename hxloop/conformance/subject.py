@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ class Subject:
         self.seed = seed
         self.label = label or backend.name
         self.plan = Plan.within(self.capabilities, self.statistical)
+        self.first_cost = 0.0
         self._shared: Session | None = None
 
     @property
@@ -167,7 +169,19 @@ class Subject:
     @cached_property
     def usual(self) -> list[Activity]:
         """Runs of the plan's task, made once: what later runs of it must agree with."""
-        return self.repeat(self.plan.task.weights, self.plan.task.input_times)
+        runs = self.repeat(self.plan.task.weights, self.plan.task.input_times)
+        # Afterwards, since a first run may compile.
+        self.first_cost = self.cost(self.session)
+        return runs
+
+    def cost(self, session: Session) -> float:
+        """Seconds of processor time of a run; what other processes do does not count."""
+        seconds = []
+        for _ in range(2):
+            start = time.process_time()
+            session.run(self.plan.task.weights, self.plan.task.input_times)
+            seconds.append(time.process_time() - start)
+        return min(seconds)
 
     def first_layer(self, weights: Sequence[Array], times: Array) -> Array:
         """First spike times of the first layer, ``(batch, post)``: medians of repeated runs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -185,6 +186,14 @@ LEAKED: list[Any] = []
 
 def leaves_files_open(backend: Backend, session: Sabotaged) -> None:
     LEAKED.append(open("/dev/null"))  # noqa: SIM115
+
+
+def slows_down(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any) -> Activity:
+    """What closed sessions built goes on being simulated."""
+    end = time.process_time() + 0.02 * len(session.backend.sessions)
+    while time.process_time() < end:
+        pass
+    return run(w, t)
 
 
 def closes_the_others(backend: Backend, session: Sabotaged) -> None:

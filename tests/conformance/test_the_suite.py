@@ -83,6 +83,7 @@ SABOTAGES = [
     ("closed-session-refuses", Backend(closes=False)),
     ("second-session", Backend(on_open=sabotage.closes_the_others)),
     ("nothing-left-open", Backend(on_open=sabotage.leaves_files_open)),
+    ("nothing-left-open", Backend(sabotage.slows_down)),
     ("memory", Backend(sabotage.leaks)),
     ("memory-of-many-runs", Backend(sabotage.leaks)),
     *((name, Backend(sabotage.refuses_nothing)) for name in BY_NAME if name.startswith("bad-")),
