@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import __version__
-from hxloop.backends.sample_schedule import Array, SampleSchedule, spacing
+from hxloop.backends.sample_schedule import Array, SampleSchedule, Spacing, spacing
 from hxloop.errors import CapacityError, ConfigError, MissingDependencyError, RunInputError
 from hxloop.network import LayerSpec, NetworkSpec
 
@@ -99,7 +99,6 @@ class Dialect:
         self.ms_per_tau = STEP_MS / dt
         self.weight_limit = weight_limit
         self.clip_weights = clip_weights
-        self.refractory = 0.0
 
     # --- opening ---
 
@@ -123,20 +122,31 @@ class Dialect:
         """Import PyNN for this simulator.
 
         Raises:
-            MissingDependencyError: a package is missing; says how to install it.
+            MissingDependencyError: a package is missing or of another version; says how to
+                install it.
         """
         try:
+            self.check_versions()
             return importlib.import_module(self.module)
-        except ModuleNotFoundError as error:
-            raise self.missing(error) from error
+        except ImportError as error:
+            what = f"hxloop[{self.extra}]" if self.extra else "hxloop"
+            raise MissingDependencyError(
+                f"backend {self.name!r} needs the packages {' and '.join(self.requires)}; "
+                f'importing them failed ({error}). Try: pip install "{what}"'
+            ) from error
 
-    def missing(self, error: ModuleNotFoundError) -> MissingDependencyError:
-        """The error for a package that is not installed."""
-        what = f"hxloop[{self.extra}]" if self.extra else str(error.name).partition(".")[0]
-        return MissingDependencyError(
-            f"backend {self.name!r} needs the package {error.name!r}, which is not installed. "
-            f'Try: pip install "{what}"'
-        )
+    def check_versions(self) -> None:
+        """Refuse a PyNN whose insides are not those known here.
+
+        Raises:
+            MissingDependencyError: another version of PyNN.
+        """
+        found = version("PyNN")
+        if not found.startswith("0.13."):
+            raise MissingDependencyError(
+                f"backend {self.name!r}: written for PyNN 0.13, whose insides it knows; found "
+                f'{found}. Try: pip install "PyNN>=0.13,<0.14"'
+            )
 
     def setup(self, sim: Any) -> None:
         """Start with an empty simulator."""
@@ -160,7 +170,7 @@ class Dialect:
         """``tau_mem, tau_syn`` as simulated, in model time."""
         return layer.neuron.tau_mem, layer.neuron.tau_syn
 
-    def cells(self, sim: Any, layer: LayerSpec) -> Any:
+    def cells(self, sim: Any, layer: LayerSpec, schedule: SampleSchedule) -> Any:
         """Cell type of a layer.
 
         It is reset to the leak, not to ``v_reset``, on which first spikes do not depend: so it
@@ -173,7 +183,7 @@ class Dialect:
             tau_m=tau_mem * self.ms_per_tau,
             tau_syn_E=tau_syn * self.ms_per_tau,
             tau_syn_I=tau_syn * self.ms_per_tau,
-            tau_refrac=self.refractory * self.ms_per_tau,
+            tau_refrac=schedule.refractory * self.ms_per_tau,
             v_rest=neuron.v_leak * MV_PER_UNIT,
             v_reset=neuron.v_leak * MV_PER_UNIT,
             v_thresh=neuron.v_threshold * MV_PER_UNIT,
@@ -182,16 +192,18 @@ class Dialect:
 
     def create_inputs(self, sim: Any, size: int) -> Any:
         """Population of the input."""
-        return sim.Population(size, self.input_cells(sim), label="input")
+        return sim.Population(size, self.input_cells(sim))
 
-    def create_at_rest(self, sim: Any, size: int, layer: LayerSpec, label: str) -> Any:
+    def create_at_rest(
+        self, sim: Any, size: int, layer: LayerSpec, schedule: SampleSchedule
+    ) -> Any:
         """Population of a layer."""
         rest = {"v": layer.neuron.v_leak * MV_PER_UNIT}
-        return sim.Population(size, self.cells(sim, layer), initial_values=rest, label=label)
+        return sim.Population(size, self.cells(sim, layer, schedule), initial_values=rest)
 
-    def create_layer(self, sim: Any, size: int, layer: LayerSpec, label: str) -> Any:
+    def create_layer(self, sim: Any, size: int, layer: LayerSpec, schedule: SampleSchedule) -> Any:
         """Population of a layer, recorded."""
-        population = self.create_at_rest(sim, size, layer, label)
+        population = self.create_at_rest(sim, size, layer, schedule)
         population.record("spikes")
         return population
 
@@ -204,7 +216,7 @@ class Dialect:
                 pre,
                 post,
                 sim.AllToAllConnector(),
-                synapse_type=sim.StaticSynapse(weight=0.0, delay=self.latency * self.ms_per_tau),
+                synapse_type=sim.StaticSynapse(weight=0.0, delay=self.step_ms),
                 receptor_type=receptor,
             )
             for receptor in self.receptors
@@ -237,7 +249,7 @@ class Dialect:
         scale = CAPACITANCE_NF * MV_PER_UNIT / self.ms_per_tau
         return HeldLayer(values, values * scale, n_clipped)
 
-    def deliver(self, times: Array) -> Delivered:
+    def deliver(self, times: Array, t_window: float) -> Delivered:
         """Input times as played."""
         return Delivered(times.copy())
 
@@ -252,19 +264,43 @@ class Dialect:
             times: as delivered, ``(batch, n_inputs)``.
         """
         unit = math.ceil(1 / self.dt - 1e-9) * self.dt
-        inputs = times[times <= network.t_window]
-        needed = spacing(
-            network,
-            weights,
-            last_input=float(inputs.max(initial=0.0)),
-            residue=self.residue,
-            latency=self.latency,
-            step=unit,
-        )
-        self.refractory = needed.refractory
+        copies = self.copies(network, len(times))
+        if copies >= len(times):
+            # The refractory period is the same for all weights, so nothing need be built again.
+            alone = network.t_window + (len(network.layers) + 1) * self.latency
+            slot = math.ceil(alone / self.dt) * self.dt
+            needed = Spacing(refractory=2 * slot, slot=slot)
+        else:
+            inputs = times[times <= network.t_window]
+            needed = spacing(
+                network,
+                weights,
+                last_input=float(inputs.max(initial=0.0)),
+                residue=self.residue,
+                latency=self.latency,
+                step=unit,
+            )
         return SampleSchedule(
-            len(times), network.t_window, needed.slot, lead_in=unit, guard=self.dt
+            len(times),
+            network.t_window,
+            needed.slot,
+            lead_in=4 * self.dt,
+            copies=copies,
+            refractory=needed.refractory,
+            guard=self.dt,
         )
+
+    def copies(self, network: NetworkSpec, n_samples: int) -> int:
+        """How many samples run side by side."""
+        return 1
+
+    def must_rebuild(self, before: SampleSchedule, now: SampleSchedule) -> bool:
+        """Whether a network built for one schedule is of no use for another."""
+        return self.rebuild or before.copies != now.copies
+
+    def set_refractory(self, population: Any, schedule: SampleSchedule) -> None:
+        """Adapt a layer to another schedule."""
+        population.set(tau_refrac=schedule.refractory * self.ms_per_tau)
 
     def set_weights(
         self, projections: Sequence[Any], native: Array, schedule: SampleSchedule
@@ -288,7 +324,7 @@ class Dialect:
 
     def read(self, population: Any) -> tuple[NDArray[np.int64], Array]:
         """Which unit of a layer spiked when (ms)."""
-        trains = population.get_data("spikes").segments[-1].spiketrains
+        trains = population.get_data("spikes", clear=True).segments[-1].spiketrains
         ids, times = trains.multiplexed
         units = np.asarray(ids, dtype=np.int64) - int(population.first_id)
         return units, np.asarray(getattr(times, "magnitude", times), dtype=np.float64)
@@ -313,7 +349,36 @@ class Dialect:
 
     def versions(self) -> dict[str, str]:
         """Versions of all that takes part."""
-        return {"hxloop": __version__} | {name: version(name) for name in self.requires}
+        found = {"hxloop": __version__, "numpy": np.__version__}
+        for name in self.requires:
+            try:
+                found[name] = version(name)
+            except PackageNotFoundError:  # built from source: it does not say
+                found[name] = "unknown"
+        return found
+
+
+class GridDialect(Dialect):
+    """A simulator with fixed steps: inputs and spikes lie on a time grid.
+
+    A spike that arrives takes one step of delay. One that is found was between two points of the
+    grid: on average, it is recorded half a step late, counting what it takes to arrive. Both are
+    subtracted.
+    """
+
+    def __init__(self, *, dt: float, weight_limit: float | None, clip_weights: bool) -> None:
+        super().__init__(dt=dt, weight_limit=weight_limit, clip_weights=clip_weights)
+        self.latency = 1.5 * dt
+        self.residue = 0.1 * dt
+
+    def deliver(self, times: Array, t_window: float) -> Delivered:
+        """Input times on the nearest point of the grid (within the window)."""
+        last = math.floor(t_window / self.dt + 1e-9)
+        played = times <= t_window
+        delivered = times.copy()
+        delivered[played] = np.minimum(np.rint(times[played] / self.dt), last) * self.dt
+        moved = np.abs(delivered[played] - times[played]) > 1e-6 * self.dt
+        return Delivered(delivered, int(moved.sum()))
 
 
 def check_options(backend: Any, *, largest_dt: float) -> None:

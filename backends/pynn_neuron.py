@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ from hxloop.backend import Capabilities, check_network
 from hxloop.backends.neuron_mechanisms import compile_mechanisms
 from hxloop.backends.pynn_adapter import PynnSession
 from hxloop.backends.pynn_dialect import (
-    Dialect,
+    GridDialect,
     check_options,
     environment,
     refuse_calibration,
@@ -44,7 +45,7 @@ class PynnNeuronBackend:
     def capabilities(self) -> Capabilities:
         """Spike times are good to a few time steps."""
         return Capabilities(
-            deterministic=True, time_resolution=4 * self.dt, weight_limit=self.weight_limit
+            deterministic=True, time_resolution=2 * self.dt, weight_limit=self.weight_limit
         )
 
     def open(
@@ -66,7 +67,7 @@ class PynnNeuronBackend:
         return PynnSession(dialect, network, self.capabilities)
 
 
-class NeuronDialect(Dialect):
+class NeuronDialect(GridDialect):
     """NEURON: built once; weights and inputs are set between runs.
 
     Built anew for every run it would slow down from run to run: cells are never freed.
@@ -76,7 +77,6 @@ class NeuronDialect(Dialect):
     module = "pyNN.neuron"
     requires = ("PyNN", "neuron")
     extra = "neuron"
-    residue = 1e-4
     known_warnings = ("mpi4py not available",)
 
     def load(self) -> ModuleType:
@@ -84,3 +84,9 @@ class NeuronDialect(Dialect):
         compile_mechanisms()
         with environment(NEURON_MODULE_OPTIONS="-nogui"):
             return super().load()
+
+    def close(self, sim: Any) -> None:
+        """Drop all cells: whatever still refers to one keeps it integrated in the next session."""
+        self.setup(sim)
+        super().close(sim)
+        gc.collect()
