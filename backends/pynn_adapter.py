@@ -46,6 +46,9 @@ class Built:
 class PynnSession:
     """A network opened in a PyNN simulator.
 
+    Attributes:
+        seconds: what the last run spent on "build", "set", "run" and "read".
+
     Raises:
         CapacityError: the simulator is in use by another session, or cannot do the network.
         MissingDependencyError: the simulator is not installed.
@@ -57,6 +60,7 @@ class PynnSession:
         self._dialect = dialect
         self._built: Built | None = None
         self._open = False
+        self.seconds: dict[str, float] = {}
         dialect.check(network)
         if dialect.module in _open_sessions:
             other = _open_sessions[dialect.module]
@@ -116,6 +120,7 @@ class PynnSession:
 
     def _simulate(self, held: Sequence[HeldLayer], delivered: Delivered) -> list[FirstSpikes]:
         dialect, sim = self._dialect, self._sim
+        start = time.perf_counter()
         schedule = dialect.schedule(self.network, [layer.values for layer in held], delivered.times)
         built = self._built
         if built is None or dialect.must_rebuild(built.schedule, schedule):
@@ -124,11 +129,14 @@ class PynnSession:
             for population in built.layers:
                 dialect.set_refractory(population, schedule)
             self._built = built = replace(built, schedule=schedule)
+        built_at = time.perf_counter()
         for layer, projections in zip(held, built.projections, strict=True):
             dialect.set_weights(projections, layer.native, schedule)
         trains = schedule.trains(delivered.times)
         dialect.set_inputs(sim, built.inputs, [t * dialect.ms_per_tau for t in trains])
+        set_at = time.perf_counter()
         dialect.run(sim, schedule.duration * dialect.ms_per_tau)
+        run_at = time.perf_counter()
         spikes = []
         for index, (population, size) in enumerate(
             zip(built.layers, self.network.sizes[1:], strict=True)
@@ -140,6 +148,12 @@ class PynnSession:
             )
         if not dialect.rebuild:
             dialect.reset(sim)
+        self.seconds = {
+            "build": built_at - start,
+            "set": set_at - built_at,
+            "run": run_at - set_at,
+            "read": time.perf_counter() - run_at,
+        }
         return spikes
 
     def _build(self, held: Sequence[HeldLayer], schedule: SampleSchedule) -> Built:

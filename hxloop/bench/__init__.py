@@ -10,6 +10,7 @@ from typing import Any
 _BENCHMARKS = {
     "chip": "hxloop.bench.chip:bench_chip",
     "engine": "hxloop.bench.engine:bench_engine",
+    "pynn": "hxloop.bench.pynn:bench_pynn",
 }
 
 

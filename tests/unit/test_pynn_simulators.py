@@ -249,6 +249,20 @@ def test_other_time_constants_potentials_and_sizes_after_reopening(simulator, ra
             opened.run(weights, times)
 
 
+@only("pynn-neuron")
+def test_closing_neuron_frees_the_cells(simulator):
+    """Cells that are not freed are integrated in all later sessions: each is slower."""
+    counts = []
+    for _ in range(2):
+        with another(simulator) as opened:
+            opened.run(WEIGHTS, inputs(2))
+            from neuron import h
+
+            counts.append(len(list(h.allsec())))
+    remaining = len(list(h.allsec()))
+    assert counts[0] == counts[1] == remaining + 12 + 3
+
+
 def test_weights_beyond_the_range_are_clipped_and_counted_or_refused(simulator):
     weights = [np.full(shape, 0.4) for shape in NETWORK.shapes]
     weights[0][:2, 0] = [3.0, -3.0]
