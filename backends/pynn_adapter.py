@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,13 +30,13 @@ class Built:
     """A network in the simulator.
 
     Attributes:
-        copies: how many of it, side by side.
+        schedule: what it was built for, or last adapted to.
         inputs: input population.
         layers: one population for each layer.
         projections: for each layer, one projection for each receptor.
     """
 
-    copies: int
+    schedule: SampleSchedule
     inputs: Any
     layers: tuple[Any, ...]
     projections: tuple[list[Any], ...]
@@ -92,7 +92,7 @@ class PynnSession:
         matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
         start = time.perf_counter()
         held = [dialect.hold(matrix) for matrix in matrices]
-        delivered = dialect.deliver(times)
+        delivered = dialect.deliver(times, self.network.t_window)
         with _Failure(self), dialect.quiet():
             layers = self._simulate(held, delivered)
             lost = dialect.lost(self._sim)
@@ -117,8 +117,12 @@ class PynnSession:
         dialect, sim = self._dialect, self._sim
         schedule = dialect.schedule(self.network, [layer.values for layer in held], delivered.times)
         built = self._built
-        if built is None or dialect.rebuild or built.copies != schedule.copies:
+        if built is None or dialect.must_rebuild(built.schedule, schedule):
             built = self._build(held, schedule)
+        elif built.schedule.refractory != schedule.refractory:
+            for population in built.layers:
+                dialect.set_refractory(population, schedule)
+            self._built = built = replace(built, schedule=schedule)
         for layer, projections in zip(held, built.projections, strict=True):
             dialect.set_weights(projections, layer.native, schedule)
         trains = schedule.trains(delivered.times)
@@ -143,13 +147,13 @@ class PynnSession:
         dialect.setup(sim)
         inputs = dialect.create_inputs(sim, copies * self.network.n_inputs)
         layers, projections, pre = [], [], inputs
-        for index, (layer, weights) in enumerate(zip(self.network.layers, held, strict=True)):
-            post = dialect.create_layer(sim, copies * layer.n_neurons, layer, f"layer {index}")
+        for layer, weights in zip(self.network.layers, held, strict=True):
+            post = dialect.create_layer(sim, copies * layer.n_neurons, layer, schedule)
             projections.append(dialect.connect(sim, pre, post, weights.native, schedule))
             layers.append(post)
             pre = post
         dialect.prepare(sim)
-        self._built = Built(copies, inputs, tuple(layers), tuple(projections))
+        self._built = Built(schedule, inputs, tuple(layers), tuple(projections))
         return self._built
 
     def close(self) -> None:

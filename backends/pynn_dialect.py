@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import __version__
-from hxloop.backends.sample_schedule import Array, SampleSchedule, spacing
+from hxloop.backends.sample_schedule import Array, SampleSchedule, Spacing, spacing
 from hxloop.errors import CapacityError, ConfigError, MissingDependencyError, RunInputError
 from hxloop.network import LayerSpec, NetworkSpec
 
@@ -87,7 +87,7 @@ class Dialect:
     latency: float = 0.0
     receptors: tuple[str, ...] = ("excitatory",)
     rebuild: bool = False
-    residue: float = 1e-7
+    residue: float = 1e-6
     known_warnings: tuple[str, ...] = ()
     chip_id: str | None = None
     calibration_digest: str | None = None
@@ -99,7 +99,6 @@ class Dialect:
         self.ms_per_tau = STEP_MS / dt
         self.weight_limit = weight_limit
         self.clip_weights = clip_weights
-        self.refractory = 0.0
 
     # --- opening ---
 
@@ -160,7 +159,7 @@ class Dialect:
         """``tau_mem, tau_syn`` as simulated, in model time."""
         return layer.neuron.tau_mem, layer.neuron.tau_syn
 
-    def cells(self, sim: Any, layer: LayerSpec) -> Any:
+    def cells(self, sim: Any, layer: LayerSpec, schedule: SampleSchedule) -> Any:
         """Cell type of a layer.
 
         It is reset to the leak, not to ``v_reset``, on which first spikes do not depend: so it
@@ -173,7 +172,7 @@ class Dialect:
             tau_m=tau_mem * self.ms_per_tau,
             tau_syn_E=tau_syn * self.ms_per_tau,
             tau_syn_I=tau_syn * self.ms_per_tau,
-            tau_refrac=self.refractory * self.ms_per_tau,
+            tau_refrac=schedule.refractory * self.ms_per_tau,
             v_rest=neuron.v_leak * MV_PER_UNIT,
             v_reset=neuron.v_leak * MV_PER_UNIT,
             v_thresh=neuron.v_threshold * MV_PER_UNIT,
@@ -182,16 +181,18 @@ class Dialect:
 
     def create_inputs(self, sim: Any, size: int) -> Any:
         """Population of the input."""
-        return sim.Population(size, self.input_cells(sim), label="input")
+        return sim.Population(size, self.input_cells(sim))
 
-    def create_at_rest(self, sim: Any, size: int, layer: LayerSpec, label: str) -> Any:
+    def create_at_rest(
+        self, sim: Any, size: int, layer: LayerSpec, schedule: SampleSchedule
+    ) -> Any:
         """Population of a layer."""
         rest = {"v": layer.neuron.v_leak * MV_PER_UNIT}
-        return sim.Population(size, self.cells(sim, layer), initial_values=rest, label=label)
+        return sim.Population(size, self.cells(sim, layer, schedule), initial_values=rest)
 
-    def create_layer(self, sim: Any, size: int, layer: LayerSpec, label: str) -> Any:
+    def create_layer(self, sim: Any, size: int, layer: LayerSpec, schedule: SampleSchedule) -> Any:
         """Population of a layer, recorded."""
-        population = self.create_at_rest(sim, size, layer, label)
+        population = self.create_at_rest(sim, size, layer, schedule)
         population.record("spikes")
         return population
 
@@ -204,7 +205,7 @@ class Dialect:
                 pre,
                 post,
                 sim.AllToAllConnector(),
-                synapse_type=sim.StaticSynapse(weight=0.0, delay=self.latency * self.ms_per_tau),
+                synapse_type=sim.StaticSynapse(weight=0.0, delay=self.step_ms),
                 receptor_type=receptor,
             )
             for receptor in self.receptors
@@ -237,7 +238,7 @@ class Dialect:
         scale = CAPACITANCE_NF * MV_PER_UNIT / self.ms_per_tau
         return HeldLayer(values, values * scale, n_clipped)
 
-    def deliver(self, times: Array) -> Delivered:
+    def deliver(self, times: Array, t_window: float) -> Delivered:
         """Input times as played."""
         return Delivered(times.copy())
 
@@ -252,17 +253,43 @@ class Dialect:
             times: as delivered, ``(batch, n_inputs)``.
         """
         unit = math.ceil(1 / self.dt - 1e-9) * self.dt
-        inputs = times[times <= network.t_window]
-        needed = spacing(
-            network,
-            weights,
-            last_input=float(inputs.max(initial=0.0)),
-            residue=self.residue,
-            latency=self.latency,
-            step=unit,
+        copies = self.copies(network, len(times))
+        if copies >= len(times):
+            # The refractory period is the same for all weights, so nothing need be built again.
+            alone = network.t_window + (len(network.layers) + 1) * self.latency
+            slot = math.ceil(alone / unit) * unit
+            needed = Spacing(refractory=2 * slot, slot=slot)
+        else:
+            inputs = times[times <= network.t_window]
+            needed = spacing(
+                network,
+                weights,
+                last_input=float(inputs.max(initial=0.0)),
+                residue=self.residue,
+                latency=self.latency,
+                step=unit,
+            )
+        return SampleSchedule(
+            len(times),
+            network.t_window,
+            needed.slot,
+            lead_in=unit,
+            copies=copies,
+            refractory=needed.refractory,
+            guard=self.dt,
         )
-        self.refractory = needed.refractory
-        return SampleSchedule(n_samples, network.t_window, needed.slot, lead_in=unit, guard=self.dt)
+
+    def copies(self, network: NetworkSpec, n_samples: int) -> int:
+        """How many samples run side by side."""
+        return 1
+
+    def must_rebuild(self, before: SampleSchedule, now: SampleSchedule) -> bool:
+        """Whether a network built for one schedule is of no use for another."""
+        return self.rebuild or before.copies != now.copies
+
+    def set_refractory(self, population: Any, schedule: SampleSchedule) -> None:
+        """Adapt a layer to another schedule."""
+        population.set(tau_refrac=schedule.refractory * self.ms_per_tau)
 
     def set_weights(
         self, projections: Sequence[Any], native: Array, schedule: SampleSchedule
@@ -276,7 +303,7 @@ class Dialect:
 
     def set_inputs(self, sim: Any, population: Any, trains_ms: Sequence[Array]) -> None:
         """Give the input population its spikes."""
-        from pyNN.parameters import Sequence as Train  # type: ignore[import-untyped]
+        from pyNN.parameters import Sequence as Train
 
         population.set(spike_times=[Train(train) for train in trains_ms])
 
@@ -286,7 +313,7 @@ class Dialect:
 
     def read(self, population: Any) -> tuple[NDArray[np.int64], Array]:
         """Which unit of a layer spiked when (ms)."""
-        trains = population.get_data("spikes").segments[-1].spiketrains
+        trains = population.get_data("spikes", clear=True).segments[-1].spiketrains
         ids, times = trains.multiplexed
         units = np.asarray(ids, dtype=np.int64) - int(population.first_id)
         return units, np.asarray(getattr(times, "magnitude", times), dtype=np.float64)
@@ -312,6 +339,28 @@ class Dialect:
     def versions(self) -> dict[str, str]:
         """Versions of all that takes part."""
         return {"hxloop": __version__} | {name: version(name) for name in self.requires}
+
+
+class GridDialect(Dialect):
+    """A simulator with fixed steps: inputs and spikes lie on a time grid.
+
+    A spike that arrives takes one step of delay. One that is found was between two points of the
+    grid: on average, it is recorded half a step late, counting what it takes to arrive. Both are
+    subtracted.
+    """
+
+    def __init__(self, *, dt: float, weight_limit: float | None, clip_weights: bool) -> None:
+        super().__init__(dt=dt, weight_limit=weight_limit, clip_weights=clip_weights)
+        self.latency = 1.5 * dt
+
+    def deliver(self, times: Array, t_window: float) -> Delivered:
+        """Input times on the nearest point of the grid (within the window)."""
+        last = math.floor(t_window / self.dt + 1e-9)
+        played = times <= t_window
+        delivered = times.copy()
+        delivered[played] = np.minimum(np.rint(times[played] / self.dt), last) * self.dt
+        moved = np.abs(delivered[played] - times[played]) > 1e-6 * self.dt
+        return Delivered(delivered, int(moved.sum()))
 
 
 def check_options(backend: Any, *, largest_dt: float) -> None:

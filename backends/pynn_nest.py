@@ -118,14 +118,14 @@ class NestDialect(Dialect):
         tau_mem, tau_syn = layer.neuron.tau_mem, layer.neuron.tau_syn
         return tau_mem, tau_mem if abs(tau_mem - tau_syn) < NEAREST * tau_mem else tau_syn
 
-    def create_layer(self, sim: Any, size: int, layer: LayerSpec, label: str) -> Any:
+    def create_layer(self, sim: Any, size: int, layer: LayerSpec, schedule: SampleSchedule) -> Any:
         """Population of a layer at rest, with a recorder of its own.
 
         PyNN's reading asks the kernel for the time again and again: 0.4 s for a batch of 150.
         """
         import nest
 
-        population = self.create_at_rest(sim, size, layer, label)
+        population = self.create_at_rest(sim, size, layer, schedule)
         population.hxloop_recorder = nest.Create("spike_recorder")
         nest.Connect(population.node_collection, population.hxloop_recorder)
         return population

@@ -47,6 +47,7 @@ class SampleSchedule:
         slot: from the start of one sample to the start of the next, at least ``t_window``.
         lead_in: time before the first sample.
         copies: how many samples run side by side.
+        refractory: how long a neuron must be silent after a spike, to spike once a sample.
         guard: how much earlier than the start of its sample a spike may be stamped, by rounding;
             it counts as at the start.
 
@@ -59,6 +60,7 @@ class SampleSchedule:
     slot: float
     lead_in: float = 0.0
     copies: int = 1
+    refractory: float = 0.0
     guard: float = 0.0
 
     def __post_init__(self) -> None:
@@ -91,8 +93,8 @@ class SampleSchedule:
     @property
     def starts(self) -> Array:
         """Start of every sample on the axis, ``(n_samples,)``."""
-        starts: Array = self.lead_in + (np.arange(self.n_samples) // self.copies) * self.slot
-        return starts
+        slots = (np.arange(self.n_samples) // self.copies).astype(np.float64)
+        return self.lead_in + slots * self.slot
 
     def trains(self, times: Array) -> list[Array]:
         """Spike trains that bring the samples in.
