@@ -11,6 +11,7 @@ from hxloop.activity.plain import read_plain, write_plain
 from hxloop.activity.reading import ActivityLog
 from hxloop.activity.run import Activity, RunInfo
 from hxloop.activity.schema import epoch_name
+from hxloop.activity.state_writer import StateWriter
 from hxloop.activity.states import (
     TRAINED,
     UNTRAINED,
@@ -18,7 +19,7 @@ from hxloop.activity.states import (
     RecordedActivity,
     first_output,
 )
-from hxloop.activity.writing import ActivityWriter, StateWriter
+from hxloop.activity.writing import ActivityWriter
 
 __all__ = [
     "LOG_NAME",
