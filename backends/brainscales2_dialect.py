@@ -58,7 +58,6 @@ class BrainScaleS2Dialect(Dialect):
         self, backend: PynnBrainscales2Backend, network: NetworkSpec, digest: str | None
     ) -> None:
         self.options = backend
-        self.network = network
         self.calibration_digest = digest
         self.ms_per_tau = backend.tau_syn_us * 1e-3
         distances = {layer.neuron.v_threshold - layer.neuron.v_leak for layer in network.layers}
@@ -146,7 +145,7 @@ class BrainScaleS2Dialect(Dialect):
         """Spikes from outside."""
         return sim.cells.SpikeSourceArray()
 
-    def cells(self, sim: Any, layer: LayerSpec) -> Any:
+    def cells(self, sim: Any, layer: LayerSpec, schedule: SampleSchedule) -> Any:
         """Neurons as the calibration file sets them, or with targets to calibrate to."""
         options = self.options
         if self._chip is not None:
@@ -164,9 +163,11 @@ class BrainScaleS2Dialect(Dialect):
             synapse_dac_bias=options.synapse_dac_bias,
         )
 
-    def create_at_rest(self, sim: Any, size: int, layer: LayerSpec, label: str) -> Any:
+    def create_at_rest(
+        self, sim: Any, size: int, layer: LayerSpec, schedule: SampleSchedule
+    ) -> Any:
         """Population of a layer; where it starts is the chip's own business."""
-        return sim.Population(size, self.cells(sim, layer), label=label)
+        return sim.Population(size, self.cells(sim, layer, schedule))
 
     def connect(
         self, sim: Any, pre: Any, post: Any, native: Array, schedule: SampleSchedule
@@ -194,10 +195,10 @@ class BrainScaleS2Dialect(Dialect):
         held = self.grid.quantise(matrix)
         return HeldLayer(held.values, held.codes.astype(np.float64), held.n_clipped)
 
-    def deliver(self, times: Array) -> Delivered:
+    def deliver(self, times: Array, t_window: float) -> Delivered:
         """Truncated to the clock."""
         delivered, moved = truncate(times, self.options.tick)
-        return Delivered(delivered, int((moved & (delivered <= self.network.t_window)).sum()))
+        return Delivered(delivered, int((moved & (delivered <= t_window)).sum()))
 
     def schedule(
         self, network: NetworkSpec, weights: Sequence[Array], times: Array
