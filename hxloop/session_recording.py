@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from numpy.typing import ArrayLike
 
@@ -44,7 +44,10 @@ def record(
 
 
 class RecordingSession:
-    """A session that keeps what it does; see ``record``."""
+    """A session that keeps what it does; see ``record``.
+
+    What else the session can do beyond the protocol, it does unrecorded.
+    """
 
     def __init__(self, session: Session, path: Path, append: bool) -> None:
         self.session, self.path = session, path
@@ -81,6 +84,9 @@ class RecordingSession:
         activity = self.session.run(weights, input_times, record=names, trial=trial)
         self._writer.append(asked, times, trial, activity)
         return activity
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
 
     def close(self) -> None:
         """Close the file and the session. Closing twice is allowed."""

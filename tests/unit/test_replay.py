@@ -27,6 +27,7 @@ from hxloop import (
     record,
     yin_yang,
 )
+from hxloop.config import ExperimentConfig
 from hxloop.errors import (
     CapacityError,
     ConfigError,
@@ -36,6 +37,8 @@ from hxloop.errors import (
     RunInputError,
     SessionClosedError,
 )
+from hxloop.experiment import evaluate_run
+from hxloop.experiment import train as train_experiment
 from hxloop.session_file import SessionFile, digest_of
 from hxloop.training_options import SpikeData
 
@@ -148,6 +151,42 @@ def test_a_training_is_gone_through_again_without_the_chip(tmp_path: Path) -> No
     with SessionFile(tmp_path / "chip.h5") as file:
         # 3 epochs of 3 batches, and 3 evaluations in 3 batches.
         assert len(file.runs) == 18
+
+
+def test_an_experiment_is_recorded_and_replayed_by_its_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not what this is about, and slow.
+    monkeypatch.setattr("hxloop.experiment_report.training_report", lambda *_: None)
+    monkeypatch.setattr("hxloop.experiment_report.write_report", lambda *_: None)
+
+    def experiment(backend: dict[str, Any]) -> ExperimentConfig:
+        values = {
+            "seed": 4,
+            "dataset": {"train_size": 60, "validation_size": 30, "test_size": 30},
+            "network": {"hidden": [20], "t_window": 4.0},
+            "training": {"epochs": 2, "batch_size": 30},
+            "activity": {"epochs": []},
+            "backend": backend,
+        }
+        return ExperimentConfig.from_mapping(values, "test")
+
+    path = str(tmp_path / "chip.h5")
+    live = experiment({"name": "emulated-chip", "options": CHIP, "record": path})
+    first = train_experiment(live, tmp_path / "live")
+    size = Path(path).stat().st_size
+    # Evaluated again, on the chip: what was recorded stays as it was.
+    evaluate_run(tmp_path / "live")
+    assert Path(path).stat().st_size == size
+    again = experiment({"name": "replay", "options": {"path": path}})
+    second = train_experiment(again)
+    assert (second.test.loss, second.test.accuracy) == (first.test.loss, first.test.accuracy)
+    for a, b in zip(weights_of(first), weights_of(second), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def weights_of(result: Any) -> tuple[np.ndarray, ...]:
+    return tuple(result.training.weights)
 
 
 def test_equal_arrays_are_stored_once(recorded: tuple[Path, list[Any]]) -> None:
