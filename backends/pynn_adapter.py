@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 from numpy.typing import ArrayLike
 
@@ -21,8 +22,8 @@ from hxloop.backends.sample_schedule import FirstSpikes, SampleSchedule
 from hxloop.errors import CapacityError, HxloopError, RunFailed, SessionClosedError
 from hxloop.network import NetworkSpec
 
-# PyNN module -> the session that holds it.
-_open_sessions: dict[str, PynnSession] = {}
+# PyNN module -> the session that holds it. A session that was dropped holds nothing.
+_open_sessions: WeakValueDictionary[str, PynnSession] = WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class Built:
 class PynnSession:
     """A network opened in a PyNN simulator.
 
+    Attributes:
+        seconds: what the last run spent on "build", "set", "run" and "read".
+
     Raises:
         CapacityError: the simulator is in use by another session, or cannot do the network.
         MissingDependencyError: the simulator is not installed.
@@ -56,6 +60,7 @@ class PynnSession:
         self._dialect = dialect
         self._built: Built | None = None
         self._open = False
+        self.seconds: dict[str, float] = {}
         dialect.check(network)
         if dialect.module in _open_sessions:
             other = _open_sessions[dialect.module]
@@ -115,6 +120,7 @@ class PynnSession:
 
     def _simulate(self, held: Sequence[HeldLayer], delivered: Delivered) -> list[FirstSpikes]:
         dialect, sim = self._dialect, self._sim
+        start = time.perf_counter()
         schedule = dialect.schedule(self.network, [layer.values for layer in held], delivered.times)
         built = self._built
         if built is None or dialect.must_rebuild(built.schedule, schedule):
@@ -123,11 +129,14 @@ class PynnSession:
             for population in built.layers:
                 dialect.set_refractory(population, schedule)
             self._built = built = replace(built, schedule=schedule)
+        built_at = time.perf_counter()
         for layer, projections in zip(held, built.projections, strict=True):
             dialect.set_weights(projections, layer.native, schedule)
         trains = schedule.trains(delivered.times)
         dialect.set_inputs(sim, built.inputs, [t * dialect.ms_per_tau for t in trains])
+        set_at = time.perf_counter()
         dialect.run(sim, schedule.duration * dialect.ms_per_tau)
+        run_at = time.perf_counter()
         spikes = []
         for index, (population, size) in enumerate(
             zip(built.layers, self.network.sizes[1:], strict=True)
@@ -139,6 +148,12 @@ class PynnSession:
             )
         if not dialect.rebuild:
             dialect.reset(sim)
+        self.seconds = {
+            "build": built_at - start,
+            "set": set_at - built_at,
+            "run": run_at - set_at,
+            "read": time.perf_counter() - run_at,
+        }
         return spikes
 
     def _build(self, held: Sequence[HeldLayer], schedule: SampleSchedule) -> Built:
@@ -161,7 +176,7 @@ class PynnSession:
         if self._open:
             self._open = False
             self._built = None
-            del _open_sessions[self._dialect.module]
+            _open_sessions.pop(self._dialect.module, None)
             with self._dialect.quiet():
                 self._dialect.close(self._sim)
 

@@ -89,8 +89,8 @@ class Brian2Dialect(GridDialect):
     name = PynnBrian2Backend.name
     module = "pyNN.brian2"
     requires = ("PyNN", "brian2")
-    residue = 1e-4
     codegen = "numpy"
+    _copies = 0
 
     def load(self) -> ModuleType:
         """Import ``pyNN.brian2`` and remember the global settings that a session changes."""
@@ -114,9 +114,15 @@ class Brian2Dialect(GridDialect):
         return tau_mem, tau_mem * (1 - NEAREST) if near else tau_syn
 
     def copies(self, network: NetworkSpec, n_samples: int) -> int:
-        """As many as there are samples, if memory allows."""
+        """As many as there are samples, if memory allows.
+
+        What has been built is kept for a batch that is not much smaller: an epoch may end with one.
+        """
         synapses = sum(pre * post for pre, post in network.shapes)
-        return max(1, min(n_samples, MOST_SYNAPSES // synapses))
+        wanted = max(1, min(n_samples, MOST_SYNAPSES // synapses))
+        if not wanted <= self._copies <= 4 * wanted:
+            self._copies = wanted
+        return self._copies
 
     def must_rebuild(self, before: SampleSchedule, now: SampleSchedule) -> bool:
         """Brian2 compiles the refractory period into the model."""

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
@@ -122,20 +122,31 @@ class Dialect:
         """Import PyNN for this simulator.
 
         Raises:
-            MissingDependencyError: a package is missing; says how to install it.
+            MissingDependencyError: a package is missing or of another version; says how to
+                install it.
         """
         try:
+            self.check_versions()
             return importlib.import_module(self.module)
-        except ModuleNotFoundError as error:
-            raise self.missing(error) from error
+        except ImportError as error:
+            what = f"hxloop[{self.extra}]" if self.extra else "hxloop"
+            raise MissingDependencyError(
+                f"backend {self.name!r} needs the packages {' and '.join(self.requires)}; "
+                f'importing them failed ({error}). Try: pip install "{what}"'
+            ) from error
 
-    def missing(self, error: ModuleNotFoundError) -> MissingDependencyError:
-        """The error for a package that is not installed."""
-        what = f"hxloop[{self.extra}]" if self.extra else str(error.name).partition(".")[0]
-        return MissingDependencyError(
-            f"backend {self.name!r} needs the package {error.name!r}, which is not installed. "
-            f'Try: pip install "{what}"'
-        )
+    def check_versions(self) -> None:
+        """Refuse a PyNN whose insides are not those known here.
+
+        Raises:
+            MissingDependencyError: another version of PyNN.
+        """
+        found = version("PyNN")
+        if not found.startswith("0.13."):
+            raise MissingDependencyError(
+                f"backend {self.name!r}: written for PyNN 0.13, whose insides it knows; found "
+                f'{found}. Try: pip install "PyNN>=0.13,<0.14"'
+            )
 
     def setup(self, sim: Any) -> None:
         """Start with an empty simulator."""
@@ -257,7 +268,7 @@ class Dialect:
         if copies >= len(times):
             # The refractory period is the same for all weights, so nothing need be built again.
             alone = network.t_window + (len(network.layers) + 1) * self.latency
-            slot = math.ceil(alone / unit) * unit
+            slot = math.ceil(alone / self.dt) * self.dt
             needed = Spacing(refractory=2 * slot, slot=slot)
         else:
             inputs = times[times <= network.t_window]
@@ -273,7 +284,7 @@ class Dialect:
             len(times),
             network.t_window,
             needed.slot,
-            lead_in=unit,
+            lead_in=4 * self.dt,
             copies=copies,
             refractory=needed.refractory,
             guard=self.dt,
@@ -338,7 +349,13 @@ class Dialect:
 
     def versions(self) -> dict[str, str]:
         """Versions of all that takes part."""
-        return {"hxloop": __version__} | {name: version(name) for name in self.requires}
+        found = {"hxloop": __version__, "numpy": np.__version__}
+        for name in self.requires:
+            try:
+                found[name] = version(name)
+            except PackageNotFoundError:  # built from source: it does not say
+                found[name] = "unknown"
+        return found
 
 
 class GridDialect(Dialect):
@@ -352,6 +369,7 @@ class GridDialect(Dialect):
     def __init__(self, *, dt: float, weight_limit: float | None, clip_weights: bool) -> None:
         super().__init__(dt=dt, weight_limit=weight_limit, clip_weights=clip_weights)
         self.latency = 1.5 * dt
+        self.residue = 0.1 * dt
 
     def deliver(self, times: Array, t_window: float) -> Delivered:
         """Input times on the nearest point of the grid (within the window)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
@@ -15,7 +16,8 @@ from hxloop.backends.pynn_dialect import (
     environment,
     refuse_calibration,
 )
-from hxloop.network import NetworkSpec
+from hxloop.backends.sample_schedule import SampleSchedule
+from hxloop.network import LayerSpec, NetworkSpec
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,43 @@ class NeuronDialect(GridDialect):
     module = "pyNN.neuron"
     requires = ("PyNN", "neuron")
     extra = "neuron"
-    residue = 1e-4
     known_warnings = ("mpi4py not available",)
+
+    # What is in NEURON now, whichever session put it there.
+    _populations: ClassVar[list[Any]] = []
 
     def load(self) -> ModuleType:
         """Import ``pyNN.neuron``; compile its mechanisms if that has not been done."""
         compile_mechanisms()
         with environment(NEURON_MODULE_OPTIONS="-nogui"):
             return super().load()
+
+    def setup(self, sim: Any) -> None:
+        """Start empty: free the cells, which PyNN keeps and NEURON goes on integrating."""
+        for population in self._populations:
+            for cell in population.all_cells:
+                # A section that refers to itself is not garbage collected.
+                for name in ("seg", "source_section"):
+                    if hasattr(cell._cell, name):
+                        delattr(cell._cell, name)
+                cell._cell = None
+        self._populations.clear()
+        gc.collect()
+        super().setup(sim)
+
+    def create_inputs(self, sim: Any, size: int) -> Any:
+        """Population of the input."""
+        self._populations.append(super().create_inputs(sim, size))
+        return self._populations[-1]
+
+    def create_at_rest(
+        self, sim: Any, size: int, layer: LayerSpec, schedule: SampleSchedule
+    ) -> Any:
+        """Population of a layer."""
+        self._populations.append(super().create_at_rest(sim, size, layer, schedule))
+        return self._populations[-1]
+
+    def close(self, sim: Any) -> None:
+        """Free the cells."""
+        self.setup(sim)
+        super().close(sim)
