@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -43,6 +44,8 @@ from hxloop.network import NetworkSpec
 
 SCHEMA, VERSION = "hxloop-session", 1
 WHAT = "a recorded session (made by hxloop.record)"
+SPARE_BYTES = 1 << 17  # more than a run takes beside its arrays
+RUNS_AHEAD = 10  # room that is taken in the file at once
 
 Array = NDArray[np.float64]
 
@@ -116,6 +119,7 @@ class SessionWriter:
         self, path: Path, network: NetworkSpec, capabilities: Capabilities, append: bool
     ) -> None:
         self.path = path
+        self._room = 0
         exists = path.exists()
         if exists and not append:
             raise OutputError(
@@ -156,7 +160,11 @@ class SessionWriter:
         Raises:
             OutputError: it cannot be written.
         """
+        arrays = (input_times, activity.input_times, *weights, *activity.weights_used)
+        arrays = (*arrays, *activity.first_spike_times)
+        n_bytes = sum(array.nbytes for array in arrays) + SPARE_BYTES
         with writing(self.path):
+            self._make_room(n_bytes)
             run = RecordedRun(
                 trial=None if trial is None else int(trial),
                 asked_inputs=self._store(input_times),
@@ -170,6 +178,23 @@ class SessionWriter:
             runs.create_dataset(f"{len(runs):08d}", data=run.to_json(), dtype=h5py.string_dtype())
             self._file.flush()
 
+    def _make_room(self, n_bytes: int) -> None:
+        """Take room at the end of the file before the HDF5 library needs it.
+
+        When a write of its own fails, the library aborts the process as it closes the file.
+        """
+        used = self._file.id.get_filesize()
+        if used + n_bytes <= self._room:
+            return
+        with self.path.open("rb+") as file:
+            try:
+                ahead = RUNS_AHEAD * n_bytes
+                os.posix_fallocate(file.fileno(), used, ahead)
+            except OSError:
+                ahead = n_bytes
+                os.posix_fallocate(file.fileno(), used, ahead)
+        self._room = used + ahead
+
     def _store(self, array: NDArray[Any]) -> str:
         name = digest_of(array)
         if name not in self._file["arrays"]:
@@ -179,7 +204,12 @@ class SessionWriter:
 
     def close(self) -> None:
         """Close the file. Closing twice is allowed."""
-        self._file.close()
+        if self._file:
+            with writing(self.path):
+                self._file.flush()
+                used = self._file.id.get_filesize()
+                self._file.close()
+                os.truncate(self.path, used)
 
 
 class SessionFile:

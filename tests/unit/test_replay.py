@@ -341,20 +341,50 @@ def test_closing_closes_the_session_and_a_failed_run_leaves_no_trace(tmp_path: P
         assert len(file.runs) == 1
 
 
-def test_runs_of_a_killed_process_are_there(tmp_path: Path) -> None:
-    path = tmp_path / "chip.h5"
+def test_a_full_disk_and_a_killed_process_leave_what_was_recorded(tmp_path: Path) -> None:
+    # In one process, for importing takes long.
     code = (
-        "import sys, os, signal, numpy as np\n"
+        "import os, resource, signal, sys, numpy as np\n"
         "from hxloop import NetworkSpec, get_backend, record\n"
-        "session = record(get_backend('ideal').open(NetworkSpec.feed_forward(3, 2)), sys.argv[1])\n"
+        "from hxloop.errors import OutputError\n"
+        "session = get_backend('ideal').open(NetworkSpec.feed_forward(3, 2))\n"
+        "def run(s, n):\n"
+        "    s.run([np.full((3, 2), 1.0 + n)], np.full((500, 3), n / 100))\n"
+        "killed = record(session, sys.argv[1])\n"
         "for n in range(4):\n"
-        "    session.run([np.full((3, 2), 1.0 + n)], np.zeros((1, 3)))\n"
+        "    run(killed, n)\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))\n"
+        "done = 0\n"
+        "with record(session, sys.argv[2]) as s:\n"
+        "    for n in range(40):\n"
+        "        try:\n"
+        "            run(s, n)\n"
+        "            done += 1\n"
+        "        except OutputError as error:\n"
+        "            assert 'too large' in str(error), error\n"
+        "print(done, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], timeout=120, check=False)
-    assert done.returncode == -signal.SIGKILL
-    with get_backend("replay", path=str(path)).open(NetworkSpec.feed_forward(3, 2)) as session:
-        for n in range(4):
-            assert np.isfinite(
-                session.run([np.full((3, 2), 1.0 + n)], np.zeros((1, 3))).output_times
-            ).all()
+    killed, full = tmp_path / "killed.h5", tmp_path / "full.h5"
+    finished = subprocess.run(
+        [sys.executable, "-c", code, str(killed), str(full)],
+        timeout=120,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == -signal.SIGKILL, finished.stderr
+    done = int(finished.stdout)
+    # 12 kB of inputs and 8 kB of spikes a run, and the room that is wanted beside.
+    assert 8 <= done < 40
+    for path, count in ((killed, 4), (full, done)):
+        with get_backend("replay", path=str(path)).open(NetworkSpec.feed_forward(3, 2)) as session:
+            for n in range(count):
+                session.run([np.full((3, 2), 1.0 + n)], np.full((500, 3), n / 100))
+    with record(
+        get_backend("ideal").open(NetworkSpec.feed_forward(3, 2)), killed, append=True
+    ) as s:
+        s.run([np.full((3, 2), 0.5)], np.zeros((1, 3)))
+    with SessionFile(killed) as file:
+        assert len(file.runs) == 5
