@@ -24,7 +24,7 @@ SANDBOXES = ("hxloop.conformance.runner",)
 # What uses everything else; nothing below may import it.
 TOP = (
     "hxloop.cli", "hxloop.cli_output", "hxloop.experiment", "hxloop.experiments", "hxloop.bench",
-    "hxloop.conformance",
+    "hxloop.conformance", "hxloop.recording",
 )  # fmt: skip
 TRAINING = (
     "hxloop.loop", "hxloop.evaluation", "hxloop.training", "hxloop.training_options",
