@@ -117,7 +117,7 @@
           size: output ? 11 : 5,
           line: { width: output ? 2.5 : 1, color: colour },
         },
-        hovertemplate: `${name}, neuron %{customdata}<br>t = %{x:.3f} τ_syn<extra>${title}</extra>`,
+        hovertemplate: `${name}, neuron %{customdata}<br>t = %{x:.3f} τ<sub>syn</sub><extra>${title}</extra>`,
       });
       const traces = [trace(causal, "before the decision", data.states[state].colour)];
       if (this.later.checked) traces.push(trace(rest, "after the decision", "#9a9a9a"));
@@ -139,11 +139,12 @@
           this.decorate(layout, column, row, found);
         });
         if (answer !== null) layout.shapes.push(decisionLine(column, decision));
+        const mark = (answer, { label }) =>
+          data.labelled ? (answer === label ? "✓" : "✗") : "";
         const verdict =
           answer === null
             ? "no decision"
-            : `decides ${data.classes[answer]} at ${decision.toFixed(3)} ` +
-              (answer === sample.label ? "✓" : "✗");
+            : `decides ${answer} at ${decision.toFixed(3)} ` + mark(answer, sample);
         layout.annotations.push({
           text: `<b>${state.name}</b>: ${verdict}`,
           x: 0, xref: `${axis("x", column)} domain`, xanchor: "left",
@@ -159,7 +160,7 @@
       const place = column * this.data.layers.length + row;
       const xref = axis("x", column);
       const yref = `${axis("y", place)} domain`;
-      let text = `${spikes} spikes, ${silent} silent`;
+      let text = `${spikes} ${spikes === 1 ? "spike" : "spikes"}, ${silent} silent`;
       if (band !== null) {
         text = `${text}, shorth ${band.length.toFixed(3)}`;
         layout.shapes.push({
@@ -187,6 +188,7 @@
         // Zoom stays when another sample is chosen.
         uirevision: "raster",
       };
+      const right = this.data.labelled ? [this.data.samples[Number(this.sample.value)].label] : [];
       const gap = states.length > 1 ? 0.035 : 0;
       const width = (1 - gap * (states.length - 1)) / states.length;
       states.forEach((state, column) => {
@@ -195,7 +197,7 @@
           domain: [left, left + width],
           range: [0, end],
           anchor: axis("y", column * layers.length),
-          title: { text: "time (τ_syn)", font: { size: 12 } },
+          title: { text: "time (τ<sub>syn</sub>)", font: { size: 12 } },
           zeroline: false, showgrid: false, ticks: "outside", linecolor: "#888",
           ...(column ? { matches: "x" } : {}),
         };
@@ -206,9 +208,11 @@
             domain: [bottom, bottom + 0.8 / layers.length],
             range: [-0.03 * layer.size - 0.5, 1.03 * layer.size - 0.5],
             anchor: axis("x", column),
-            showgrid: false, zeroline: false, showticklabels: false, ticks: "",
+            showgrid: false, zeroline: false, ticks: "", tickfont: { size: 11 },
+            // Of the output the neuron of the sample's class is named, of other layers none.
+            tickmode: "array", tickvals: row === layers.length - 1 ? right : [],
             showline: true, linecolor: "#ccc",
-            title: column ? undefined : { text: layer.title, font: { size: 12 }, standoff: 8 },
+            title: column ? undefined : { text: layer.title, font: { size: 12 }, standoff: 14 },
             ...(column ? { matches: axis("y", row) } : {}),
           };
         });

@@ -15,6 +15,12 @@ Values = list[float | None]
 
 # Okabe and Ito's palette: told apart by colour-blind readers, too.
 TRAINED, UNTRAINED, GREY = "#0072B2", "#D55E00", "#8a8a8a"
+UNIT = "τ_syn"
+# Classes have no order: unlike colours, and unlike symbols where colours come again.
+CLASS_COLOURS = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#8a8a8a",
+)  # fmt: skip
+CLASS_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x")
 OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
 # The sequential map "cividis", for layers and epochs.
 DEPTH_COLOURS = ("#00204D", "#31446B", "#666970", "#958F78", "#CBBA69", "#FFE945")
@@ -42,8 +48,8 @@ SEPARABILITY = {
     "class_mean_active": "nearest class mean, who spiked: accuracy",
     "silhouette_times": "silhouette, spike times",
     "silhouette_active": "silhouette, who spiked",
-    "van_rossum_contrast": "van Rossum distance, (between − within)/(between + within)",
-    "overlap": "overlap of active populations, Jaccard index",
+    "van_rossum_contrast": "van Rossum distance between − within, relative",
+    "overlap": "overlap of active populations (Jaccard)",
 }
 
 
@@ -59,7 +65,7 @@ class Line:
         band: lower and upper ends of a band drawn pale; empty = none.
         colour: "#rrggbb".
         dash: "solid", "dash" or "dot".
-        symbol: "circle", "square", "diamond" or "" for none.
+        symbol: "circle", "square", "diamond", "triangle-up", "x", or "" for none.
     """
 
     name: str
@@ -177,7 +183,7 @@ def distinctness_curves(analysis: Analysis) -> list[Curves]:
     if not states:
         return []
     found = []
-    label = "distinctness: 0 = all the same, 1 = no neuron in common"
+    label = "distinctness of the class pathways"
     for source, name, null in (
         ("from_runs", "traced through actual runs", "label_shuffled"),
         ("from_weights", "from weights alone", "weight_shuffled"),
@@ -238,6 +244,27 @@ def training_curves(analysis: Analysis) -> list[Curves]:
             Curves("accuracy", "accuracy of the decisions", "epoch", epochs, [], [line], (0, 1.02))
         )
     return found
+
+
+def class_curves(analysis: Analysis) -> Curves | None:
+    """Causal shorth against depth for every class of the trained state; None without labels."""
+    layers = analysis["synchrony"][analysis["roles"]["trained"]]["layers"]
+    labels = [entry["label"] for entry in layers[0]["by_class"]]
+    if not labels:
+        return None
+    lines = [
+        Line(
+            f"class {label}",
+            [layer["by_class"][index]["causal"]["shorth"] for layer in layers],
+            [],
+            [],
+            (),
+            CLASS_COLOURS[index % len(CLASS_COLOURS)],
+            symbol=CLASS_SYMBOLS[index // len(CLASS_COLOURS) % len(CLASS_SYMBOLS)],
+        )
+        for index, label in enumerate(labels)
+    ]
+    return _by_layer(analysis, "by class", SPREAD["shorth"], lines)
 
 
 def depth_colour(layer: int, n_layers: int) -> str:

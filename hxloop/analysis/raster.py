@@ -55,7 +55,7 @@ def raster_data(
     labels: NDArray[np.int64],
     *,
     names: Sequence[str],
-    classes: Sequence[str],
+    labelled: bool,
     colours: Mapping[str, str],
     layout: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def raster_data(
             input to output; all of the same samples.
         labels: ``(samples,)``.
         names: of the layers.
-        classes: names of the classes.
+        labelled: whether ``labels`` are known, or just stand in.
         colours: of the states.
         layout: look that all figures share.
     """
@@ -81,7 +81,7 @@ def raster_data(
     return {
         "step": step,
         "t_end": 1.02 * t_end,
-        "classes": list(classes),
+        "labelled": labelled,
         "layout": dict(layout),
         "layers": [
             {
