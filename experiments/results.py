@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from hxloop.errors import FileFormatError, HxloopError
+from hxloop.errors import ConfigError, FileFormatError
 from hxloop.experiment import evaluate_run
 from hxloop.experiments.registry import FOLDER, experiment_names
 from hxloop.prepared import prepare
@@ -97,7 +97,7 @@ def accuracy_over_time(
     right.set(
         xlabel="time of training (min)", ylabel="silent neurons per sample (%)", ylim=(0, None)
     )
-    right.legend(frameon=False, fontsize=8, ncols=2)
+    right.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     for axis in (left, right):
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(evaluation["experiment"], fontsize=11)
@@ -112,23 +112,22 @@ def _shade(layer: int, n_layers: int) -> tuple[float, float, float]:
     return float(red), float(green), float(blue)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Keep the results of the runs in the given folders; 0 where all went well."""
-    if not arguments:
-        sys.stderr.write("usage: python -m hxloop.experiments.results RUN_DIR ...\n")
-        return 2
-    for argument in arguments:
-        try:
-            target = keep(Path(argument))
-        except HxloopError as error:
-            sys.stderr.write(f"{error}\n")
-            return 1
+def main(run_dirs: Sequence[str]) -> None:
+    """Keep the results of the runs in the given folders.
+
+    Raises:
+        ConfigError: no folder was given.
+        FileFormatError: see ``keep``.
+    """
+    if not run_dirs:
+        raise ConfigError("usage: python -m hxloop.experiments.results RUN_DIR ...")
+    for run_dir in run_dirs:
+        target = keep(Path(run_dir))
         evaluation = json.loads((target / "evaluation.json").read_text(encoding="utf-8"))
         half = evaluation.get("test_accuracy_half_precision")
         weights = f", {100 * half:.2f} % with weights in half precision" if half else ""
         sys.stdout.write(f"{target}: test {100 * evaluation['test_accuracy']:.2f} %{weights}\n")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

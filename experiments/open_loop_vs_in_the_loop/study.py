@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.analysis.report import DecisionPlane
-from hxloop.backend import Backend, get_backend, unknown_name
+from hxloop.backend import Backend, get_backend
 from hxloop.config import ExperimentConfig
-from hxloop.errors import ConfigError, OutputError
+from hxloop.errors import ConfigError
 from hxloop.experiment import (
     OnTrainer,
     Prepared,
     RunResult,
     evaluate_prepared,
     prepare,
-    resume_prepared,
-    train_prepared,
 )
 from hxloop.experiment_report import plane_of
 from hxloop.experiments.open_loop_vs_in_the_loop.figure import write_figure
+from hxloop.experiments.study_parts import (
+    check_list,
+    on_backend,
+    part_weights,
+    study_folder,
+    study_options,
+    train_part,
+)
 from hxloop.loop import LoopNetwork
-from hxloop.provenance import now, provenance
+from hxloop.provenance import now
 from hxloop.rundir import RunDirectory
 from hxloop.training_options import ProgressListener
 
@@ -64,17 +70,11 @@ class StudyOptions:
         Raises:
             ConfigError: unknown keys or values that make no sense.
         """
-        known = [field.name for field in fields(cls)]
-        for key in config.study:
-            if key not in known:
-                raise ConfigError(unknown_name("key in [study]", key, known))
-        options = cls(**config.study)
+        options = study_options(cls, config)
         if options.start not in STARTS:
             raise ConfigError(f"study.start: expected one of {STARTS}; got {options.start!r}")
         for key in ("chips", "presets"):
-            values = getattr(options, key)
-            if not isinstance(values, tuple) or not values or len(set(values)) < len(values):
-                raise ConfigError(f"study.{key}: expected a list without repeats; got {values!r}")
+            check_list(key, getattr(options, key))
         return options
 
 
@@ -108,18 +108,18 @@ def run(
     options = StudyOptions.of(config)
     chips = list(_chips(config, options))
     software = prepare(_in_software(config, chips[0].backend.capabilities.weight_limit))
-    folder = _folder(config, out, force)
+    folder = study_folder(config, out, force)
     results = _results(folder, config, options)
 
-    def train_part(name: str, prepared: Prepared) -> RunResult:
-        return _train(prepared, folder.path / name, progress, on_trainer)
+    def trained(name: str, prepared: Prepared) -> RunResult:
+        return train_part(prepared, folder.path / name, progress, on_trainer)
 
     if results["software"] is None:
         say("Open loop: training in software")
         # Relative, so that the folder of a study can be moved and shared.
-        results["software"] = train_part("software", software).as_dict() | {"run_dir": "software"}
+        results["software"] = trained("software", software).as_dict() | {"run_dir": "software"}
         _write(folder, results)
-    open_weights = _run_weights(folder, "software", software)
+    open_weights = part_weights(folder, "software", software)
 
     done = {(row["preset"], row["chip"]) for row in results["chips"]}
     for part in chips:
@@ -131,7 +131,7 @@ def run(
         transfer = evaluate_prepared(prepared, open_weights)
         if options.start == "open-loop":
             prepared = replace(prepared, weights=open_weights)
-        loop = train_part(part.folder, prepared)
+        loop = trained(part.folder, prepared)
         row = {
             "preset": preset,
             "chip": chip,
@@ -149,7 +149,7 @@ def run(
 
     # The last chip of the last preset is shown: of the shipped ones, the most imperfect kind.
     shown = replace(software, config=chips[-1].config, backend=chips[-1].backend)
-    loop_weights = _run_weights(folder, chips[-1].folder, software)
+    loop_weights = part_weights(folder, chips[-1].folder, software)
     planes = [
         (f"{kind}, {chips[-1].preset} chip {chips[-1].chip}", plane)
         for kind, weights in (("open loop", open_weights), ("in the loop", loop_weights))
@@ -199,24 +199,12 @@ def _chips(config: ExperimentConfig, options: StudyOptions) -> Iterator[_Chip]:
         for chip in options.chips:
             chosen = {**config.backend.options, "chip": chip, "imperfections": preset}
             backend = get_backend(config.backend.name, **chosen)
-            yield _Chip(preset, chip, _with_backend(config, config.backend.name, chosen), backend)
-
-
-def _run_weights(
-    folder: RunDirectory, name: str, prepared: Prepared
-) -> tuple[NDArray[np.float64], ...]:
-    return RunDirectory.open(folder.path / name).weights(prepared.network)
+            yield _Chip(preset, chip, on_backend(config, config.backend.name, chosen), backend)
 
 
 def _plane(prepared: Prepared, weights: tuple[NDArray[np.float64], ...]) -> DecisionPlane | None:
     with prepared.open_session() as session:
         return plane_of(prepared, LoopNetwork(session, weights))
-
-
-def _with_backend(config: ExperimentConfig, name: str, options: dict[str, Any]) -> ExperimentConfig:
-    backend = config.backend.model_copy(update={"name": name, "options": options})
-    # Without [study]: every part is a run like any other.
-    return config.model_copy(update={"backend": backend, "study": {}})
 
 
 def _in_software(config: ExperimentConfig, limit: float | None) -> ExperimentConfig:
@@ -225,21 +213,7 @@ def _in_software(config: ExperimentConfig, limit: float | None) -> ExperimentCon
     Weights beyond it would fail on the chip for a reason that no calibration can mend.
     """
     training = config.training.model_copy(update={"weight_limit": limit})
-    return _with_backend(config, "ideal", {}).model_copy(update={"training": training})
-
-
-def _folder(config: ExperimentConfig, out: Path, force: bool) -> RunDirectory:
-    if (out / "config.toml").is_file() and not force:
-        if RunDirectory.open(out).config() == config:
-            return RunDirectory.open(out)
-        raise OutputError(
-            f"{out}: holds a study or run of another configuration. Give another --out, or --force "
-            "to replace it."
-        )
-    folder = RunDirectory.create(out, force=force)
-    folder.write_config(config)
-    folder.write_json("provenance.json", provenance(seed=config.seed))
-    return folder
+    return on_backend(config, "ideal", {}).model_copy(update={"training": training})
 
 
 def _results(
@@ -261,14 +235,3 @@ def _results(
 def _write(folder: RunDirectory, results: Mapping[str, Any]) -> None:
     folder.write_json("results.json", results)
     folder.write_text("results.md", markdown_table(results))
-
-
-def _train(
-    prepared: Prepared,
-    path: Path,
-    progress: ProgressListener | None,
-    on_trainer: OnTrainer | None,
-) -> RunResult:
-    if (path / "config.toml").is_file():
-        return resume_prepared(prepared, path, progress=progress, on_trainer=on_trainer)
-    return train_prepared(prepared, path, progress=progress, on_trainer=on_trainer)
