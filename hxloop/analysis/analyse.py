@@ -3,99 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hxloop.activity import RecordedActivity, first_output
 from hxloop.analysis import claims, measures, statistics, summary, synchrony
 from hxloop.analysis.claims import MeasuredState
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.statistics import Array
-from hxloop.analysis.synchrony import checked_times
 from hxloop.errors import RunInputError
 
 FORMAT = "hxloop-analysis"
 VERSION = 1
 
 
-@dataclass(frozen=True)
-class StateArrays:
-    """A state, checked.
-
-    Args:
-        name: what it is called in the result.
-        layers: spike times ``(samples, neurons)`` from input to output, model time.
-        labels: ``(samples,)`` classes from 0; None = not known.
-        weights: ``(pre, post)`` of every layer; None = not known.
-        taus: (tau_mem, tau_syn) of every layer; None = (1, 1).
-        t_window: end of the observation; None = the last spike.
-        epoch: after which epoch of training it was recorded; None = not known.
-
-    Raises:
-        RunInputError: shapes that do not fit together, NaN, no samples, labels out of range.
-    """
-
-    name: str
-    layers: tuple[Array, ...]
-    labels: NDArray[np.int64] | None = None
-    weights: tuple[Array, ...] | None = None
-    taus: tuple[tuple[float, float], ...] | None = None
-    t_window: float | None = None
-    epoch: int | None = None
-
-    def __post_init__(self) -> None:
-        where = f"state {self.name!r}"
-        layers = tuple(checked_times(times) for times in self.layers)
-        object.__setattr__(self, "layers", layers)
-        if len(layers) < 2:
-            raise RunInputError(
-                f"{where}: expected spike times of at least the input and the output; got "
-                f"{len(layers)} layer"
-            )
-        samples = len(layers[0])
-        if samples == 0 or any(len(times) != samples for times in layers):
-            raise RunInputError(
-                f"{where}: expected the same number of samples, at least 1, in every layer; got "
-                f"{[len(times) for times in layers]}"
-            )
-        if self.labels is not None:
-            labels = np.asarray(self.labels)
-            if labels.shape != (samples,) or not np.issubdtype(labels.dtype, np.integer):
-                raise RunInputError(
-                    f"{where}, labels: expected {samples} whole numbers; got the shape "
-                    f"{labels.shape} of {labels.dtype}"
-                )
-            labels = labels.astype(np.int64)
-            if labels.min() < 0:
-                sample = int(labels.argmin())
-                raise RunInputError(
-                    f"{where}, labels, sample {sample}: expected a class from 0; got "
-                    f"{labels[sample]}"
-                )
-            object.__setattr__(self, "labels", labels)
-
-    @property
-    def layer_names(self) -> tuple[str, ...]:
-        """``input``, ``layer 1``, ..., ``output``."""
-        hidden = (f"layer {index}" for index in range(1, len(self.layers) - 1))
-        return ("input", *hidden, "output")
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Neurons of every layer."""
-        return tuple(times.shape[1] for times in self.layers)
-
-    @property
-    def winners(self) -> NDArray[np.int64]:
-        """Output neuron that spiked first in each sample, -1 = none."""
-        output = self.layers[-1]
-        return np.where(np.isfinite(output.min(axis=1)), output.argmin(axis=1), -1)
-
-
 def analyse(
-    states: Sequence[StateArrays],
+    states: Sequence[RecordedActivity],
     *,
     trained: str | None = None,
     untrained: str | None = None,
@@ -121,9 +46,22 @@ def analyse(
     Raises:
         RunInputError: no state, two of one name, other layers, a role that no state has.
     """
+    import scipy.linalg  # noqa: F401  # brings its own BLAS, which must be there to be limited
+    from threadpoolctl import threadpool_limits
+
     chosen = options or AnalysisOptions()
     _check_states(states)
-    after, start = _roles(states, trained, untrained)
+    with threadpool_limits(1, "blas"):  # more threads than free cores make BLAS ten times slower
+        return _analyse(states, *_roles(states, trained, untrained), chosen, progress)
+
+
+def _analyse(
+    states: Sequence[RecordedActivity],
+    after: str,
+    start: str | None,
+    chosen: AnalysisOptions,
+    progress: Callable[[str], None] | None,
+) -> dict[str, Any]:
     measured: dict[str, MeasuredState] = {}
     result: dict[str, Any] = {
         "format": FORMAT,
@@ -145,7 +83,7 @@ def analyse(
         )
         result["separability"][state.name] = (
             {"layers": None, "reason": found.reasons["separability"]}
-            if found.separability is None or state.labels is None
+            if found.separability is None
             else summary.separability_summary(
                 found.separability, state.layer_names, np.unique(state.labels).tolist(), chosen
             )
@@ -168,7 +106,7 @@ def analyse(
     return plain
 
 
-def measure_state(state: StateArrays, options: AnalysisOptions) -> MeasuredState:
+def measure_state(state: RecordedActivity, options: AnalysisOptions) -> MeasuredState:
     """All measures of one state; what cannot be measured is None, with the reason.
 
     Args:
@@ -176,45 +114,48 @@ def measure_state(state: StateArrays, options: AnalysisOptions) -> MeasuredState
         options: see ``AnalysisOptions``.
     """
     reasons: dict[str, str] = {}
-    last = max(times[np.isfinite(times)].max(initial=0.0) for times in state.layers)
-    t_end = state.t_window or float(last)
+    layers = _layers(state)
+    if state.network is not None:
+        t_end = state.network.t_window
+    else:
+        t_end = float(max(times[np.isfinite(times)].max(initial=0.0) for times in layers))
     separability = None
-    if state.labels is None:
-        reasons["separability"] = "the recording holds no labels"
-    elif (np.unique(state.labels, return_counts=True)[1] >= 2).sum() < 2:
+    if (np.unique(state.labels, return_counts=True)[1] >= 2).sum() < 2:
         reasons["separability"] = "it takes at least two samples of each of two classes"
     else:
-        separability = measures.measure_separability(state.layers, state.labels, t_end, options)
+        separability = measures.measure_separability(layers, state.labels, t_end, options)
     pathways = None
     if state.weights is None:
         reasons["pathways"] = "the recording holds no weights"
     else:
-        pathways = measures.measure_pathways(
-            state.layers, state.weights, state.winners, state.taus, options
-        )
-    spread = measures.measure_synchrony(state.layers, options)
+        neurons = [] if state.network is None else [spec.neuron for spec in state.network.layers]
+        taus = [(neuron.tau_mem, neuron.tau_syn) for neuron in neurons] or None
+        winners = first_output(state.output_times)
+        pathways = measures.measure_pathways(layers, state.weights, winners, taus, options)
+    spread = measures.measure_synchrony(layers, options)
     return MeasuredState(state.name, state.layer_names, spread, separability, pathways, reasons)
 
 
-def describe(state: StateArrays, measured: MeasuredState) -> dict[str, Any]:
+def describe(state: RecordedActivity, measured: MeasuredState) -> dict[str, Any]:
     """What a state holds: samples, classes, decisions."""
-    winners, labels = state.winners, state.labels
-    decided = synchrony.decision_times(state.layers[-1])
+    decided = synchrony.decision_times(state.output_times)
     known = decided[np.isfinite(decided)]
+    times = (state.input_times, *state.layer_times)
     return {
-        "n_samples": len(winners),
+        "n_samples": len(state),
         "epoch": state.epoch,
-        "classes": None if labels is None else np.unique(labels),
-        "accuracy": None if labels is None else float((winners == labels).mean()),
-        "undecided": int((winners < 0).sum()),
+        "split": state.split,
+        "classes": np.unique(state.labels),
+        "accuracy": state.accuracy,
+        "undecided": int((state.decisions < 0).sum()),
         "decision_time": float(known.mean()) if len(known) else None,
-        "silent_fraction": [float(np.isinf(times).mean()) for times in state.layers],
+        "silent_fraction": [float(np.isinf(layer).mean()) for layer in times],
         "missing": dict(measured.reasons),
     }
 
 
 def overview(
-    states: Sequence[StateArrays], measured: Mapping[str, MeasuredState]
+    states: Sequence[RecordedActivity], measured: Mapping[str, MeasuredState]
 ) -> dict[str, Any]:
     """The main measures of every state and layer as tables: over training, or over substrates.
 
@@ -225,11 +166,8 @@ def overview(
     tables: dict[str, list[Any]] = {
         key: [] for key in ("causal_shorth", "readout_times", "silhouette_times", "distinctness")
     }
-    accuracy = []
     for state in states:
         found = measured[state.name]
-        labels = state.labels
-        accuracy.append(None if labels is None else float((state.winners == labels).mean()))
         tables["causal_shorth"].append(
             [layer.means()["shorth"] for layer in found.synchrony.causal]
         )
@@ -240,7 +178,7 @@ def overview(
     return {
         "states": [state.name for state in states],
         "epochs": [state.epoch for state in states],
-        "accuracy": accuracy,
+        "accuracy": [state.accuracy for state in states],
         **tables,
     }
 
@@ -290,6 +228,12 @@ def compare(
     }
 
 
+def _layers(state: RecordedActivity) -> tuple[Array, ...]:
+    return tuple(
+        np.asarray(times, dtype=np.float64) for times in (state.input_times, *state.layer_times)
+    )
+
+
 def _distinctness(state: MeasuredState) -> list[float] | None:
     from hxloop.analysis.pathways import distinctness
 
@@ -298,13 +242,15 @@ def _distinctness(state: MeasuredState) -> list[float] | None:
     return [float(distinctness(table)) for table in state.pathways.from_runs]
 
 
-def _check_states(states: Sequence[StateArrays]) -> None:
+def _check_states(states: Sequence[RecordedActivity]) -> None:
     if not states:
         raise RunInputError("states: expected at least one; got none")
     names = [state.name for state in states]
     if len(set(names)) != len(names):
         raise RunInputError(f"states: expected different names; got {names}")
-    for state in states[1:]:
+    for state in states:
+        if len(state) == 0:
+            raise RunInputError(f"state {state.name!r}: expected at least one sample; got none")
         if state.sizes != states[0].sizes:
             raise RunInputError(
                 f"states: expected one network; {names[0]!r} has layers of {states[0].sizes} "
@@ -313,7 +259,7 @@ def _check_states(states: Sequence[StateArrays]) -> None:
 
 
 def _roles(
-    states: Sequence[StateArrays], trained: str | None, untrained: str | None
+    states: Sequence[RecordedActivity], trained: str | None, untrained: str | None
 ) -> tuple[str, str | None]:
     """Names of the trained and of the untrained state."""
     names = [state.name for state in states]

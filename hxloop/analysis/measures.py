@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -251,7 +252,7 @@ def measure_separability(
 
 def measure_pathways(
     layers: Sequence[Array],
-    weights: Sequence[Array],
+    weights: Sequence[NDArray[Any]],
     winners: NDArray[np.int64],
     taus: Sequence[tuple[float, float]] | None,
     options: AnalysisOptions,

@@ -29,12 +29,12 @@ def synchrony_summary(
     measured: SynchronyMeasures,
     layer_names: Sequence[str],
     sizes: Sequence[int],
-    labels: NDArray[np.int64] | None,
+    labels: NDArray[np.int64],
     options: AnalysisOptions,
 ) -> dict[str, Any]:
     """Means over samples of every layer, with intervals, by class, and against null models."""
     rng = np.random.default_rng((options.seed, 5))
-    members = {} if labels is None else {int(c): labels == c for c in np.unique(labels)}
+    members = {int(c): labels == c for c in np.unique(labels)}
     layers = []
     for index, name in enumerate(layer_names):
         kinds = {"causal": measured.causal[index], "all": measured.all[index]}
@@ -129,7 +129,7 @@ def separability_summary(
 
 def pathways_summary(
     measured: PathwayMeasures,
-    weights: Sequence[Array],
+    weights: Sequence[NDArray[Any]],
     layer_names: Sequence[str],
     options: AnalysisOptions,
 ) -> dict[str, Any]:

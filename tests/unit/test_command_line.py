@@ -39,7 +39,16 @@ SMALL = [
     for word in ("--set", setting)
 ]
 EVENT = ["--set", 'backend.options.solver="event"']
-COMMANDS = ("train", "resume", "evaluate", "experiments", "backends", "datasets", "bench")
+COMMANDS = (
+    "train",
+    "resume",
+    "evaluate",
+    "analyse",
+    "experiments",
+    "backends",
+    "datasets",
+    "bench",
+)
 
 
 @pytest.fixture
