@@ -104,5 +104,5 @@ h2{font-size:1.15rem;margin:2.2rem 0 .2rem;border-top:1px solid #ddd;padding-top
 p{color:#555;margin:.2rem 0 .8rem;max-width:46rem}.lead{font-size:1.05rem;margin-bottom:1.2rem}
 img{max-width:100%}table{border-collapse:collapse}th{text-align:left;padding:.15rem 1.5rem .15rem 0;
 font-weight:600;vertical-align:top;white-space:nowrap}tr:first-child td{font-weight:600}
-sub{line-height:0}details{margin-top:1rem}pre{background:#f6f6f6;padding:1rem;overflow:auto;font-size:13px}
+sub{font-size:.75em;line-height:0}details{margin-top:1rem}pre{background:#f6f6f6;padding:1rem;overflow:auto;font-size:13px}
 """

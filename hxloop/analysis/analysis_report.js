@@ -139,12 +139,11 @@
           this.decorate(layout, column, row, found);
         });
         if (answer !== null) layout.shapes.push(decisionLine(column, decision));
-        const mark = (answer, { label }) =>
-          data.labelled ? (answer === label ? "✓" : "✗") : "";
         const verdict =
           answer === null
             ? "no decision"
-            : `decides ${answer} at ${decision.toFixed(3)} ` + mark(answer, sample);
+            : `decides ${answer} at ${decision.toFixed(3)} ` +
+              (answer === sample.label ? "✓" : "✗");
         layout.annotations.push({
           text: `<b>${state.name}</b>: ${verdict}`,
           x: 0, xref: `${axis("x", column)} domain`, xanchor: "left",
@@ -188,7 +187,7 @@
         // Zoom stays when another sample is chosen.
         uirevision: "raster",
       };
-      const right = this.data.labelled ? [this.data.samples[Number(this.sample.value)].label] : [];
+      const { label } = this.data.samples[Number(this.sample.value)];
       const gap = states.length > 1 ? 0.035 : 0;
       const width = (1 - gap * (states.length - 1)) / states.length;
       states.forEach((state, column) => {
@@ -210,7 +209,7 @@
             anchor: axis("x", column),
             showgrid: false, zeroline: false, ticks: "", tickfont: { size: 11 },
             // Of the output the neuron of the sample's class is named, of other layers none.
-            tickmode: "array", tickvals: row === layers.length - 1 ? right : [],
+            tickmode: "array", tickvals: row === layers.length - 1 ? [label] : [],
             showline: true, linecolor: "#ccc",
             title: column ? undefined : { text: layer.title, font: { size: 12 }, standoff: 14 },
             ...(column ? { matches: axis("y", row) } : {}),

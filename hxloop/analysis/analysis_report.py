@@ -9,9 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hxloop.activity import RecordedActivity
 from hxloop.analysis import analysis_figures as figures
 from hxloop.analysis import analysis_words as words
 from hxloop.analysis import curves as drawn
@@ -32,17 +30,14 @@ class AnalysisReport:
         title: heading.
         description: a line below it.
         analysis: the result of ``hxloop.analysis.analyse.analyse``.
-        spikes: for the states whose spikes are shown, times ``(samples, neurons)`` of every layer
-            from input to output; states of the same samples.
-        labels: ``(samples,)``; None = not known.
+        states: those whose spikes are shown beside each other, of the same samples.
         provenance: versions, machine, command.
     """
 
     title: str
     description: str
     analysis: Analysis
-    spikes: Mapping[str, Sequence[NDArray[np.float64]]]
-    labels: NDArray[np.int64] | None
+    states: Sequence[RecordedActivity]
     provenance: Mapping[str, Any]
 
 
@@ -92,8 +87,12 @@ def _contents(sections: Sequence[Section]) -> str:
 def _sections(report: AnalysisReport) -> Iterator[tuple[str, str, list[Plot], str]]:
     """Heading, a line of explanation, plots, further HTML."""
     analysis = report.analysis
-    if report.spikes:
-        yield "One sample on its way through the network", _RASTER_TEXT, [], _raster_html(report)
+    yield (
+        "Raster: one sample on its way through the network",
+        _RASTER_TEXT,
+        [],
+        _raster_html(report),
+    )
     spread = drawn.spread_curves(analysis)
     plots: list[Plot] = [("spread", "", _variants(spread))]
     if (by_class := drawn.class_curves(analysis)) is not None:
@@ -107,7 +106,7 @@ def _sections(report: AnalysisReport) -> Iterator[tuple[str, str, list[Plot], st
         "",
     )
     yield (
-        "Pulse packets",
+        "Pulse packets: size and width of the volleys",
         "Each volley as a point: how many spikes (a), how wide (σ); lines run from the input to "
         "the output, numbers are layers, small points are classes (all: means over samples, spikes "
         "before the decision). Towards the upper left: stronger and sharper pulses.",
@@ -123,7 +122,7 @@ def _sections(report: AnalysisReport) -> Iterator[tuple[str, str, list[Plot], st
             )
             plots.append(("populations", text, [("", overlap)]))
         yield (
-            "Separability of the classes against depth",
+            "Separability: telling the classes apart, against depth",
             "How well the class can be told from the spikes of one layer alone, on samples that "
             "were not used for learning to tell; with confidence intervals over samples.",
             plots,
@@ -132,7 +131,7 @@ def _sections(report: AnalysisReport) -> Iterator[tuple[str, str, list[Plot], st
     if diagrams := pathway_figures.pathway_diagrams(analysis):
         overlap = pathway_figures.pathway_overlap_figure(analysis)
         yield (
-            "Pathways of the classes",
+            "Pathways: which neurons carry a class",
             "Excitatory pathways, traced back from the output neuron that won. A neuron stands at "
             "its number, bottom to top; its size is its share of the credit, the width of a line "
             "that of a connection. Above: how many of the class's strongest neurons are its own.",
@@ -156,20 +155,20 @@ def _sections(report: AnalysisReport) -> Iterator[tuple[str, str, list[Plot], st
         )
     if training := drawn.training_curves(analysis):
         yield (
-            "Over training",
-            "The measures at every logged epoch, a curve for each layer, dark = near the input.",
+            "Training: the same measures at every logged epoch",
+            "A curve for each layer, dark = near the input.",
             [("training", "", _variants(training))],
             "",
         )
     yield (
-        "Null models and tests",
+        "Null models: what chance would give",
         "Each measure beside what it is when one thing is destroyed: times within a sample (spread "
         "evenly, jittered), what activity has to do with the class (labels or winners shuffled), "
         "who is connected to whom (weights shuffled).",
         [],
         words.null_tables(analysis) + words.comparison_tables(analysis),
     )
-    yield "What the words mean", "", [], words.glossary_html()
+    yield "Glossary: what the words mean", "", [], words.glossary_html()
 
 
 def _variants(curves: Sequence[drawn.Curves]) -> list[tuple[str, figures.Figure]]:
@@ -190,26 +189,14 @@ def _plot_html(name: str, sentence: str, found: Sequence[tuple[str, Any]]) -> st
 
 
 def _raster_html(report: AnalysisReport) -> str:
-    analysis = report.analysis
-    samples = len(next(iter(report.spikes.values()))[0])
-    labels = report.labels
-    known = labels is not None
-    data = raster.raster_data(
-        report.spikes,
-        labels if labels is not None else np.zeros(samples, dtype=np.int64),
-        names=analysis["layer_names"],
-        labelled=known,
-        colours=drawn.state_colours(analysis),
-        layout=figures.LAYOUT,
-    )
+    colours = drawn.state_colours(report.analysis)
+    data = raster.raster_data(report.states, colours=colours, layout=figures.LAYOUT)
     options = "".join(
-        f"<option value='{place}'>sample {sample['index']}"
-        + (f", class {sample['label']}" if known else "")
-        + "</option>"
+        f"<option value='{place}'>sample {sample['index']}, class {sample['label']}</option>"
         for place, sample in enumerate(data["samples"])
     )
     orders = [("index", "number"), ("time", "spike time"), ("class", "preferred class")]
-    by = "".join(f"<option value='{k}'>{v}</option>" for k, v in orders[: 3 if known else 2])
+    by = "".join(f"<option value='{k}'>{v}</option>" for k, v in orders)
     return (
         f"<div class='controls'><label>Sample <select id='raster-sample'>{options}</select></label>"
         "<button id='raster-previous' aria-label='previous sample'>◀</button>"
@@ -244,5 +231,6 @@ table.numbers td,table.numbers th{padding:.12rem 1.1rem .12rem 0;text-align:righ
 font-variant-numeric:tabular-nums;white-space:nowrap}table.numbers th{color:#555;
 border-bottom:1px solid #ccc;white-space:normal;vertical-align:bottom;font-size:.9rem}
 table.numbers td:first-child,table.numbers th:first-child{text-align:left}
+table.glossary td{font-weight:400;vertical-align:top}
 @media (max-width:40rem){.claim{grid-template-columns:1fr}}
 """

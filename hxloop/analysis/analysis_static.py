@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from hxloop.activity import RecordedActivity
 from hxloop.analysis import curves as drawn
 from hxloop.analysis.curves import UNIT, Analysis, Curves
 from hxloop.analysis.pathway_figures import states_with_pathways
@@ -22,7 +24,7 @@ Array = NDArray[np.float64]
 # Width of a page's text column, inches.
 WIDTH = 7.0
 DOTS_PER_INCH = 300
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -42,17 +44,13 @@ _MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "x
 
 
 def write_figures(
-    analysis: Analysis,
-    spikes: Mapping[str, Sequence[Array]],
-    labels: NDArray[np.int64] | None,
-    folder: Path,
+    analysis: Analysis, states: Sequence[RecordedActivity], folder: Path
 ) -> list[Path]:
     """Write all figures.
 
     Args:
         analysis: the result of ``hxloop.analysis.analyse.analyse``.
-        spikes: of some states, see ``AnalysisReport``; the raster shows their first sample.
-        labels: ``(samples,)``; None = not known.
+        states: whose spikes are shown beside each other, the first sample of each.
         folder: made if it is missing.
 
     Returns:
@@ -64,24 +62,29 @@ def write_figures(
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with rc_context(_STYLE):
-            for name, draw in _figures(analysis, spikes, labels):
+        with style():
+            for name, draw in _figures(analysis, states):
                 figure = draw()
                 for kind in ("svg", "png"):
                     path = folder / f"{name}.{kind}"
                     metadata = {"Date": None} if kind == "svg" else {}
                     figure.savefig(path, dpi=DOTS_PER_INCH, metadata=metadata)
+                    figure.set_layout_engine("none")  # as laid out for the first
                     written.append(path)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
     return written
 
 
+def style() -> AbstractContextManager[None]:
+    """The look of all figures; to be drawn and saved within."""
+    return rc_context(_STYLE)
+
+
 def _figures(
-    analysis: Analysis, spikes: Mapping[str, Sequence[Array]], labels: NDArray[np.int64] | None
+    analysis: Analysis, states: Sequence[RecordedActivity]
 ) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    if spikes:
-        yield "raster", lambda: raster(analysis, spikes, labels)
+    yield "raster", lambda: raster(analysis, states)
     spread = {entry.name: entry for entry in drawn.spread_curves(analysis)}
     causal = "spikes before the decision"
     chosen = [spread[f"{drawn.SPREAD_NAMES[key]}, {causal}"] for key in ("shorth", "n_spikes")]
@@ -108,8 +111,10 @@ def panels(entries: Sequence[Curves], columns: int = 2) -> Figure:
         axis.set_title(letter, loc="left", fontweight="bold")
     for axis in axes[len(entries) :]:
         axis.set_visible(False)
-    entries_of = [axis.get_legend_handles_labels() for axis in axes[: len(entries)]]
-    handles = {name: h for found, names in entries_of for h, name in zip(found, names, strict=True)}
+    # In the order of the curves; matplotlib would put those with error bars last.
+    handles: dict[str, Any] = {line.name: None for entry in entries for line in entry.lines}
+    for axis in axes[: len(entries)]:
+        handles.update(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
     return figure
 
@@ -129,7 +134,7 @@ def packets(analysis: Analysis) -> Figure:
         x = [layer["causal"]["packet_sigma"] for layer in layers]
         y = [layer["causal"]["packet_a"] for layer in layers]
         axis.plot(x, y, "s--" if dashed else "o-", color=colours[state], label=state)
-        for layer, *place in zip(layers, x, y, strict=True):
+        for layer, place in zip(layers, zip(x, y, strict=True), strict=True):
             axis.annotate(
                 layer["name"].removeprefix("layer "), place, xytext=(3, 4),
                 textcoords="offset points", color=colours[state], fontsize=7,
@@ -161,22 +166,21 @@ def overlaps(analysis: Analysis) -> Figure:
     return figure
 
 
-def raster(
-    analysis: Analysis, spikes: Mapping[str, Sequence[Array]], labels: NDArray[np.int64] | None
-) -> Figure:
+def raster(analysis: Analysis, states: Sequence[RecordedActivity]) -> Figure:
     """The first sample through all layers, a column for each state."""
     names, colours = analysis["layer_names"], drawn.state_colours(analysis)
     figure = Figure(figsize=(WIDTH, 0.7 + 0.75 * len(names)), layout="constrained")
-    axes = figure.subplots(len(names), len(spikes), squeeze=False, sharex=True)
-    for column, (state, layers) in enumerate(spikes.items()):
+    axes = figure.subplots(len(names), len(states), squeeze=False, sharex=True)
+    for column, state in enumerate(states):
+        layers, colour = (state.input_times, *state.layer_times), colours[state.name]
         decided = decision_times(layers[-1][:1])
         for place, (name, times) in enumerate(zip(names, layers, strict=True)):
             axis = axes[len(names) - 1 - place, column]
             causal = np.isfinite(causal_spikes(times[:1], decided)[0])
             later = np.isfinite(times[0]) & ~causal
-            for chosen, colour in ((later, "#b0b0b0"), (causal, colours[state])):
+            for chosen, tint in ((later, "#b0b0b0"), (causal, colour)):
                 neurons = np.flatnonzero(chosen)
-                axis.plot(times[0, neurons], neurons, "|", color=colour, markersize=3, mew=0.7)
+                axis.plot(times[0, neurons], neurons, "|", color=tint, markersize=3, mew=0.7)
             if np.isfinite(decided[0]):
                 axis.axvline(decided[0], color="black", linestyle=":", linewidth=0.8)
             axis.set_ylim(-0.05 * times.shape[1] - 0.5, 1.05 * times.shape[1] - 0.5)
@@ -189,8 +193,8 @@ def raster(
             if column == 0:
                 axis.set_ylabel(f"{name}\n{times.shape[1]}")
         winner = int(layers[-1][0].argmin()) if np.isfinite(decided[0]) else "none"
-        known = "" if labels is None else f"class {labels[0]}, "
-        axes[0, column].set_title(f"{state}: {known}decision {winner}", color=colours[state])
+        text = f"{state.name}: class {state.labels[0]}, decision {winner}"
+        axes[0, column].set_title(text, color=colour)
         axes[-1, column].set_xlabel(_unit(f"time ({UNIT})"))
     return figure
 
@@ -215,7 +219,7 @@ def _draw_curves(axis: Any, entry: Curves) -> None:
         axis.set_xticks(x, entry.ticks, rotation=30 if len(entry.ticks) > 7 else 0)
     else:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    limits = entry.y_range or (0, None)
+    limits: tuple[float | None, float | None] = entry.y_range or (0, None)
     finite = [v for line in entry.lines for v in line.values if v is not None]
     if entry.y_range is None and min(finite, default=0) < 0:
         limits = (None, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hxloop.analysis.curves import Analysis, shown_states
+from hxloop.analysis.curves import UNIT, Analysis, shown_states
 from hxloop.page import escape
 
 # Told apart by a sign as well as by a colour.
@@ -66,7 +66,7 @@ def claims_html(analysis: Analysis) -> str:
         cards.append(
             f"<div class='claim {kind}'><div class='verdict'><span>{sign}</span> "
             f"{escape(claim['verdict'])}</div><div><strong>{escape(claim['statement'])}</strong>"
-            f"<p>{escape(claim['sentence'])}</p>"
+            f"<p>{escape(claim['sentence'].replace('tau_syn', UNIT))}</p>"
             + (f"<p class='small'>Test: {escape(test)}.</p>" if test else "")
             + "</div></div>"
         )
@@ -81,9 +81,10 @@ def overview_rows(analysis: Analysis) -> list[tuple[str, str]]:
     rows = [("Network", "-".join(str(size) for size in analysis["layer_sizes"]))]
     for name in shown_states(analysis):
         state = analysis["states"][name]
-        parts = [f"{state['n_samples']} samples"]
-        if state["accuracy"] is not None:
-            parts.append(f"{100 * state['accuracy']:.1f} % decided rightly")
+        parts = [
+            f"{state['n_samples']} samples",
+            f"{100 * state['accuracy']:.1f} % decided rightly",
+        ]
         if state["undecided"]:
             parts.append(f"{state['undecided']} without a decision")
         if state["decision_time"] is not None:

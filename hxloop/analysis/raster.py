@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from hxloop.activity import RecordedActivity
+
+Array = NDArray[np.float64] | NDArray[np.float32]
 
 # Samples a reader can choose from, at most; fewer where they would take more bytes than this.
 MOST_SAMPLES = 60
@@ -51,11 +53,8 @@ def preferred_classes(times: Array, labels: NDArray[np.int64], t_end: float) -> 
 
 
 def raster_data(
-    states: Mapping[str, Sequence[Array]],
-    labels: NDArray[np.int64],
+    states: Sequence[RecordedActivity],
     *,
-    names: Sequence[str],
-    labelled: bool,
     colours: Mapping[str, str],
     layout: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -64,24 +63,20 @@ def raster_data(
     Times are rounded to 1/65534 of the longest, silence is 65535.
 
     Args:
-        states: for every state the spike times ``(samples, neurons)`` of the layers, from
-            input to output; all of the same samples.
-        labels: ``(samples,)``.
-        names: of the layers.
-        labelled: whether ``labels`` are known, or just stand in.
+        states: of the same samples.
         colours: of the states.
         layout: look that all figures share.
     """
-    sizes = [times.shape[1] for times in next(iter(states.values()))]
+    sizes, labels = states[0].sizes, states[0].labels
     bytes_each = sum(sizes) * len(states) * 2 * 4 / 3
     chosen = chosen_samples(labels, min(MOST_SAMPLES, max(1, int(MOST_BYTES / bytes_each))))
-    finite = [t[np.isfinite(t)] for layers in states.values() for t in layers]
-    t_end = max((float(t.max()) for t in finite if len(t)), default=1.0) or 1.0
+    layers = [(state.input_times, *state.layer_times) for state in states]
+    last = [float(np.max(t, initial=0, where=np.isfinite(t))) for times in layers for t in times]
+    t_end = max(last) or 1.0
     step = t_end / (_SILENT - 1)
     return {
         "step": step,
         "t_end": 1.02 * t_end,
-        "labelled": labelled,
         "layout": dict(layout),
         "layers": [
             {
@@ -90,17 +85,17 @@ def raster_data(
                 "size": size,
                 "start": sum(sizes[:index]),
             }
-            for index, (name, size) in enumerate(zip(names, sizes, strict=True))
+            for index, (name, size) in enumerate(zip(states[0].layer_names, sizes, strict=True))
         ],
         "samples": [{"index": int(i), "label": int(labels[i])} for i in chosen],
         "states": [
             {
-                "name": state,
-                "colour": colours[state],
-                "times": _packed([times[chosen] for times in layers], step),
-                "preferred": [preferred_classes(t, labels, t_end).tolist() for t in layers],
+                "name": state.name,
+                "colour": colours[state.name],
+                "times": _packed([t[chosen] for t in times], step),
+                "preferred": [preferred_classes(t, labels, t_end).tolist() for t in times],
             }
-            for state, layers in states.items()
+            for state, times in zip(states, layers, strict=True)
         ],
     }
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hxloop.activity import LOG_NAME, RecordedActivity, read_activity
-from hxloop.analysis.analyse import StateArrays, analyse
+from hxloop.analysis.analyse import analyse
 from hxloop.analysis.curves import shown_states
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.checkpoint import write_atomically
@@ -68,31 +67,10 @@ def analyse_recording(
     check_folder(folder)
     say(f"reading {source}")
     states = read_activity(source)
-    result = analyse(
-        [state_arrays(state) for state in states.values()], options=options, progress=say
-    )
+    result = analyse(list(states.values()), options=options, progress=say)
     say(f"writing {folder}")
     write_results(result, states, folder, name or _name(source), source)
     return AnalysisRun(result, folder)
-
-
-def state_arrays(state: RecordedActivity) -> StateArrays:
-    """A recorded state as the analysis takes it."""
-    network = state.network
-    layers = None if network is None else network.layers
-    return StateArrays(
-        state.name,
-        tuple(np.asarray(t, dtype=np.float64) for t in (state.input_times, *state.layer_times)),
-        labels=state.labels,
-        weights=None
-        if state.weights is None
-        else tuple(np.asarray(matrix, dtype=np.float64) for matrix in state.weights),
-        taus=None
-        if layers is None
-        else tuple((layer.neuron.tau_mem, layer.neuron.tau_syn) for layer in layers),
-        t_window=None if network is None else network.t_window,
-        epoch=state.epoch,
-    )
 
 
 def default_folder(source: Path) -> Path:
@@ -147,41 +125,34 @@ def write_results(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    spikes, labels = shown_spikes(analysis, states)
+    shown = shown_rasters(analysis, states)
     counts = {len(state) for state in states.values()}
     samples = " or ".join(str(count) for count in sorted(counts))
     report = AnalysisReport(
         title=f"{name}: what the network learned",
         description=f"{len(states)} recorded states, {samples} samples each; from {source.name}",
         analysis=analysis,
-        spikes=spikes,
-        labels=labels,
+        states=shown,
         provenance=provenance(source=source.name),
     )
     content = json.dumps(analysis, indent=1, allow_nan=False) + "\n"
     # Last what tells that the folder is an analysis and complete.
-    write_figures(analysis, spikes, labels, folder / "figures")
+    write_figures(analysis, shown, folder / "figures")
     write_analysis_report(report, folder / FILES[1])
     write_atomically(folder / FILES[0], content.encode())
 
 
-def shown_spikes(
+def shown_rasters(
     analysis: Mapping[str, Any], states: Mapping[str, RecordedActivity]
-) -> tuple[dict[str, Sequence[NDArray[np.float64]]], NDArray[np.int64]]:
-    """Spikes of the states that are shown beside each other: those of the same samples."""
+) -> list[RecordedActivity]:
+    """The states whose spikes are shown beside each other: of the same samples, and few."""
     reference = states[analysis["roles"]["trained"]]
-    chosen = [
-        name
+    same = [
+        states[name]
         for name in shown_states(analysis)
         if np.array_equal(states[name].labels, reference.labels)
-    ][:_RASTERS]
-    return {
-        name: [
-            np.asarray(times, dtype=np.float64)
-            for times in (states[name].input_times, *states[name].layer_times)
-        ]
-        for name in chosen
-    }, reference.labels
+    ]
+    return same[:_RASTERS]
 
 
 def _check_source(source: Path) -> None:

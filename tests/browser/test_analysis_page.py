@@ -10,7 +10,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from hxloop.analysis.analyse import StateArrays, analyse
+from hxloop.activity import RecordedActivity, first_output
+from hxloop.analysis.analyse import analyse
 from hxloop.analysis.analysis_report import AnalysisReport, write_analysis_report
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.raster import preferred_classes
@@ -25,7 +26,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 SIZES = (30, 20, 20, 3)
 
 
-def state(name: str, seed: int, epoch: int | None = None, n: int = 30) -> StateArrays:
+def state(name: str, seed: int, epoch: int | None = None, n: int = 30) -> RecordedActivity:
     """Random spikes: later layers spike later, class c prefers neurons i % 3 == c."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 3
@@ -36,7 +37,14 @@ def state(name: str, seed: int, epoch: int | None = None, n: int = 30) -> StateA
         times[rng.random(times.shape) < 0.1] = np.inf
         layers.append(times)
     weights = tuple(rng.normal(0.1, 0.2, shape) for shape in pairwise(SIZES))
-    return StateArrays(name, tuple(layers), labels, weights, epoch=epoch)
+    decisions = first_output(layers[-1])
+    return RecordedActivity(
+        name, layers[0], tuple(layers[1:]), labels, decisions, weights, epoch=epoch
+    )
+
+
+def all_times(entry: RecordedActivity) -> tuple[np.ndarray, ...]:
+    return (entry.input_times, *entry.layer_times)
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +57,12 @@ def states():
 def report(states, tmp_path_factory):
     options = AnalysisOptions(n_resamples=50, n_permutations=99, n_null=20)
     path = tmp_path_factory.mktemp("page") / "report.html"
-    shown = {name: states[name].layers for name in ("untrained", "trained")}
     write_analysis_report(
         AnalysisReport(
             title="<script>alert(1)</script> & more",
             description="random </script> spikes",
             analysis=analyse(list(states.values()), options=options),
-            spikes=shown,
-            labels=states["trained"].labels,
+            states=[states["untrained"], states["trained"]],
             provenance={},
         ),
         path,
@@ -123,13 +129,13 @@ def test_the_raster_shows_the_spikes_that_were_recorded(opened, states):
     traces = opened.data("raster")
     assert len(traces) == 2 * len(SIZES) * 2
     for column, name in enumerate(("untrained", "trained")):
-        for layer, times in enumerate(states[name].layers):
+        for layer, times in enumerate(all_times(states[name])):
             place = 2 * (column * len(SIZES) + layer)
             shown = sorted(traces[place]["x"] + traces[place + 1]["x"])
             recorded = np.sort(times[index][np.isfinite(times[index])])
             # Times are packed in 65534 steps.
             np.testing.assert_allclose(shown, recorded, atol=3 / 65534)
-            decision = states[name].layers[-1][index].min()
+            decision = states[name].output_times[index].min()
             assert all(t <= decision + 3 / 65534 for t in traces[place]["x"])
             assert all(t > decision - 3 / 65534 for t in traces[place + 1]["x"])
 
@@ -158,11 +164,9 @@ def test_order_and_later_spikes_are_the_readers_choice(opened, states):
     page.select_option("#raster-order", "class")
     hidden = opened.data("raster")[2]
     by_height = np.array(hidden["customdata"])[np.argsort(hidden["y"])]
-    layers = states["untrained"].layers
-    end = max(
-        times[np.isfinite(times)].max() for entry in states.values() for times in entry.layers
-    )
-    preferred = preferred_classes(layers[1], states["untrained"].labels, end)
+    shown = [states["untrained"], states["trained"]]
+    end = max(t[np.isfinite(t)].max() for entry in shown for t in all_times(entry))
+    preferred = preferred_classes(shown[0].layer_times[0], shown[0].labels, end)
     assert (np.diff(preferred[by_height]) >= 0).all() and len(set(preferred[by_height])) == 3
     page.uncheck("#raster-later")
     assert len(opened.data("raster")) == 2 * len(SIZES)
