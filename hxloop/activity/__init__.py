@@ -7,10 +7,13 @@ whole or in parts, ``read_activity`` reads one or plain ``.npz`` arrays
 """
 
 from hxloop.activity.any_file import LOG_NAME, read_activity
+from hxloop.activity.neo_export import to_neo
+from hxloop.activity.nwb_export import write_nwb
 from hxloop.activity.plain import read_plain, write_plain
 from hxloop.activity.reading import ActivityLog
 from hxloop.activity.run import Activity, RunInfo
 from hxloop.activity.schema import epoch_name
+from hxloop.activity.state_writer import StateWriter
 from hxloop.activity.states import (
     TRAINED,
     UNTRAINED,
@@ -18,7 +21,7 @@ from hxloop.activity.states import (
     RecordedActivity,
     first_output,
 )
-from hxloop.activity.writing import ActivityWriter, StateWriter
+from hxloop.activity.writing import ActivityWriter
 
 __all__ = [
     "LOG_NAME",
@@ -35,5 +38,7 @@ __all__ = [
     "first_output",
     "read_activity",
     "read_plain",
+    "to_neo",
+    "write_nwb",
     "write_plain",
 ]

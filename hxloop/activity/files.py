@@ -19,7 +19,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the folder cannot be written to, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # The ending stays: some libraries look at it.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     with writing(path):
         try:
             yield temporary
@@ -67,8 +68,8 @@ def reading(path: Path, what: str) -> Iterator[None]:
 
 def remove_leftovers(path: Path) -> None:
     """Remove temporary files that killed processes left beside ``path``."""
-    for old in path.parent.glob(f".{path.name}.*.tmp"):
-        owner = old.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
+    for old in path.parent.glob(f".{path.name}.*.tmp{path.suffix}"):
+        owner = old.name.removeprefix(f".{path.name}.").removesuffix(f".tmp{path.suffix}")
         if owner.isdigit() and not _runs(int(owner)):
             with contextlib.suppress(OSError):
                 old.unlink()

@@ -72,7 +72,9 @@ class ActivityLog:
     def states(self) -> tuple[str, ...]:
         """Names of the states: "untrained", epochs in their order, "trained", others."""
         with reading(self.path, _WHAT):
-            return tuple(sorted(self._file["states"], key=state_order))
+            states = self._file["states"]
+            begun = (name for name in states if self._runs_done(states[name]))
+            return tuple(sorted(begun, key=state_order))
 
     def is_complete(self, state: str) -> bool:
         """Whether the state was written to its end; False: its writer was cut off."""
