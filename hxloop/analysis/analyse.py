@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from hxloop.activity import RecordedActivity, first_output
-from hxloop.analysis import claims, measures, statistics, summary, synchrony
-from hxloop.analysis.claims import MeasuredState
+from hxloop.analysis import claims, measures, pathway_measures, statistics, summary, synchrony
+from hxloop.analysis.claim import MeasuredState
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.statistics import Array
 from hxloop.errors import RunInputError
@@ -119,21 +120,35 @@ def measure_state(state: RecordedActivity, options: AnalysisOptions) -> Measured
         t_end = state.network.t_window
     else:
         t_end = float(max(times[np.isfinite(times)].max(initial=0.0) for times in layers))
-    separability = None
-    if (np.unique(state.labels, return_counts=True)[1] >= 2).sum() < 2:
-        reasons["separability"] = "it takes at least two samples of each of two classes"
-    else:
-        separability = measures.measure_separability(layers, state.labels, t_end, options)
-    pathways = None
-    if state.weights is None:
-        reasons["pathways"] = "the recording holds no weights"
-    else:
-        neurons = [] if state.network is None else [spec.neuron for spec in state.network.layers]
-        taus = [(neuron.tau_mem, neuron.tau_syn) for neuron in neurons] or None
-        winners = first_output(state.output_times)
-        pathways = measures.measure_pathways(layers, state.weights, winners, taus, options)
-    spread = measures.measure_synchrony(layers, options)
-    return MeasuredState(state.name, state.layer_names, spread, separability, pathways, reasons)
+    # The three are independent, each with a random generator of its own.
+    with ThreadPoolExecutor(3) as pool:
+        spread = pool.submit(measures.measure_synchrony, layers, options)
+        separability = pathways = None
+        if (np.unique(state.labels, return_counts=True)[1] >= 2).sum() < 2:
+            reasons["separability"] = "it takes at least two samples of each of two classes"
+        else:
+            separability = pool.submit(
+                measures.measure_separability, layers, state.labels, t_end, options
+            )
+        if state.weights is None:
+            reasons["pathways"] = "the recording holds no weights"
+        else:
+            neurons = (
+                [] if state.network is None else [spec.neuron for spec in state.network.layers]
+            )
+            taus = [(neuron.tau_mem, neuron.tau_syn) for neuron in neurons] or None
+            winners = first_output(state.output_times)
+            pathways = pool.submit(
+                pathway_measures.measure_pathways, layers, state.weights, winners, taus, options
+            )
+    return MeasuredState(
+        state.name,
+        state.layer_names,
+        spread.result(),
+        None if separability is None else separability.result(),
+        None if pathways is None else pathways.result(),
+        reasons,
+    )
 
 
 def describe(state: RecordedActivity, measured: MeasuredState) -> dict[str, Any]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.analysis import null_models, pathways, separability, statistics, synchrony
+from hxloop.analysis import null_models, separability, statistics, synchrony
 from hxloop.analysis.statistics import Array
 from hxloop.analysis.synchrony import SpikeStatistics
 from hxloop.errors import RunInputError
@@ -31,8 +30,10 @@ class AnalysisOptions:
         alpha: a claim needs a p-value below this.
         n_resamples: bootstrap resamples of means over samples.
         n_permutations: arrangements of permutation tests.
-        n_null: draws of every null model of classes and pathways, and resamples of pathways.
+        n_null: draws of every null model of classes, and resamples of pathways; with fewer than
+            100 no p-value against them can fall below 0.01.
         readout_samples: at most so many samples train and test the read-outs.
+        pathway_samples: at most so many to trace pathways in null models.
         distance_samples: at most so many for silhouettes, which cost samples^2.
         van_rossum_samples: at most so many for van Rossum distances.
         van_rossum_tau: their time constant, model time; 1 = the synapse's.
@@ -51,6 +52,7 @@ class AnalysisOptions:
     n_permutations: int = 9999
     n_null: int = 200
     readout_samples: int = 2000
+    pathway_samples: int = 2000
     distance_samples: int = 1000
     van_rossum_samples: int = 300
     van_rossum_tau: float = 1.0
@@ -71,8 +73,8 @@ class AnalysisOptions:
                     f"AnalysisOptions.{name}: expected a positive time; got {getattr(self, name)!r}"
                 )
         for name in (
-            "n_resamples", "n_permutations", "n_null", "readout_samples", "distance_samples",
-            "van_rossum_samples", "contrast_samples",
+            "n_resamples", "n_permutations", "n_null", "readout_samples", "pathway_samples",
+            "distance_samples", "van_rossum_samples", "contrast_samples",
         ):  # fmt: skip
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 2:
@@ -133,27 +135,6 @@ class SeparabilityMeasures:
     between: list[float]
     overlap: list[Array]
     overlap_resamples: list[Array]
-
-
-@dataclass(frozen=True)
-class PathwayMeasures:
-    """Class pathways through the input and every hidden layer.
-
-    Attributes:
-        from_weights: ``(outputs, neurons)`` for each layer.
-        shuffled: distinctness with shuffled weights, ``(n_null, layers)``.
-        from_runs: ``(outputs, neurons)`` for each layer.
-        resamples: its distinctness in bootstrap resamples, ``(n_null, layers)``.
-        label_shuffled: its distinctness with shuffled winners, ``(n_null, layers)``.
-        lost: fraction of the credit that could not be traced.
-    """
-
-    from_weights: list[Array]
-    shuffled: Array
-    from_runs: list[Array]
-    resamples: Array
-    label_shuffled: Array
-    lost: float
 
 
 def measure_synchrony(layers: Sequence[Array], options: AnalysisOptions) -> SynchronyMeasures:
@@ -247,54 +228,6 @@ def measure_separability(
         resampled.append(_overlap_of_resamples(causal, labels, counts))
     return SeparabilityMeasures(
         few, near, nearer, values, null, within, between, overlap, resampled
-    )
-
-
-def measure_pathways(
-    layers: Sequence[Array],
-    weights: Sequence[NDArray[Any]],
-    winners: NDArray[np.int64],
-    taus: Sequence[tuple[float, float]] | None,
-    options: AnalysisOptions,
-) -> PathwayMeasures:
-    """Trace the pathways of all output neurons, with null models and resamples.
-
-    Args:
-        layers: spike times ``(samples, neurons)`` from input to output.
-        weights: ``(pre, post)`` of every layer.
-        winners: ``(samples,)``, output neuron that spiked first; negative = none.
-        taus: see ``pathways_from_runs``.
-        options: see ``AnalysisOptions``.
-    """
-    rng = np.random.default_rng((options.seed, 3))
-    n_classes = layers[-1].shape[1]
-    shuffled = [
-        [
-            float(pathways.distinctness(table))
-            for table in pathways.pathways_from_weights(null_models.weight_shuffled(weights, rng))
-        ]
-        for _ in range(min(options.n_null, 20))
-    ]
-    credit, lost = pathways.pathways_from_runs(layers, weights, taus)
-    mean = [pathways.class_pathways(table, winners, n_classes) for table in credit]
-    counts = statistics.resampling_weights(winners, options.n_null, rng)
-    mixed = np.stack([null_models.label_shuffled(winners, rng) for _ in range(options.n_null)])
-    decided = winners >= 0
-    resamples, null = [], []
-    for table in credit:
-        drawn = pathways.resampled_pathways(table, winners, counts, n_classes)
-        resamples.append(pathways.distinctness(drawn))
-        sums = np.stack(
-            [(mixed == label).astype(np.float32) @ table for label in range(n_classes)], axis=1
-        )
-        null.append(pathways.distinctness(sums))
-    return PathwayMeasures(
-        from_weights=pathways.pathways_from_weights(weights),
-        shuffled=np.array(shuffled),
-        from_runs=mean,
-        resamples=np.stack(resamples, axis=1),
-        label_shuffled=np.stack(null, axis=1),
-        lost=float(lost[decided].mean()) if decided.any() else float("nan"),
     )
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.analysis import pathways, statistics
-from hxloop.analysis.claims import Claim
+from hxloop.analysis.claim import Claim
 from hxloop.analysis.measures import (
     SEPARABILITY_MEASURES,
     AnalysisOptions,
-    PathwayMeasures,
     SeparabilityMeasures,
     SynchronyMeasures,
 )
+from hxloop.analysis.pathway_measures import PathwayMeasures, corrected_distinctness
 from hxloop.analysis.statistics import Array, Estimate
 from hxloop.analysis.synchrony import SpikeStatistics
 
@@ -138,7 +138,7 @@ def pathways_summary(
     from_weights, from_runs = [], []
     for index, name in enumerate(layer_names[:-1]):
         table = measured.from_weights[index]
-        value, null = float(pathways.distinctness(table)), measured.shuffled[:, index]
+        value, null = float(pathways.distinctness(table)), measured.shuffled_weights[:, index]
         from_weights.append(
             {
                 "name": name,
@@ -154,6 +154,10 @@ def pathways_summary(
         )
         table = measured.from_runs[index]
         value, null = float(pathways.distinctness(table)), measured.label_shuffled[:, index]
+        part, strangers, rewired = (
+            float(pathways.distinctness(tables[index]))
+            for tables in (measured.part, measured.neuron_shuffled, measured.weight_shuffled)
+        )
         from_runs.append(
             {
                 "name": name,
@@ -162,12 +166,15 @@ def pathways_summary(
                         value, measured.resamples[:, index], len(table), options.level
                     )
                 ),
+                "corrected": float(corrected_distinctness(part, strangers)),
                 **_members(table, fraction),
                 "null": {
                     "label_shuffled": {
                         "value": _mean(null),
                         "p_value": statistics.p_value_against(value, null),
-                    }
+                    },
+                    "neuron_shuffled": {"value": strangers, "observed": part},
+                    "weight_shuffled": {"value": rewired, "observed": part},
                 },
             }
         )
