@@ -158,7 +158,11 @@ def shown_rasters(
 def _check_source(source: Path) -> None:
     if source.is_dir() and not (source / LOG_NAME).is_file():
         if (source / "config.toml").is_file():
-            raise FileFormatError(f"{source}: this run recorded no activity. {LOGGING}")
+            raise FileFormatError(
+                f"{source}: this run recorded no activity. Record it now: hxloop evaluate {source} "
+                f"--activity {source / LOG_NAME}; a training records it unless activity.epochs "
+                "is empty."
+            )
         raise FileFormatError(
             f"{source}: expected the folder of a run; there is neither config.toml nor "
             f"{LOG_NAME} in it"
@@ -168,6 +172,3 @@ def _check_source(source: Path) -> None:
 def _name(source: Path) -> str:
     path = source.resolve()
     return path.parent.name if path.name == LOG_NAME else path.stem
-
-
-LOGGING = "Train it again with an activity log."
