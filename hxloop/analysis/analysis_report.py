@@ -58,7 +58,7 @@ def analysis_page(report: AnalysisReport) -> str:
     sections, every = [], {}
     for title, text, plots, more in _sections(report):
         body = "".join(_plot_html(name, sentence, found) for name, sentence, found in plots)
-        anchor = title.partition(":")[0].lower().replace(" ", "-")
+        anchor = "about-" + title.partition(":")[0].lower().replace(" ", "-")
         sections.append(Section(title, text, body + more, anchor))
         every.update({name: [figure for _, figure in found] for name, _, found in plots})
     script = files("hxloop.analysis").joinpath("analysis_report.js").read_text(encoding="utf-8")
@@ -118,7 +118,8 @@ def _sections(report: AnalysisReport) -> Iterator[tuple[str, str, list[Plot], st
         if (overlap := figures.overlap_figure(analysis)) is not None:
             text = (
                 "Overlap of the neurons that spike before the decision in at least half of the "
-                "samples of a class, for every two classes: 0 = none in common, 1 = the same."
+                "samples of a class, for every two classes: 0 = none in common, 1 = the same, "
+                "white = nobody active."
             )
             plots.append(("populations", text, [("", overlap)]))
         yield (
@@ -140,14 +141,14 @@ def _sections(report: AnalysisReport) -> Iterator[tuple[str, str, list[Plot], st
                 (
                     "pathway-overlap",
                     "Overlap of every two classes' pathways: 0 = no neuron in common, 1 = the same "
-                    "neurons with the same credit, white = a class that never won.",
+                    "neurons with the same credit, white = a class that won too rarely.",
                     [("", overlap)] if overlap else [],
                 ),
                 (
                     "distinctness",
                     "Distinctness, 1 - the mean overlap of two classes: 0 = all the same, 1 = no "
                     "neuron in common. It grows towards the output by construction: read it beside "
-                    "the null models (dotted).",
+                    "the null models (dotted), or beyond what they give (corrected).",
                     _variants(drawn.distinctness_curves(analysis)),
                 ),
             ],

@@ -37,6 +37,11 @@ GLOSSARY = (
     ),
     ("distinctness", "1 - the overlap of two classes' pathways, mean over all pairs of classes"),
     (
+        "corrected",
+        "distinctness beyond what depth gives by construction and sampling by chance: 0 = no more "
+        "than those, 1 = no neuron in common",
+    ),
+    (
         "dominance",
         "effect size: fraction of samples in which a number is larger minus fraction in which it "
         "is smaller; from -1 to 1, negligible below 0.147 in size",
@@ -214,6 +219,7 @@ def _pathway_nulls(analysis: Analysis, state: str) -> str:
                 run["name"],
                 run["distinctness"]["value"],
                 interval(run["distinctness"]),
+                run["corrected"],
                 mixed["value"],
                 mixed["p_value"],
                 weight["distinctness"],
@@ -222,7 +228,7 @@ def _pathway_nulls(analysis: Analysis, state: str) -> str:
             ]
         )
     head = [
-        "layer", "distinctness, from runs", "interval", "winners shuffled", "p",
+        "layer", "distinctness, from runs", "interval", "corrected", "winners shuffled", "p",
         "from weights", "weights shuffled", "p",
     ]  # fmt: skip
     return f"<h3>{escape(state)}: pathways</h3>" + table(head, rows)

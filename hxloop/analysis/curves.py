@@ -184,6 +184,14 @@ def distinctness_curves(analysis: Analysis) -> list[Curves]:
         return []
     found = []
     label = "distinctness of the class pathways"
+    corrected = [
+        _state_line(
+            analysis,
+            state,
+            [layer["corrected"] for layer in analysis["pathways"][state]["from_runs"]["layers"]],
+        )
+        for state in states
+    ]
     for source, name, null in (
         ("from_runs", "traced through actual runs", "label_shuffled"),
         ("from_weights", "from weights alone", "weight_shuffled"),
@@ -200,6 +208,8 @@ def distinctness_curves(analysis: Analysis) -> list[Curves]:
             colour = state_colours(analysis)[state]
             lines.append(null_line(f"{state}, {words}", values, colour))
         found.append(_by_layer(analysis, name, label, lines, (0.0, 1.02), below_output=True))
+    name = "beyond construction and chance (corrected)"
+    found.insert(1, _by_layer(analysis, name, f"{label}, corrected", corrected, below_output=True))
     return found
 
 

@@ -83,7 +83,7 @@ def _diagram(analysis: Analysis, states: list[str], index: int) -> Figure:
         data += [trace | axes for trace in found]
         layout["annotations"].append(
             {
-                "text": f"<b>{state}</b>" + ("" if counts else ": this neuron never won"),
+                "text": f"<b>{state}</b>" + ("" if counts else ": won too rarely"),
                 "x": 0, "xref": f"x{suffix} domain", "y": 1,
                 "yref": "paper", "xanchor": "left", "yanchor": "bottom", "yshift": 22,
                 "showarrow": False, "font": {"size": 14, "color": state_colours(analysis)[state]},

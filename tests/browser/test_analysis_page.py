@@ -219,6 +219,13 @@ def test_menus_change_figures(opened):
     assert opened.complaints == []
 
 
+def test_links_lead_somewhere(opened):
+    ids = opened.page.eval_on_selector_all("[id]", "found => found.map(e => e.id)")
+    assert len(ids) == len(set(ids))
+    links = opened.page.eval_on_selector_all("nav a", "found => found.map(a => a.hash.slice(1))")
+    assert len(links) == 8 and set(links) <= set(ids)
+
+
 def test_text_of_the_report_is_text(opened):
     page = opened.page
     assert page.inner_text("h1") == "<script>alert(1)</script> & more"

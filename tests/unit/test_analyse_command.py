@@ -145,7 +145,9 @@ def test_bad_sources_are_told(run, tmp_path):
 
 def test_a_run_without_activity_says_how_to_record_it(tmp_path):
     (tmp_path / "config.toml").write_text('name = "x"\n')
-    with pytest.raises(FileFormatError, match=r"recorded no activity.*hxloop evaluate .* --activity"):
+    with pytest.raises(
+        FileFormatError, match=r"recorded no activity.*hxloop evaluate .* --activity"
+    ):
         analyse_recording(tmp_path, options=FAST)
 
 
