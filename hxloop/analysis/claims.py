@@ -36,8 +36,7 @@ from hxloop.analysis.claim import (
     unknown,
 )
 from hxloop.analysis.measures import AnalysisOptions
-from hxloop.analysis.pathway_measures import corrected_distinctness
-from hxloop.analysis.pathways import distinctness, pathway_overlap
+from hxloop.analysis.pathways import distinctness
 
 
 def assess(
@@ -185,11 +184,10 @@ def growing_separability(state: MeasuredState, options: AnalysisOptions) -> Clai
 def distinct_pathways(state: MeasuredState, options: AnalysisOptions) -> Claim:
     """Slope of the pathways' corrected distinctness over the hidden layers; claimed positive.
 
-    From runs. Distinctness grows with depth by construction (see ``pathways``), so it is corrected
-    by what the same weights give when the spikes of each layer are given to random neurons. With
-    three or more hidden layers the last is left out: it drives the output neurons directly.
-    Interval and p-value (one-sided) are a bootstrap over samples; the effect compares the first
-    and the last of these layers for every pair of classes.
+    From runs, and corrected by what depth gives by construction and by sampling noise, see
+    ``PathwayMeasures.corrected``. With three or more hidden layers the last is left out: it drives
+    the output neurons directly. Interval and p-value (one-sided) are a bootstrap over samples;
+    the effect compares the first and the last of these layers for every pair of classes.
     """
     measured = state.pathways
     if measured is None:
@@ -197,23 +195,20 @@ def distinct_pathways(state: MeasuredState, options: AnalysisOptions) -> Claim:
     if state.n_hidden < 2:
         return unknown("distinct_pathways", "it takes at least two hidden layers")
     layers = pathway_layers(state.n_hidden)
-    observed = np.stack([1 - pathway_overlap(measured.part[layer]) for layer in layers])
-    null = np.stack([1 - pathway_overlap(measured.neuron_shuffled[layer]) for layer in layers])
-    if np.isnan(observed - null).all():
-        return unknown("distinct_pathways", "fewer than two output neurons ever win")
-    by_chance = column_means(null.T)
-    corrected = corrected_distinctness(column_means(observed.T), by_chance)
-    drawn = corrected_distinctness(measured.part_resamples[:, layers], by_chance)
+    pairs = np.stack([measured.corrected(layer) for layer in layers])
+    if np.isnan(pairs).all():
+        return unknown("distinct_pathways", "fewer than two output neurons win often enough")
+    corrected = column_means(pairs.T)
     slope = statistics.slope_against_depth(corrected[None])[0]
-    pairs = corrected_distinctness(observed, null)
-    interval = statistics.estimate_from_resamples(
-        slope,
-        statistics.slope_against_depth(drawn),
-        int((~np.isnan(pairs[-1] - pairs[0])).sum()),
-        options.level,
-    )
-    moved = statistics.slope_against_depth(drawn)
+    # How far a resample moves the distinctness of a layer, scaled as the correction scales it.
+    drawn = measured.resamples[:, layers]
+    plain = np.array([float(distinctness(measured.from_runs[layer])) for layer in layers])
+    scale = (1 - corrected) / (1 - plain)
+    moved = statistics.slope_against_depth(drawn * scale)
     moved += slope - moved.mean()
+    interval = statistics.estimate_from_resamples(
+        slope, moved, int((~np.isnan(pairs[0])).sum()), options.level
+    )
     p_value = statistics.p_value_against(0.0, -moved)
     effect = statistics.dominance(pairs[-1] - pairs[0])
     good = slope > 0 and effect >= NEGLIGIBLE and p_value < options.alpha
@@ -236,13 +231,12 @@ def distinct_pathways(state: MeasuredState, options: AnalysisOptions) -> Claim:
     return told(
         claim,
         f"{ends} the distinctness of the classes' pathways goes from {every[layers[0] - 1]:.3g} to "
-        f"{every[layers[-1] - 1]:.3g} (0 = all the same, 1 = no neuron in common); beyond what the "
-        f"weights alone give, from {corrected[0]:.3g} to {corrected[-1]:.3g}.",
+        f"{every[layers[-1] - 1]:.3g} (0 = all the same, 1 = no neuron in common); beyond what "
+        f"weights alone and sampling noise give, from {corrected[0]:.3g} to {corrected[-1]:.3g}.",
         {
             "distinctness_by_hidden_layer": every,
             "layers": [state.layer_names[layer] for layer in layers],
             "corrected": corrected,
-            "neuron_shuffled": by_chance,
             "label_shuffled": column_means(measured.label_shuffled[:, layers]),
         },
     )

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hxloop.analysis import null_models, pathways, statistics
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.separability import balanced_subsample
 from hxloop.analysis.statistics import Array
 
+# An output neuron that won fewer samples has no pathway from runs: it would be mostly noise.
+MIN_WINS = 10
+# Draws of shuffled weights.
+N_REWIRED = 20
+
 
 @dataclass(frozen=True)
 class PathwayMeasures:
     """Class pathways through the input and every hidden layer.
 
-    "Part" is the subsample for which null models were traced: distinctness grows with sampling
-    noise, so that it is compared for the same samples.
-
     Attributes:
         from_weights: ``(outputs, neurons)`` for each layer.
         shuffled_weights: its distinctness with shuffled weights, ``(draws, layers)``.
-        from_runs: ``(outputs, neurons)`` for each layer.
+        from_runs: ``(outputs, neurons)`` for each layer; NaN for an output neuron that won fewer
+            than ``MIN_WINS`` samples.
         resamples: its distinctness in bootstrap resamples, ``(n_null, layers)``.
         label_shuffled: its distinctness with shuffled winners, ``(n_null, layers)``.
-        part: ``(outputs, neurons)`` for each layer, from the part.
-        part_resamples: its distinctness in bootstrap resamples, ``(n_null, layers)``.
-        neuron_shuffled: ``(outputs, neurons)`` for each layer: the part's spikes given to random
-            neurons of their layer. What is left is by construction, and from the weights alone.
-        weight_shuffled: ``(outputs, neurons)`` for each layer: the part's spikes, traced
-            through shuffled weights. What is left comes from who spikes when.
+        label_shuffled_pairs: for each layer the mean overlap of every two pathways with shuffled
+            winners, ``(pairs,)``: what sampling noise leaves of a complete overlap.
+        part: distinctness from a part of the samples, ``(layers,)``.
+        weight_shuffled: the same spikes traced through shuffled weights, ``(layers,)``: what is
+            left comes from who spikes when.
         lost: fraction of the credit that could not be traced.
     """
 
@@ -42,26 +44,28 @@ class PathwayMeasures:
     from_runs: list[Array]
     resamples: Array
     label_shuffled: Array
-    part: list[Array]
-    part_resamples: Array
-    neuron_shuffled: list[Array]
-    weight_shuffled: list[Array]
+    label_shuffled_pairs: list[Array]
+    part: Array
+    weight_shuffled: Array
     lost: float
 
+    def corrected(self, layer: int) -> Array:
+        """Distinctness of every two pathways beyond construction and noise, ``(pairs,)``.
 
-def corrected_distinctness(observed: ArrayLike, by_chance: ArrayLike) -> Array:
-    """Distinctness beyond that of a null model: ``(D - D_0)/(1 - D_0)``.
-
-    The chance correction of Cohen's kappa (Educ. Psychol. Meas. 20, 37, 1960, eq. 1): 0 = as
-    distinct as the null model, 1 = no neuron in common. NaN where the null model has 1.
-
-    Args:
-        observed: distinctness, any shape.
-        by_chance: that of the null model, of a shape that broadcasts.
-    """
-    value, null = np.asarray(observed, dtype=np.float64), np.asarray(by_chance, dtype=np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(null < 1, (value - null) / (1 - null), np.nan)
+        ``1 - overlap/(overlap from weights * overlap with shuffled winners)``: the chance
+        correction of Cohen's kappa (Educ. Psychol. Meas. 20, 37, 1960, eq. 1) with an expected
+        overlap in which that of the weights alone (all neurons equally active: what depth does by
+        construction) and what sampling noise leaves of it multiply. 0 = no more distinct than
+        expected, 1 = no neuron in common.
+        """
+        expected = self.label_shuffled_pairs[layer] * pathways.pathway_overlap(
+            self.from_weights[layer]
+        )
+        observed = pathways.pathway_overlap(self.from_runs[layer])
+        ratio = np.divide(
+            observed, expected, out=np.full_like(observed, np.nan), where=expected > 0
+        )
+        return 1 - ratio
 
 
 def measure_pathways(
@@ -84,34 +88,44 @@ def measure_pathways(
     n = layers[-1].shape[1]
     credit, lost = pathways.pathways_from_runs(layers, weights, taus)
     decided = winners >= 0
-    mixed = np.stack([null_models.label_shuffled(winners, rng) for _ in range(options.n_null)])
-    label_shuffled = []
+    wins = np.bincount(winners[decided], minlength=n)
+    won = np.where(decided & (wins[winners] >= MIN_WINS), winners, -1)
+
+    mixed = np.stack([null_models.label_shuffled(won, rng) for _ in range(options.n_null)])
+    label_shuffled, pairs = [], []
     for table in credit:
         sums = [(mixed == label).astype(np.float32) @ table for label in range(n)]
-        label_shuffled.append(pathways.distinctness(np.stack(sums, axis=1)))
+        overlap = pathways.pathway_overlap(np.stack(sums, axis=1))
+        label_shuffled.append(1 - _mean_of_rows(overlap))
+        pairs.append(_mean_of_rows(overlap.T))
 
-    few = balanced_subsample(winners, options.pathway_samples, rng)
-    some, part_winners = [times[few] for times in layers], winners[few]
-    # Output spikes stay with their neurons: the winner is the one who is traced back from.
-    strangers = [null_models.neuron_shuffled(times, rng) for times in some[:-1]] + [some[-1]]
-    other_weights = null_models.weight_shuffled(weights, rng)
+    few = balanced_subsample(won, options.pathway_samples, rng)
+    rewired = null_models.weight_shuffled(weights, rng)
+    traced, _ = pathways.pathways_from_runs([times[few] for times in layers], rewired, taus)
 
-    def means(traced: Sequence[NDArray[np.float32]]) -> list[Array]:
-        return [pathways.class_pathways(table, part_winners, n) for table in traced]
+    def distinctness_of(tables: Iterable[NDArray[np.float32]]) -> Array:
+        means = (pathways.class_pathways(table, won[few], n) for table in tables)
+        return np.array([float(pathways.distinctness(table)) for table in means])
 
-    part = [table[few] for table in credit]
     return PathwayMeasures(
         from_weights=pathways.pathways_from_weights(weights),
-        shuffled_weights=np.array([_shuffled(weights, rng) for _ in range(20)]),
-        from_runs=[pathways.class_pathways(table, winners, n) for table in credit],
-        resamples=_resamples(credit, winners, n, options.n_null, rng),
+        shuffled_weights=np.array([_shuffled(weights, rng) for _ in range(N_REWIRED)]),
+        from_runs=[pathways.class_pathways(table, won, n) for table in credit],
+        resamples=_resamples(credit, won, n, options.n_null, rng),
         label_shuffled=np.stack(label_shuffled, axis=1),
-        part=means(part),
-        part_resamples=_resamples(part, part_winners, n, options.n_null, rng),
-        neuron_shuffled=means(pathways.pathways_from_runs(strangers, weights, taus)[0]),
-        weight_shuffled=means(pathways.pathways_from_runs(some, other_weights, taus)[0]),
+        label_shuffled_pairs=pairs,
+        part=distinctness_of(table[few] for table in credit),
+        weight_shuffled=distinctness_of(traced),
         lost=float(lost[decided].mean()) if decided.any() else float("nan"),
     )
+
+
+def _mean_of_rows(table: Array) -> Array:
+    """Mean of every row over the entries that are defined; NaN where none is."""
+    known = ~np.isnan(table)
+    count = known.sum(axis=1)
+    total = np.where(known, table, 0.0).sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _shuffled(weights: Sequence[NDArray[Any]], rng: np.random.Generator) -> list[float]:

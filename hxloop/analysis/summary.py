@@ -17,7 +17,7 @@ from hxloop.analysis.measures import (
     SeparabilityMeasures,
     SynchronyMeasures,
 )
-from hxloop.analysis.pathway_measures import PathwayMeasures, corrected_distinctness
+from hxloop.analysis.pathway_measures import PathwayMeasures
 from hxloop.analysis.statistics import Array, Estimate
 from hxloop.analysis.synchrony import SpikeStatistics
 
@@ -154,10 +154,6 @@ def pathways_summary(
         )
         table = measured.from_runs[index]
         value, null = float(pathways.distinctness(table)), measured.label_shuffled[:, index]
-        part, strangers, rewired = (
-            float(pathways.distinctness(tables[index]))
-            for tables in (measured.part, measured.neuron_shuffled, measured.weight_shuffled)
-        )
         from_runs.append(
             {
                 "name": name,
@@ -166,15 +162,17 @@ def pathways_summary(
                         value, measured.resamples[:, index], len(table), options.level
                     )
                 ),
-                "corrected": float(corrected_distinctness(part, strangers)),
+                "corrected": _mean(measured.corrected(index)),
                 **_members(table, fraction),
                 "null": {
                     "label_shuffled": {
                         "value": _mean(null),
                         "p_value": statistics.p_value_against(value, null),
                     },
-                    "neuron_shuffled": {"value": strangers, "observed": part},
-                    "weight_shuffled": {"value": rewired, "observed": part},
+                    "weight_shuffled": {
+                        "value": measured.weight_shuffled[index],
+                        "observed": measured.part[index],
+                    },
                 },
             }
         )
