@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from hxloop.errors import FileFormatError, HxloopError, OutputError
+
+_ERRNO = re.compile(r"errno = (\d+)")
 
 
 @contextlib.contextmanager
@@ -88,5 +91,7 @@ def _runs(process: int) -> bool:
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if told := _ERRNO.search(str(error)):  # the HDF5 library's own long story
+        return os.strerror(int(told[1]))
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return text or type(error).__name__

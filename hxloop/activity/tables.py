@@ -133,13 +133,6 @@ class OpenTables:
         self._file = -1
 
 
-def new_file(path: Path) -> h5py.File:
-    """A new HDF5 file for a log."""
-    # Superblock 0 is read by every program and has no flag that a killed writer leaves set.
-    # Aligned, so that the 8 bytes of ``runs_done`` never lie across two pages.
-    return h5py.File(path, "w", libver="earliest", alignment_threshold=1, alignment_interval=8)
-
-
 def lay_out(group: h5py.Group, tables: Mapping[str, Table]) -> dict[str, Table]:
     """Make room for tables in a file.
 

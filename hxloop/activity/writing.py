@@ -16,6 +16,7 @@ import h5py
 
 import hxloop
 from hxloop.activity.files import reading, remove_leftovers, replacing
+from hxloop.activity.new_file import new_file
 from hxloop.activity.reading import ActivityLog
 from hxloop.activity.schema import (
     SCHEMA,
@@ -26,7 +27,7 @@ from hxloop.activity.schema import (
     network_to_json,
 )
 from hxloop.activity.state_writer import StateWriter
-from hxloop.activity.tables import RUNS_DONE, new_file, pack
+from hxloop.activity.tables import RUNS_DONE, pack
 from hxloop.errors import FileFormatError
 from hxloop.network import NetworkSpec
 
