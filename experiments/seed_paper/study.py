@@ -101,6 +101,8 @@ def run(
     options = study_options(StudyOptions, config)
     chosen, source = options.analysis_options(config.seed), options.path()
     folder = study_folder(config, out, force)
+    if (folder.path / "results.json").is_file():
+        return folder.read_json("results.json")
     found = analyse_recording(
         source, folder.path / "analysis", name=config.name, options=chosen, say=say
     ).analysis

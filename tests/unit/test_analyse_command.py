@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -164,19 +163,3 @@ def test_poor_recordings_are_analysed_as_far_as_they_go(tmp_path, state):
     assert "Cannot be said" in page
     figures = page.partition("id='figures'>")[2].partition("</script>")[0]
     json.loads(figures, parse_constant=pytest.fail)  # no NaN, which is no JSON
-
-
-@pytest.mark.skipif(
-    "HXLOOP_DATA_DIR" not in os.environ, reason="needs the published spikes below HXLOOP_DATA_DIR"
-)
-def test_published_spikes_give_the_published_figures(tmp_path):
-    source = Path(os.environ["HXLOOP_DATA_DIR"]) / "seed_paper" / "fourlayer_dale_seed1.npz"
-    found = analyse_recording(source, tmp_path / "out", options=FAST).analysis
-    layers = found["synchrony"]["trained"]["layers"]
-    shorth = [round(layer["causal"]["shorth"], 3) for layer in layers[:-1]]
-    assert shorth == [0.037, 0.086, 0.108, 0.029, 0.012]
-    # Before training the spread falls from layer 1 on.
-    before = [
-        layer["causal"]["shorth"] for layer in found["synchrony"]["untrained"]["layers"][1:-1]
-    ]
-    assert before == sorted(before, reverse=True)
