@@ -13,6 +13,8 @@ import typer
 
 import hxloop
 from hxloop import cli_output as output
+from hxloop.activity import TRAINED
+from hxloop.activity.export import DEFAULT_TAU_SYN_MS, export_activity
 from hxloop.backend import backend_class, backend_names, unknown_name
 from hxloop.bench import benchmark_names, run_benchmark
 from hxloop.config import ExperimentConfig, apply_override
@@ -115,7 +117,15 @@ def resume(run_dir: RunDir, json_: Json = False) -> None:
 
 @app.command()
 def evaluate(
-    run_dir: RunDir, backend: BackendName = None, settings: Settings = None, json_: Json = False
+    run_dir: RunDir,
+    backend: BackendName = None,
+    settings: Settings = None,
+    activity: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write what all layers did to an activity log."),
+    ] = None,
+    state: Annotated[str, typer.Option(help="Its name in that log.")] = TRAINED,
+    json_: Json = False,
 ) -> None:
     """Evaluate a finished run on the test split, here or on another backend.
 
@@ -129,7 +139,37 @@ def evaluate(
                 "backend.options.NAME=VALUE"
             )
         apply_override(values, setting)
-    output.evaluated(evaluate_run(run_dir, backend, values["backend"]["options"]), json_)
+    options = values["backend"]["options"]
+    result = evaluate_run(run_dir, backend, options, activity=activity, state=state)
+    output.evaluated(result, json_)
+
+
+@app.command()
+def export(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_DIR|ACTIVITY.h5|SPIKES.npz",
+            help="Folder of a run, an activity log, or arrays of spike times.",
+        ),
+    ],
+    to: Annotated[str, typer.Option("--to", metavar="[nwb|npz]", help="The format.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    state: Annotated[str | None, typer.Option(help="Which state [nwb: trained; npz: all].")] = None,
+    samples: Annotated[int | None, typer.Option(help="The first so many [all].")] = None,
+    tau_syn_ms: Annotated[
+        float, typer.Option(help="How long a unit of model time is, for NWB.")
+    ] = DEFAULT_TAU_SYN_MS,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file --out.")] = False,
+    json_: Json = False,
+) -> None:
+    """Write recorded activity for other programs: NWB, or plain arrays."""
+    output.exported(
+        export_activity(
+            source, out, to, state=state, samples=samples, tau_syn_ms=tau_syn_ms, force=force
+        ),
+        json_,
+    )
 
 
 @app.command()
@@ -159,9 +199,9 @@ def datasets(json_: Json = False) -> None:
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(metavar="[engine|chip]", help="What to measure.")] = (
-        "engine"
-    ),
+    what: Annotated[
+        str, typer.Argument(metavar="[engine|chip|activity]", help="What to measure.")
+    ] = ("engine"),
     json_: Json = False,
 ) -> None:
     """Measure what this machine does: step times, epochs, memory."""

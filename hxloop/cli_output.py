@@ -112,6 +112,14 @@ def evaluated(result: RunResult, as_json: bool) -> None:
     )
 
 
+def exported(result: Mapping[str, Any], as_json: bool) -> None:
+    """The end of an export."""
+    if as_json:
+        json_object(result)
+        return
+    line(f"{result['samples']} samples of {', '.join(result['states'])}: {result['file']}")
+
+
 def study_done(result: Mapping[str, Any], folder: Path, as_json: bool) -> None:
     """The end of a study."""
     if as_json:

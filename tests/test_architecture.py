@@ -22,6 +22,7 @@ TERMINAL = ("hxloop.cli", "hxloop.cli_output")
 # What uses everything else; nothing below may import it.
 TOP = (
     "hxloop.cli", "hxloop.cli_output", "hxloop.experiment", "hxloop.experiments", "hxloop.bench",
+    "hxloop.recording",
 )  # fmt: skip
 TRAINING = (
     "hxloop.loop", "hxloop.evaluation", "hxloop.training", "hxloop.training_options",

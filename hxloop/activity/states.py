@@ -32,6 +32,18 @@ class FurtherSpikes:
     neurons: NDArray[np.int64]
     times: NDArray[np.float64]
 
+    def check(self, where: str, n_samples: int, n_neurons: int) -> None:
+        """Check that the spikes are of these samples and neurons.
+
+        Raises:
+            RunInputError: lengths differ, indices out of range, times not finite or negative.
+        """
+        n = len(self.times)
+        check_indices(f"{where}, samples", self.samples, n, 0, n_samples)
+        check_indices(f"{where}, neurons", self.neurons, n, 0, n_neurons)
+        if not (np.isfinite(self.times) & (self.times >= 0)).all():
+            raise RunInputError(f"{where}: expected finite times from 0 on")
+
 
 @dataclass(frozen=True)
 class RecordedActivity:
@@ -76,6 +88,8 @@ class RecordedActivity:
         if not self.layer_times:
             raise RunInputError(f"{where}: expected at least one layer; got none")
         n = len(self.input_times)
+        if n == 0:
+            raise RunInputError(f"{where}: expected at least one sample; got none")
         for name, times in zip(
             self.layer_names, (self.input_times, *self.layer_times), strict=True
         ):
@@ -94,6 +108,16 @@ class RecordedActivity:
             for index, matrix in enumerate(self.weights):
                 if not np.isfinite(matrix).all():
                     raise RunInputError(f"{where}: weights of layer {index} are not all finite")
+        if self.further_spikes is not None:
+            if len(self.further_spikes) != len(self.layer_times):
+                raise RunInputError(
+                    f"{where}: expected further spikes of {len(self.layer_times)} layers; got "
+                    f"{len(self.further_spikes)}"
+                )
+            for name, spikes, size in zip(
+                self.layer_names[1:], self.further_spikes, self.sizes[1:], strict=True
+            ):
+                spikes.check(f"{where}, further spikes of {name}", n, size)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -182,5 +206,5 @@ def check_indices(where: str, indices: NDArray[Any], n: int, low: int, high: int
     if wrong.any():
         sample = int(np.argmax(wrong))
         raise RunInputError(
-            f"{where}: sample {sample} has {indices[sample]}; expected {low} to {high - 1}"
+            f"{where}: number {sample} is {indices[sample]}; expected {low} to {high - 1}"
         )

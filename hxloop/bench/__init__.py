@@ -8,6 +8,7 @@ from typing import Any
 
 # Imported when run: some import a simulator.
 _BENCHMARKS = {
+    "activity": "hxloop.bench.activity:bench_activity",
     "chip": "hxloop.bench.chip:bench_chip",
     "engine": "hxloop.bench.engine:bench_engine",
 }
