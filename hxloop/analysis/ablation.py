@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -160,3 +161,62 @@ def ablate(
     return Ablation(
         baseline, np.array(accuracy).reshape(len(pathways), n_classes), np.array(counts, dtype=int)
     )
+
+
+def ablation_study(
+    weights: Sequence[ArrayLike],
+    pathways: Sequence[ArrayLike],
+    run: Runner,
+    labels: ArrayLike,
+    rng: np.random.Generator,
+    fractions: Sequence[float] = (0.01, 0.02, 0.05),
+) -> dict[str, Any]:
+    """Does silencing the neurons that a class relies on hurt that class, and not the others?
+
+    For each class its distinctive neurons are silenced, then as many random ones of each layer.
+    The test compares the specificity of the two over classes. Runs the network
+    ``len(fractions) (1 + 2 classes)`` times.
+
+    Args:
+        weights: ``(pre, post)`` of every layer.
+        pathways: for each hidden layer ``(classes, neurons)``.
+        run: weights -> decisions, see ``ablate``.
+        labels: ``(samples,)``, right decisions.
+        rng: draws the random neurons.
+        fractions: of the neurons of each layer to silence.
+
+    Returns:
+        ``baseline`` (accuracy of each class) and ``fractions``, a list of ``{fraction,
+        n_silenced, drop, specificity, random_drop, random_specificity, value, p_value,
+        effect_size, effect}``: drops are ``[silenced class][class]``, ``value`` is the mean
+        difference of specificities. Plain values, None where not defined.
+    """
+    from hxloop.analysis.statistics import dominance, paired_permutation_test
+    from hxloop.analysis.summary import plain
+
+    n_classes = np.shape(pathways[0])[0]
+    rows, baseline = [], None
+    for fraction in fractions:
+        masks = distinctive_neurons(pathways, fraction)
+        own = ablate(weights, masks, run, labels, n_classes)
+        control = [random_masks(mask, rng) for mask in masks]
+        other = ablate(weights, control, run, labels, n_classes)
+        difference = own.specificity - other.specificity
+        test = paired_permutation_test(difference, rng)
+        baseline = own.baseline
+        rows.append(
+            {
+                "fraction": fraction,
+                "n_silenced": own.n_silenced,
+                "drop": own.drop,
+                "specificity": own.specificity,
+                "random_drop": other.drop,
+                "random_specificity": other.specificity,
+                "value": test.value,
+                "p_value": test.p_value,
+                "effect_size": dominance(difference),
+                "effect": "dominance over classes",
+            }
+        )
+    study: dict[str, Any] = plain({"baseline": baseline, "fractions": rows})
+    return study

@@ -264,8 +264,6 @@ def _check_states(states: Sequence[RecordedActivity]) -> None:
     if len(set(names)) != len(names):
         raise RunInputError(f"states: expected different names; got {names}")
     for state in states:
-        if len(state) == 0:
-            raise RunInputError(f"state {state.name!r}: expected at least one sample; got none")
         if state.sizes != states[0].sizes:
             raise RunInputError(
                 f"states: expected one network; {names[0]!r} has layers of {states[0].sizes} "

@@ -91,7 +91,11 @@ def synchronous_input(state: MeasuredState, options: AnalysisOptions) -> Claim:
 
 
 def early_spread(state: MeasuredState, options: AnalysisOptions) -> Claim:
-    """Causal shorth of the early hidden layers minus that of the input; claimed positive."""
+    """Causal shorth of the early hidden layers minus that of the input; claimed positive.
+
+    An untrained network may decide after the background of the image has been sent, all at one
+    time; its causal input is then of no width, and everything after it is wider.
+    """
     if state.n_hidden < 1:
         return unknown("early_spread", "the network has no hidden layer")
     table = state.synchrony.causal_shorth()
@@ -114,6 +118,7 @@ def early_spread(state: MeasuredState, options: AnalysisOptions) -> Claim:
             "shorth_by_layer": means,
             "early_layers": [state.layer_names[layer] for layer in early],
             "widest_layer": None if peak is None else state.layer_names[peak],
+            "causal_input_spikes": mean(state.synchrony.causal[0].n_spikes),
         },
     )
 

@@ -56,7 +56,8 @@ class PathwayMeasures:
         correction of Cohen's kappa (Educ. Psychol. Meas. 20, 37, 1960, eq. 1) with an expected
         overlap in which that of the weights alone (all neurons equally active: what depth does by
         construction) and what sampling noise leaves of it multiply. 0 = no more distinct than
-        expected, 1 = no neuron in common.
+        expected, 1 = no neuron in common. It errs to the low side: where few neurons are active
+        their shares are evened out, and values can be negative.
         """
         expected = self.label_shuffled_pairs[layer] * pathways.pathway_overlap(
             self.from_weights[layer]

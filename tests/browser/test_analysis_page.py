@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from hxloop.activity import RecordedActivity, first_output
 from hxloop.analysis.analyse import analyse
 from hxloop.analysis.analysis_report import AnalysisReport, write_analysis_report
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.raster import preferred_classes
+from tests.recorded_states import SIZES, all_times, recorded_state
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -23,33 +22,15 @@ pytestmark = pytest.mark.skipif(
     reason="needs a Chromium browser, for example Debian's package chromium",
 )
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-SIZES = (30, 20, 20, 3)
-
-
-def state(name: str, seed: int, epoch: int | None = None, n: int = 30) -> RecordedActivity:
-    """Random spikes: later layers spike later, class c prefers neurons i % 3 == c."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % 3
-    layers = []
-    for depth, size in enumerate(SIZES):
-        times = depth * 0.5 + rng.uniform(0.05, 0.6, (n, size))
-        times += 0.3 * (np.arange(size) % 3 != labels[:, None])
-        times[rng.random(times.shape) < 0.1] = np.inf
-        layers.append(times)
-    weights = tuple(rng.normal(0.1, 0.2, shape) for shape in pairwise(SIZES))
-    decisions = first_output(layers[-1])
-    return RecordedActivity(
-        name, layers[0], tuple(layers[1:]), labels, decisions, weights, epoch=epoch
-    )
-
-
-def all_times(entry: RecordedActivity) -> tuple[np.ndarray, ...]:
-    return (entry.input_times, *entry.layer_times)
 
 
 @pytest.fixture(scope="module")
 def states():
-    found = [state("untrained", 1, 0), state("epoch-001", 2, 1), state("trained", 3, 2)]
+    found = [
+        recorded_state("untrained", 1, 0),
+        recorded_state("epoch-001", 2, 1),
+        recorded_state("trained", 3, 2),
+    ]
     return {entry.name: entry for entry in found}
 
 

@@ -15,7 +15,7 @@ from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec, NeuronSpec
 
 INF = np.inf
-N_CLASSES, N_SAMPLES, N_NEURONS = 4, 80, 24
+N_CLASSES, N_SAMPLES, N_NEURONS = 4, 64, 24
 QUICK = AnalysisOptions(n_resamples=200, n_permutations=999, n_null=120, contrast_samples=5)
 
 
@@ -263,14 +263,14 @@ def test_states_over_training_and_of_several_substrates() -> None:
     states = [
         replace(untrained(), name="epoch-000", epoch=0),
         replace(trained(), name="epoch-005", epoch=5),
-        replace(trained(seed=3).select(slice(0, 60)), name="chip"),
+        replace(trained(seed=3).select(slice(0, 48)), name="chip"),
     ]
     result = analyse(states, trained="epoch-005", options=QUICK)
     assert result["roles"] == {"trained": "epoch-005", "untrained": "epoch-000"}
     assert result["overview"]["epochs"] == [0, 5, None]
     paired = {entry["state"]: entry["paired"] for entry in result["comparisons"]}
     assert paired == {"epoch-000": True, "chip": False}
-    assert analyse(states, options=QUICK)["roles"]["trained"] == "chip"
+    assert analyse(states[-1:], options=QUICK)["roles"] == {"trained": "chip", "untrained": None}
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,6 @@ def test_states_over_training_and_of_several_substrates() -> None:
         ([trained(), trained()], {}, "different names"),
         ([trained()], {"trained": "before"}, r"expected one of \['trained'\]; got 'before'"),
         ([trained()], {"trained": "trained", "untrained": "trained"}, "two states"),
-        ([trained().select(slice(0, 0))], {}, "at least one sample"),
         (
             [trained(), trained("b", input_times=np.ones((N_SAMPLES, 3)), weights=None)],
             {},

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hxloop.analysis.ablation import ablate, distinctive_neurons, random_masks, silence
+from hxloop.analysis.ablation import (
+    ablate,
+    ablation_study,
+    distinctive_neurons,
+    random_masks,
+    silence,
+)
+from hxloop.analysis.measures import AnalysisOptions
+from hxloop.analysis.pathway_measures import MIN_WINS, measure_pathways
 from hxloop.analysis.pathways import (
     class_pathways,
     distinctness,
@@ -231,3 +239,63 @@ def test_bad_ablations_are_refused() -> None:
         ablate(TWO_EACH, [], lambda weights: np.zeros(2, int), np.arange(N), N)
     with pytest.raises(RunInputError, match="fraction"):
         distinctive_neurons([np.zeros((2, 2))], 0.0)
+
+
+def test_a_study_finds_the_pathways_and_not_random_neurons() -> None:
+    got = ablation_study(
+        TWO_EACH,
+        [pathways_from_weights(TWO_EACH)[1]],
+        run_ideal,
+        np.arange(N),
+        np.random.default_rng(1),
+        fractions=(1 / 3,),
+    )
+    assert got["baseline"] == [1.0] * N
+    (row,) = got["fractions"]
+    assert row["specificity"] == [1.0] * N and row["n_silenced"] == [2] * N
+    random = np.array(row["random_specificity"])
+    assert row["value"] == pytest.approx(1 - random.mean()) and row["value"] > 0
+    assert row["effect_size"] == (random < 1).mean()
+    # Three pairs: no arrangement of signs is rarer than 2 of 8.
+    assert row["p_value"] >= 0.2
+
+
+# --- beside null models -------------------------------------------------------------------
+
+
+def chance_network(layers_know: bool, samples: int = 400):
+    """Random weights; the spikes know the class or do not."""
+    rng = np.random.default_rng(5)
+    sizes = (20, 20, 20, 4)
+    weights = [rng.random(shape) for shape in pairwise(sizes)]
+    winners = np.arange(samples) % 4
+    layers = [depth + rng.random((samples, size)) for depth, size in enumerate(sizes)]
+    for times in layers[:-1]:
+        own = np.arange(20) % 4 == winners[:, None]
+        times[~own if layers_know else rng.random(times.shape) < 0.75] = INF
+    layers[-1][np.arange(samples), winners] = 2.9
+    return layers, weights, winners
+
+
+@pytest.mark.parametrize("layers_know", [False, True])
+def test_distinctness_beyond_construction_and_noise(layers_know: bool) -> None:
+    layers, weights, winners = chance_network(layers_know)
+    options = AnalysisOptions(n_null=100)
+    measured = measure_pathways(layers, weights, winners, None, options)
+    for layer in range(3):
+        corrected = measured.corrected(layer)
+        if layers_know:  # populations of two classes have no neuron in common
+            np.testing.assert_allclose(corrected, 1.0)
+        else:  # nothing but weights and noise, of which a tenth may remain
+            assert corrected.max() < 0.1
+            assert float(distinctness(measured.from_runs[layer])) > 0.03
+    assert measured.lost == pytest.approx(0.0, abs=0.05)
+
+
+def test_outputs_that_hardly_ever_win_have_no_pathway() -> None:
+    layers, weights, winners = chance_network(True)
+    few = winners.copy()
+    few[np.flatnonzero(winners == 3)[MIN_WINS - 1 :]] = -1
+    measured = measure_pathways(layers, weights, few, None, AnalysisOptions(n_null=10))
+    assert np.isnan(measured.from_runs[1]).all(axis=1).tolist() == [False, False, False, True]
+    assert np.isfinite(measured.label_shuffled).all() and np.isfinite(measured.resamples).all()

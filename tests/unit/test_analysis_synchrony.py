@@ -140,10 +140,10 @@ def test_causal_spikes_are_not_later_than_the_decision() -> None:
 
 def test_many_samples_are_worked_through_in_parts() -> None:
     rng = np.random.default_rng(1)
-    times = rng.random((3000, 700))
+    times = rng.random((1500, 700))
     times[rng.random(times.shape) < 0.3] = INF
     whole = shorth(times)
-    assert np.array_equal(whole[2900:], shorth(times[2900:]))
+    assert np.array_equal(whole[1400:], shorth(times[1400:]))
     assert np.array_equal(whole[:3], [shorth_by_search(row) for row in times[:3]])
 
 
