@@ -32,7 +32,7 @@ class Section:
 
 
 def escape(text: object) -> str:
-    """Plain text as HTML."""
+    """Plain text as HTML; the index of τ_syn is set low."""
     return html.escape(str(text)).replace("τ_syn", "τ<sub>syn</sub>")
 
 
@@ -67,7 +67,7 @@ def page(
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{escape(title)}</title><style>{_CSS}{style}</style></head><body><main>"
+        f"<title>{html.escape(title)}</title><style>{_CSS}{style}</style></head><body><main>"
         f"<h1>{escape(title)}</h1><p class='lead'>{escape(description)}</p>"
         + (f"<table>{table}</table>" if table else "")
         + lead
@@ -81,14 +81,14 @@ def picture(figure: Figure, name: str) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f"<img alt='{escape(name)}' src='data:image/png;base64,{data}'>"
+    return f"<img alt='{html.escape(name)}' src='data:image/png;base64,{data}'>"
 
 
 def script_data(name: str, content: Any) -> str:
     """JSON within the page, to be read by a script from the element of that id."""
     # "</script>" in a text would end the element.
     text = json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return f"<script type='application/json' id='{escape(name)}'>{text}</script>"
+    return f"<script type='application/json' id='{html.escape(name)}'>{text}</script>"
 
 
 def _section(section: Section) -> str:
