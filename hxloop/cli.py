@@ -15,6 +15,7 @@ import hxloop
 from hxloop import cli_output as output
 from hxloop.activity import TRAINED
 from hxloop.activity.export import DEFAULT_TAU_SYN_MS, export_activity
+from hxloop.analysis.run import analyse_recording
 from hxloop.backend import backend_class, backend_names, get_backend, unknown_name
 from hxloop.bench import benchmark_names, run_benchmark
 from hxloop.config import ExperimentConfig, apply_override
@@ -171,6 +172,24 @@ def export(
         ),
         json_,
     )
+
+
+@app.command()
+def analyse(
+    recording: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_DIR|ACTIVITY.h5|SPIKES.npz",
+            help="Folder of a run with an activity log, an activity log, or arrays of spike times.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results [RUN_DIR/analysis, NAME-analysis].")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Ask recorded activity what the network learned; writes a report with figures."""
+    output.analysed(analyse_recording(recording, out, say=output.note), json_)
 
 
 @app.command()

@@ -24,6 +24,7 @@ from rich.progress import (
 from hxloop.training_options import ProgressListener
 
 if TYPE_CHECKING:
+    from hxloop.analysis.run import AnalysisRun
     from hxloop.conformance import Report, Result
     from hxloop.prepared import Prepared, RunResult
 
@@ -111,6 +112,17 @@ def evaluated(result: RunResult, as_json: bool) -> None:
         f"Test accuracy: {100 * summary['test_accuracy']:.2f} % of "
         f"{summary['test_samples']} samples{chip}"
     )
+
+
+def analysed(run: AnalysisRun, as_json: bool) -> None:
+    """The end of an analysis."""
+    if as_json:
+        json_object(run.analysis)
+        return
+    for claim in run.analysis["claims"]:
+        line(f"{claim['verdict']:<14}  {claim['statement']}")
+    line(f"Report:         {run.out / 'report.html'}")
+    line(f"All numbers:    {run.out / 'analysis.json'}; figures: {run.out / 'figures'}")
 
 
 def exported(result: Mapping[str, Any], as_json: bool) -> None:
