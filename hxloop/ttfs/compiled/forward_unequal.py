@@ -84,9 +84,9 @@ def _intervals(  # type: ignore[no-untyped-def]
             degrees[b, i] = _degree(length, spread, lowest, left_out)
             scalars[b, i, 0] = length
             scalars[b, i, 1] = math.exp(-length * common)
-            peak = length * math.exp(min(2.0 * spread * length, HUGE)) * (1.0 + 1e-6)
-            scalars[b, i, 2] = min(peak, LARGEST)
-            scalars[b, i, 3] = math.exp(-2.0 * spread * length)
+            rho = math.exp(-2.0 * spread * length)
+            scalars[b, i, 2] = min(length / max(rho, 1.0 / LARGEST), LARGEST) * (1.0 + 1e-6)
+            scalars[b, i, 3] = rho
 
 
 @njit(inline="always")

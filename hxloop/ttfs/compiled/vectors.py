@@ -8,8 +8,7 @@ from numba import types
 from numba.extending import intrinsic
 
 
-@intrinsic
-def widest_vectors(typing_context: Any) -> Any:
+def _widest_vectors(typing_context: Any) -> Any:
     """Ask for 512-bit vectors in the function that calls this; elsewhere it does nothing.
 
     Compilers prefer 256 bits even on processors with AVX-512, whose clock once fell when they
@@ -23,3 +22,6 @@ def widest_vectors(typing_context: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(), generate
+
+
+widest_vectors: Any = intrinsic(_widest_vectors)
