@@ -122,7 +122,7 @@ def gradients_cpu(
 def sorted_inputs(input_times: Array) -> tuple[Array, NDArray[np.int64]]:
     """The input times of every sample in their order, and which input each of them is."""
     order = np.argsort(input_times, axis=1)
-    return np.take_along_axis(input_times, order, axis=1), order
+    return input_times[np.arange(len(order))[:, None], order], order
 
 
 def _parts(batch: int, pairs: int) -> list[slice]:
