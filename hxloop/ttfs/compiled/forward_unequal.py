@@ -24,7 +24,6 @@ from numba import njit
 
 from hxloop.ttfs.compiled.forward import (
     GROUP,
-    HUGE,
     LARGEST,
     LONGEST,
     NARROW,
@@ -32,6 +31,7 @@ from hxloop.ttfs.compiled.forward import (
     WIDE,
 )
 from hxloop.ttfs.compiled.membrane import first_crossing, peak_time, psp
+from hxloop.ttfs.compiled.two_currents import SHORT, highest_bound, short_crossing
 from hxloop.ttfs.compiled.vectors import widest_vectors
 
 # The series of an interval may leave out so much: of a current, or of a membrane in units of the
@@ -40,8 +40,6 @@ LEFT_OUT, LEFT_OUT_SINGLE = 4e-15, 3e-9
 # Degrees with a loop of their own are the lowest useful ones, 3 and 4, or 2 and 3 in float32.
 # Up to the highest degree all others share one loop; beyond, exponentials.
 LOWEST, LOWEST_SINGLE, HIGHEST = 3, 2, 20
-SHORT = 0.015
-A2, A3, A4, A5, A6 = 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720  # 1/n!
 
 
 @njit(cache=True, nogil=True)
@@ -152,87 +150,6 @@ def _long(state, terms, degree, step, base):  # type: ignore[no-untyped-def]
             terms[j + 2 * width] = state[j + 2 * width] - h * (state[j + 6 * width] * ti)
     for j in range(3 * width):
         state[j] = base * terms[j]
-
-
-@njit(cache=True, nogil=True)
-def _short_crossing(  # type: ignore[no-untyped-def]
-    u, exc, inh, tau_mem, tau_exc, tau_inh, common, threshold, length
-):
-    """First crossing within an interval of up to ``SHORT``, for a membrane that rises in it.
-
-    By polynomials of degree 6 (y^7/5040 < 1e-16), with one exponential a step of Newton's method.
-
-    Returns:
-        The time, ``inf`` for none, or -1 where this cannot tell.
-    """
-    mem, exc_rate, inh_rate = 1.0 / tau_mem, 1.0 / tau_exc, 1.0 / tau_inh
-    d_mem, d_exc, d_inh = mem - common, exc_rate - common, inh_rate - common
-    s = length
-    for iteration in range(8):
-        ym, ye, yi = -s * d_mem, -s * d_exc, -s * d_inh
-        base = math.exp(-s * common)
-        decay_e, decay_i = base * _decay_6(ye), base * _decay_6(yi)
-        value = base * (u * _decay_6(ym) + s * (exc * _kernel_6(ym, ye) + inh * _kernel_6(ym, yi)))
-        if iteration == 0:
-            # While below threshold it rises at least this fast; so there is no peak to be missed.
-            slope = exc * decay_e + inh - threshold * mem
-            if not (u < threshold and exc > 0.0 and slope > 0.0):
-                return -1.0
-            if value < threshold * (1.0 - 1e-13):
-                return math.inf
-            if value < threshold:
-                return -1.0
-            s = min((threshold - u) / (exc + inh - u * mem), length)
-            continue
-        e, i = exc * decay_e, inh * decay_i
-        slope = e + i - value * mem
-        if slope <= 0.0:
-            return -1.0
-        step = (value - threshold) / slope
-        s -= step
-        if not 0.0 <= s <= length:
-            return -1.0
-        curvature = -slope * mem - e * exc_rate - i * inh_rate
-        if step * step * abs(curvature) <= 1e-17 * slope:
-            return s
-    return -1.0
-
-
-@njit(cache=True, nogil=True)
-def _decay_6(y):  # type: ignore[no-untyped-def]
-    return 1.0 + y * (1.0 + y * (A2 + y * (A3 + y * (A4 + y * (A5 + y * A6)))))
-
-
-@njit(cache=True, nogil=True)
-def _kernel_6(y, z):  # type: ignore[no-untyped-def]
-    """k/step: sums of all products of 1 to 5 factors y or z."""
-    power, total = y, y + z
-    result = 1.0 + A2 * total
-    for factor in (A3, A4, A5, A6):
-        power *= y
-        total = power + z * total
-        result += factor * total
-    return result
-
-
-@njit(cache=True, nogil=True)
-def _highest(u, exc, inh, tau_mem, tau_exc, tau_inh, top, length):  # type: ignore[no-untyped-def]
-    """Bound on the membrane within an interval: that of the loop, with the neuron's own rates.
-
-    The maximum over s of ``(u + y s) exp(-s/tau_mem)``, ``y = x g``; no more than ``x top``
-    above u. -1 for a membrane that only falls.
-    """
-    mem, exc_rate, inh_rate = 1.0 / tau_mem, 1.0 / tau_exc, 1.0 / tau_inh
-    x = exc + inh * math.exp(-max(inh_rate - exc_rate, 0.0) * length)
-    y = x * math.exp(min(max(mem - exc_rate, 0.0) * length, HUGE))
-    if y <= max(u, 0.0) * mem:
-        return max(u, 0.0)
-    highest = max(u, 0.0) + x * top
-    # At s = tau_mem - u/y, or at the end of the interval, if that is earlier.
-    s = tau_mem - u / y
-    if s < length:
-        return min(highest, y * tau_mem * math.exp(-s * mem))
-    return min(highest, (u + y * length) * math.exp(-length * mem))
 
 
 @njit(cache=True, nogil=True)
@@ -360,12 +277,12 @@ def _make(width, single):  # type: ignore[no-untyped-def]
                                 continue
                             crossing = -1.0
                             if lengths[b, i] * rates[1] <= SHORT:
-                                crossing = _short_crossing(
+                                crossing = short_crossing(
                                     float(u), float(exc), float(inh), t_mem[j], t_exc[j],
                                     t_inh[j], common, threshold[start + j], lengths[b, i],
                                 )  # fmt: skip
                             if crossing < 0.0:
-                                highest = _highest(
+                                highest = highest_bound(
                                     float(u), float(exc), float(inh), t_mem[j], t_exc[j],
                                     t_inh[j], top, lengths[b, i],
                                 )  # fmt: skip
