@@ -13,7 +13,7 @@ from hxloop.activity.states import RecordedActivity
 from hxloop.errors import FileFormatError, UnknownNameError
 
 LOG_NAME = "activity.h5"
-_ZIP = b"PK\x03\x04"
+_ZIP = b"PK"
 _WHAT = "an activity log (HDF5), spike times as plain arrays (.npz), or the folder of a run"
 
 
@@ -48,7 +48,7 @@ def read_activity(
             if not names:
                 raise FileFormatError(f"{path}: an activity log without any state")
             return {name: log.read(name, samples) for name in names}
-    if start[:4] != _ZIP:
+    if start[: len(_ZIP)] != _ZIP:
         got = "it is neither" if start else "it is empty"
         raise FileFormatError(f"{path}: expected {_WHAT}; {got}")
     found = read_plain(path)

@@ -49,14 +49,15 @@ def read_plain(path: Path) -> dict[str, RecordedActivity]:
             arrays missing or of shapes that do not fit each other, NaN, labels out of range.
     """
     path = Path(path)
-    arrays: dict[str, NDArray[Any]] = {}
     with reading(path, _WHAT):
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Opened here: of a damaged file, numpy would leave it open.
+            with path.open("rb") as opened:
+                file = np.load(opened, allow_pickle=False)
                 if not isinstance(file, np.lib.npyio.NpzFile):
                     raise FileFormatError("it is a single array")
-                for name in file.files:
-                    arrays[name] = file[name]
+                with file:
+                    arrays = {name: _array(name, file[name]) for name in file.files}
         except _DAMAGED as error:
             raise FileFormatError(f"truncated or corrupt ({error})") from error
         names = {
@@ -144,6 +145,12 @@ def _state(arrays: Mapping[str, NDArray[Any]], state: str) -> RecordedActivity:
         )
     except RunInputError as error:
         raise FileFormatError(str(error)) from error
+
+
+def _array(name: str, entry: object) -> NDArray[Any]:
+    if not isinstance(entry, np.ndarray):  # numpy hands out what is no array as it is
+        raise FileFormatError(f"{name!r} is no array")
+    return entry
 
 
 def _floats(name: str, array: NDArray[Any]) -> NDArray[Any]:

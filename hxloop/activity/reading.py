@@ -135,29 +135,31 @@ class ActivityLog:
             texts = self._dataset(group, "runs/info")[: self._runs_done(group)]
             return tuple(info_from_json(text) for text in texts)
 
-    def further_spikes(self, state: str) -> tuple[FurtherSpikes, ...] | None:
+    def further_spikes(
+        self, state: str, samples: Samples = None
+    ) -> tuple[FurtherSpikes, ...] | None:
         """Spikes after the first ones, for each layer; None where they were not recorded."""
         group, ends = self._state(state), self._ends(state)
         if "layers/0/further_spikes" not in group:
             return None
+        found = []
         with reading(self.path, _WHAT):
-            return tuple(
-                FurtherSpikes(
-                    *(
-                        self._dataset(group, f"layers/{layer}/further_spikes/{name}")[:count]
-                        for name in ("samples", "neurons", "times")
-                    )
-                )
-                for layer, count in enumerate(ends[1:])
-            )
+            for layer, count in enumerate(ends[1:]):
+                place = f"layers/{layer}/further_spikes"
+                names = ("samples", "neurons", "times")
+                columns = (self._dataset(group, f"{place}/{name}")[:count] for name in names)
+                found.append(FurtherSpikes(*columns))
+        if samples is None:
+            return tuple(found)
+        indices = np.arange(ends[0])[samples]
+        return tuple(spikes.select(indices) for spikes in found)
 
     def read(self, state: str, samples: Samples = None) -> RecordedActivity:
         """A state, or some samples of it.
 
         Args:
             state: its name.
-            samples: which samples, a slice or indices; None = all, with how each run went and
-                with further spikes.
+            samples: which samples, a slice or indices; None = all, with how each run went.
 
         Raises:
             UnknownNameError: no such state.
@@ -179,7 +181,7 @@ class ActivityLog:
                 epoch=None if epoch < 0 else epoch,
                 split=_text(group.attrs.get("split", "")) or None,
                 runs=self.runs(state) if samples is None else (),
-                further_spikes=self.further_spikes(state) if samples is None else None,
+                further_spikes=self.further_spikes(state, samples),
             )
 
     def close(self) -> None:

@@ -32,6 +32,16 @@ class FurtherSpikes:
     neurons: NDArray[np.int64]
     times: NDArray[np.float64]
 
+    def select(self, samples: NDArray[np.int64]) -> FurtherSpikes:
+        """The spikes of some samples, which are numbered anew in the order given."""
+        order = np.argsort(self.samples, kind="stable")
+        first = np.searchsorted(self.samples[order], samples, side="left")
+        last = np.searchsorted(self.samples[order], samples, side="right")
+        parts = [order[start:stop] for start, stop in zip(first, last, strict=True)]
+        chosen = np.concatenate([np.empty(0, np.int64), *parts])
+        numbers = np.repeat(np.arange(len(samples)), last - first)
+        return FurtherSpikes(numbers, self.neurons[chosen], self.times[chosen])
+
     def check(self, where: str, n_samples: int, n_neurons: int) -> None:
         """Check that the spikes are of these samples and neurons.
 
@@ -149,7 +159,11 @@ class RecordedActivity:
         return float((self.decisions == self.labels).mean())
 
     def select(self, samples: slice | Sequence[int] | NDArray[Any]) -> RecordedActivity:
-        """Some of the samples; ``runs`` and ``further_spikes`` are left out."""
+        """Some of the samples, by a slice or indices; ``runs`` is left out."""
+        further = self.further_spikes
+        if further is not None:
+            indices = np.arange(len(self))[samples]
+            further = tuple(spikes.select(indices) for spikes in further)
         return replace(
             self,
             input_times=self.input_times[samples],
@@ -157,7 +171,7 @@ class RecordedActivity:
             labels=self.labels[samples],
             decisions=self.decisions[samples],
             runs=(),
-            further_spikes=None,
+            further_spikes=further,
         )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -30,9 +32,15 @@ def write(path, states, n_runs=3, **options):
     return path
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    path = tmp_path_factory.mktemp("logs") / "activity.h5"
+    return write(path, ["trained", "untrained", "epoch-010", "epoch-002"])
+
+
 @pytest.fixture
-def path(tmp_path):
-    return write(tmp_path / "activity.h5", ["trained", "untrained", "epoch-010", "epoch-002"])
+def path(original, tmp_path):
+    return Path(shutil.copy(original, tmp_path))
 
 
 def test_what_is_written_is_read(path):
@@ -106,6 +114,14 @@ def test_further_spikes_are_kept_with_samples_counted_on(tmp_path):
         assert np.array_equal(got.samples, np.concatenate(shifted))
         assert np.array_equal(got.neurons, np.concatenate([part.neurons for part in parts]))
         assert np.array_equal(got.times, np.concatenate([part.times for part in parts]))
+    chosen = [25, 3, 3]
+    part = read_activity(path, samples=chosen)["trained"].further_spikes
+    for layer, got in enumerate(part):
+        for number, sample in enumerate(chosen):
+            spikes = further(sample // BATCH)[layer]
+            for name in ("neurons", "times"):
+                expected = getattr(spikes, name)[spikes.samples == sample % BATCH]
+                assert np.array_equal(getattr(got, name)[got.samples == number], expected)
 
 
 @pytest.mark.parametrize(

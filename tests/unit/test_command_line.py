@@ -40,7 +40,8 @@ SMALL = [
 ]
 EVENT = ["--set", 'backend.options.solver="event"']
 COMMANDS = (
-    "train", "resume", "evaluate", "export", "experiments", "backends", "datasets", "bench"
+    "train", "resume", "evaluate", "analyse", "export", "experiments", "backends", "datasets",
+    "bench",
 )  # fmt: skip
 
 
