@@ -294,13 +294,7 @@ class EmulatedChipSession:
         """Times cut down to the chip's clock, and which of them were changed."""
         if not self._backend.quantise_times:
             return times.copy(), np.zeros(times.shape, dtype=np.bool_)
-        tick = self._backend.tick
-        # The small term keeps a time that already lies on the grid where it is.
-        truncated = np.floor(times / tick + 1e-6) * tick
-        spikes = np.isfinite(times)
-        moved = np.zeros(times.shape, dtype=np.bool_)
-        moved[spikes] = np.abs(truncated[spikes] - times[spikes]) > 1e-6 * tick
-        return truncated, moved
+        return truncate(times, self._backend.tick)
 
     def close(self) -> None:
         """Free the solver; ``run`` raises afterwards."""
@@ -318,6 +312,24 @@ class EmulatedChipSession:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def truncate(times: Array, tick: float) -> tuple[Array, NDArray[np.bool_]]:
+    """Times cut down to whole cycles of a clock.
+
+    Args:
+        times: any shape; ``inf`` stays.
+        tick: length of a cycle.
+
+    Returns:
+        The truncated times, and which of them were changed.
+    """
+    # The small term keeps a time that already lies on the grid where it is.
+    truncated = np.floor(times / tick + 1e-6) * tick
+    spikes = np.isfinite(times)
+    moved = np.zeros(times.shape, dtype=np.bool_)
+    moved[spikes] = np.abs(truncated[spikes] - times[spikes]) > 1e-6 * tick
+    return truncated, moved
 
 
 def _make_solver(backend: EmulatedChipBackend, network: NetworkSpec) -> Solver:

@@ -16,9 +16,10 @@ from hxloop import cli_output as output
 from hxloop.activity import TRAINED
 from hxloop.activity.export import DEFAULT_TAU_SYN_MS, export_activity
 from hxloop.analysis.run import analyse_recording
-from hxloop.backend import backend_class, backend_names, unknown_name
+from hxloop.backend import backend_class, backend_names, get_backend, unknown_name
 from hxloop.bench import benchmark_names, run_benchmark
 from hxloop.config import ExperimentConfig, apply_override
+from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_checks
 from hxloop.datasets import DATASETS
 from hxloop.errors import (
     CapacityError,
@@ -230,6 +231,41 @@ def bench(
     output.measured(run_benchmark(what, output.note), json_)
 
 
+@app.command("check-backend")
+def check_backend(
+    name: Annotated[str, typer.Argument(help="A backend; `hxloop backends` lists them.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="An option of the backend, e.g. chip=3; repeatable."
+        ),
+    ] = None,
+    statistical: Annotated[
+        bool,
+        typer.Option(
+            "--statistical",
+            help="Judge medians and most of the neurons, as for a backend with noise.",
+        ),
+    ] = False,
+    long: Annotated[bool, typer.Option("--long", help="With the check of 200 runs.")] = False,
+    json_: Json = False,
+) -> int:
+    """Check that a backend does what every backend must do."""
+    options: dict[str, Any] = {}
+    for setting in settings or []:
+        apply_override(options, setting)
+    subject = Subject(
+        get_backend(name, **options),
+        statistical=True if statistical else None,
+        label=" ".join([name, *(settings or [])]),
+    )
+    checks = ALL_CHECKS if long else CHECKS
+    with output.checking(len(checks)) as listener:
+        report = run_checks(subject, checks, listener)
+    output.checked(report, json_)
+    return 0 if report.good else FAILURE
+
+
 def _configuration(experiment: str, backend: str | None, overrides: list[str]) -> ExperimentConfig:
     if backend is None:
         return load_experiment(experiment, overrides)
@@ -299,7 +335,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(words: list[str], debug: bool) -> int:
-    known = sorted(c.callback.__name__ for c in app.registered_commands if c.callback)
+    known = sorted(c.name or c.callback.__name__ for c in app.registered_commands if c.callback)
     if words[:1] == ["--version"]:
         output.line(f"hxloop {hxloop.__version__}")
         return 0

@@ -79,10 +79,14 @@ class InitialisationConfig(_Section):
 
 
 class BackendConfig(_Section):
-    """Backend by name, with its options."""
+    """Backend by name, with its options.
+
+    ``record``: a file to which every run of a training is added, see ``hxloop.record``.
+    """
 
     name: str = "ideal"
     options: dict[str, Any] = {}
+    record: str | None = None
 
 
 class LossConfig(_Section):

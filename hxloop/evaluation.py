@@ -38,7 +38,7 @@ def evaluate(
         trial: stream of trial noise of the first batch; the next batches take the next ones.
         observer: told each run: activity, labels ``(batch,)`` and decisions ``(batch,)``.
     """
-    total, decisions, inputs, layers = 0.0, [], [], []
+    total, decisions, inputs, layers, seconds = 0.0, [], [], [], []
     clipped: tuple[int, ...] = ()
     with torch.no_grad():
         for index, start in enumerate(range(0, len(data), batch_size)):
@@ -51,6 +51,7 @@ def evaluate(
                 observer(activity, data.labels[part], decisions[-1])
             inputs.append(activity.input_times)
             layers.append(activity.first_spike_times)
+            seconds.append(activity.info.duration_seconds)
             clipped = activity.info.clipped_weights
     decided = np.concatenate(decisions)
     return EvaluationResult(
@@ -61,4 +62,5 @@ def evaluate(
         input_times=np.concatenate(inputs),
         first_spike_times=tuple(np.concatenate(layer) for layer in zip(*layers, strict=True)),
         clipped_weights=clipped,
+        run_seconds=tuple(seconds),
     )

@@ -151,7 +151,10 @@ def evaluate_run(
     config = run.config()
     name = backend or config.backend.name
     own = config.backend.options if name == config.backend.name else {}
-    chosen = config.backend.model_copy(update={"name": name, "options": {**own, **(options or {})}})
+    # What a training recorded is left as it is.
+    chosen = config.backend.model_copy(
+        update={"name": name, "options": {**own, **(options or {})}, "record": None}
+    )
     prepared = prepare(config.model_copy(update={"backend": chosen}))
     weights = run.weights(prepared.network)
     if activity is None:

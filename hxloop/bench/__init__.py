@@ -11,6 +11,7 @@ _BENCHMARKS = {
     "activity": "hxloop.bench.activity:bench_activity",
     "chip": "hxloop.bench.chip:bench_chip",
     "engine": "hxloop.bench.engine:bench_engine",
+    "pynn": "hxloop.bench.pynn:bench_pynn",
 }
 
 
