@@ -1,4 +1,34 @@
-"""The whole analysis of recorded states: what goes into ``analysis.json``."""
+"""The whole analysis of recorded states: what goes into ``analysis.json``.
+
+Keys, with ``E`` for an estimate ``{value, low, high, n}`` and its confidence interval. What is not
+defined is null, infinity is the text "inf". Lists of layers go from the input to the output.
+
+- ``format``, ``version``, ``options`` (see ``AnalysisOptions``), ``layer_names``, ``layer_sizes``,
+  ``roles``: ``{trained, untrained}``, names of states, the second may be null.
+- ``states.<state>``: ``n_samples, epoch, split, classes, accuracy, undecided, decision_time`` (mean),
+  ``silent_fraction`` of each layer, ``missing``: what could not be measured, and why.
+- ``synchrony.<state>.layers``: ``name, n_neurons``; ``causal`` and ``all``: means over samples of
+  ``n_spikes, median, std, iqr, shorth, packet_a, packet_sigma``; ``intervals``: confidence
+  intervals ``[low, high]`` of these; ``bands``: their quartiles over samples; ``by_class``: the
+  means of each class; ``spike_contrast``; ``null``: causal shorth of evenly spread (``uniform``)
+  and of ``jittered`` spikes, with ``p_value`` and ``dominance`` of the difference.
+- ``separability.<state>``: ``layers`` null and ``reason``, or ``classes``, numbers of samples, and
+  ``layers``: ``name``; E of ``readout_times, readout_active, class_mean_times,
+  class_mean_active`` (accuracies), ``silhouette_times, silhouette_active, van_rossum_contrast``
+  (``(between - within)/(between + within)``), ``overlap`` (Jaccard of causally active
+  populations); ``within, between``: mean van Rossum distances; ``overlap_matrix``; ``null``: with
+  shuffled labels. "times" are those of all spikes, "active" is who spiked by the decision.
+- ``pathways.<state>``: ``from_weights`` and ``from_runs`` null and ``reason``, or ``classes,
+  fraction, lost_credit`` and the two, with ``layers`` (without the output): ``name,
+  distinctness`` (a number from weights, E from runs), ``corrected`` (from runs, see
+  ``PathwayMeasures.corrected``), ``overlap_matrix``, ``n_members`` (fewest neurons with
+  ``fraction`` of the credit), ``strongest`` (for each class ``[[neuron, credit], ...]``),
+  ``null``; ``from_runs.flows``: for each class and layer ``[[pre, post, share], ...]`` to draw.
+- ``claims``: see ``Claim``, one for each of ``STATEMENTS``.
+- ``overview``: the main measures as tables ``[state][layer]``: over training, over substrates.
+- ``comparisons``: for every other state than the trained one the difference of causal shorth in
+  each layer, with test and effect size.
+"""
 
 from __future__ import annotations
 

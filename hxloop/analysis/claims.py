@@ -12,7 +12,7 @@ adjusted for the number of claims in the verdicts; ``p_adjusted`` (Holm) is give
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -299,10 +299,25 @@ def learned(
     return Claim(
         "learned",
         FOUND if fraction == 1 else NOT_FOUND,
-        text[0].upper() + text[1:] + ".",
+        text[0].upper() + text[1:] + "." + _width_of_input(outcome, after[0], before[0]),
         "fraction of what was found that is absent or weaker before training",
         value=fraction,
         test="claims of the trained and of the untrained state compared",
         n=len(outcome),
         details={"by_claim": outcome},
+    )
+
+
+def _width_of_input(outcome: Mapping[str, Any], now: Claim, then: Claim) -> str:
+    """Why early layers can seem to spread as much before training; "" if not for this reason."""
+    if outcome.get(now.key, {}).get("status") != "not learned":
+        return ""
+    wide, narrow = (claim.details["shorth_by_layer"][0] for claim in (now, then))
+    many, all_of_them = (claim.details["causal_input_spikes"] for claim in (now, then))
+    if not (narrow < wide / 10 and all_of_them > many):
+        return ""
+    return (
+        f" Before training the network waits for {all_of_them:.0f} input spikes (after: "
+        f"{many:.0f}), most of them the background's, all at one time: beside a causal input of "
+        f"width {narrow:.2g} (after: {wide:.2g}) every layer is wide."
     )

@@ -151,7 +151,7 @@ def measure_synchrony(layers: Sequence[Array], options: AnalysisOptions) -> Sync
     start = np.where(np.isfinite(layers[0][few]), layers[0][few], np.inf).min(axis=1)
     uniform, jittered, contrast = [], [], []
     ends = [times[np.isfinite(times)].max(initial=0.0) for times in layers]
-    period = max(ends) + 2 * options.jitter
+    period = max(ends) + 1.0  # a pause longer than the bins of the spike contrast
     for times in layers:
         spikes = synchrony.causal_spikes(times[few], decided[few])
         even = null_models.uniform_times(spikes, start, decided[few], rng)

@@ -233,7 +233,7 @@ def _intervals(
     """Confidence interval [low, high] of the mean of every measure."""
     result = {}
     for name in values.means():
-        # Means of many samples are normal enough: bootstrap only where there are few.
+        # The mean of many samples is nearly normal, and fewer resamples give its quantiles.
         known = getattr(values, name)
         known = known[~np.isnan(known)]
         few = options.n_resamples if len(known) <= 2000 else min(options.n_resamples, 500)

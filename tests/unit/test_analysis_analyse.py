@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hxloop.activity import RecordedActivity, first_output
+from hxloop.activity import RecordedActivity, first_output, read_activity
 from hxloop.analysis.analyse import analyse
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.errors import RunInputError
@@ -185,6 +189,63 @@ def test_time_constants_and_window_are_those_of_the_network() -> None:
         return [layer["distinctness"]["value"] for layer in layers]
 
     assert distinctness(known) != distinctness(unknown)
+
+
+def test_the_published_recording_from_file_to_claims() -> None:
+    folder = os.environ.get("HXLOOP_DATA_DIR")
+    path = Path(folder or "") / "seed_paper" / "fourlayer_dale_seed1.npz"
+    if folder is None or not path.is_file():
+        pytest.skip("the published spike times are not in HXLOOP_DATA_DIR")
+    result = analyse(list(read_activity(path).values()), options=QUICK)
+    layers = result["synchrony"]["trained"]["layers"]
+    assert [f"{layer['causal']['shorth']:.3f}" for layer in layers[:5]] == [
+        "0.037", "0.086", "0.108", "0.029", "0.012",
+    ]  # fmt: skip
+    found = claims_of(result)
+    for key in ("synchronous_input", "early_spread", "reconvergence", "separability"):
+        assert found[key]["verdict"] == "found", key
+    assert found["distinct_pathways"]["verdict"] == "cannot be said"
+    by_claim = found["learned"]["details"]["by_claim"]
+    assert {key: entry["status"] for key, entry in by_claim.items()} == {
+        "early_spread": "not learned",
+        "reconvergence": "stronger after",
+        "separability": "absent before",
+    }
+    # Of 784 input spikes hardly one comes after the untrained network's decision.
+    assert "waits for 776 input spikes" in found["learned"]["sentence"]
+
+
+LARGE = """
+import json, resource, time
+import numpy as np
+from hxloop.activity import RecordedActivity, first_output
+from hxloop.analysis.analyse import analyse
+rng = np.random.default_rng(0)
+sizes, n = (784, 400, 400, 400, 400, 10), 10_000
+labels = np.arange(n) % 10
+layers = []
+for depth, size in enumerate(sizes):
+    own = np.arange(size) % 10 == labels[:, None]
+    layers.append(0.5 * depth + rng.random((n, size)) + np.where(own, 0, rng.random((n, size))))
+weights = tuple(rng.normal(0.1, 1, shape) for shape in zip(sizes[:-1], sizes[1:]))
+decisions = first_output(layers[-1])
+state = RecordedActivity("trained", layers[0], tuple(layers[1:]), labels, decisions, weights)
+start = time.process_time()
+analyse([state])
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"cpu_seconds": time.process_time() - start, "peak_kib": peak}))
+"""
+
+
+@pytest.mark.slow
+def test_ten_thousand_samples_of_the_deep_network() -> None:
+    """Under 2 minutes on 2 cores is 240 s of CPU, whoever else uses them; under 4 GB."""
+    done = subprocess.run(
+        [sys.executable, "-c", LARGE], capture_output=True, text=True, check=True, timeout=1200
+    )
+    used = json.loads(done.stdout)
+    assert used["cpu_seconds"] < 240
+    assert used["peak_kib"] < 4e9 / 1024
 
 
 # --- partial and odd data -----------------------------------------------------------------
