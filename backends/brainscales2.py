@@ -6,7 +6,7 @@ a chip.** If you have one, these three commands tell whether it works there, in 
 what they need::
 
     hxloop check-backend pynn-brainscales2 --set calibration_file=spiking_cocolist.pbin
-    hxloop train yin-yang --backend pynn-brainscales2 --epochs 2 --out on-chip \
+    hxloop train yin-yang-in-the-loop --backend pynn-brainscales2 --epochs 2 --out on-chip \
         --set backend.options.calibration_file=spiking_cocolist.pbin
     hxloop evaluate on-chip
 

@@ -6,6 +6,7 @@ The rules are those of the published interface of ``pynn_brainscales.brainscales
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -107,7 +108,15 @@ class BrainScaleS2Dialect(Dialect):
             MissingDependencyError: it is not installed.
             FileFormatError: the file is no calibration.
         """
-        sim = super().load()
+        try:
+            sim = importlib.import_module(self.module)
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"backend {self.name!r} needs the package {error.name!r}, which is not installed "
+                f"({error}). It is part of the BrainScaleS-2 software of Heidelberg University "
+                "(pynn-brainscales), which comes with access to a chip, for example on EBRAINS; it "
+                "is not on PyPI. Without a chip: backend 'emulated-chip'"
+            ) from error
         path = self.options.calibration_file
         if path is not None:
             try:
@@ -118,15 +127,6 @@ class BrainScaleS2Dialect(Dialect):
                     f"configuration; {error}"
                 ) from error
         return sim
-
-    def missing(self, error: ModuleNotFoundError) -> MissingDependencyError:
-        """The vendor's software cannot be installed with pip."""
-        return MissingDependencyError(
-            f"backend {self.name!r} needs the package {error.name!r}, which is not installed. It "
-            "is part of the BrainScaleS-2 software of Heidelberg University (pynn-brainscales), "
-            "which comes with access to a chip, for example on EBRAINS; it is not on PyPI. "
-            "Without a chip: backend 'emulated-chip'"
-        )
 
     def setup(self, sim: Any) -> None:
         """Start with an empty network, of the neurons that work."""
