@@ -7,14 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hxloop.analysis.curves import (
-    UNIT,
-    Analysis,
-    Curves,
-    Line,
-    shown_states,
-    state_colours,
-)
+from hxloop.analysis.curves import Curves, Line
+from hxloop.analysis.looks import UNIT, Analysis, shown_states, state_colours
 
 Figure = dict[str, Any]
 

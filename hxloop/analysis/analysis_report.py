@@ -14,7 +14,7 @@ from hxloop.analysis import analysis_figures as figures
 from hxloop.analysis import analysis_words as words
 from hxloop.analysis import curves as drawn
 from hxloop.analysis import pathway_figures, raster
-from hxloop.analysis.curves import Analysis
+from hxloop.analysis.looks import Analysis, state_colours
 from hxloop.checkpoint import write_atomically
 from hxloop.page import Section, escape, page, script_data
 
@@ -190,7 +190,7 @@ def _plot_html(name: str, sentence: str, found: Sequence[tuple[str, Any]]) -> st
 
 
 def _raster_html(report: AnalysisReport) -> str:
-    colours = drawn.state_colours(report.analysis)
+    colours = state_colours(report.analysis)
     data = raster.raster_data(report.states, colours=colours, layout=figures.LAYOUT)
     options = "".join(
         f"<option value='{place}'>sample {sample['index']}, class {sample['label']}</option>"

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from hxloop.activity import RecordedActivity
 from hxloop.analysis import curves as drawn
-from hxloop.analysis.curves import UNIT, Analysis, Curves
+from hxloop.analysis.curves import Curves
+from hxloop.analysis.looks import (
+    SEPARABILITY,
+    SPREAD_NAMES,
+    UNIT,
+    Analysis,
+    shown_states,
+    state_colours,
+)
 from hxloop.analysis.pathway_figures import states_with_pathways
 from hxloop.analysis.synchrony import causal_spikes, decision_times
 from hxloop.errors import OutputError
@@ -87,11 +95,11 @@ def _figures(
     yield "raster", lambda: raster(analysis, states)
     spread = {entry.name: entry for entry in drawn.spread_curves(analysis)}
     causal = "spikes before the decision"
-    chosen = [spread[f"{drawn.SPREAD_NAMES[key]}, {causal}"] for key in ("shorth", "n_spikes")]
+    chosen = [spread[f"{SPREAD_NAMES[key]}, {causal}"] for key in ("shorth", "n_spikes")]
     yield "spread", lambda: panels(chosen)
     yield "packets", lambda: packets(analysis)
     if separability := drawn.separability_curves(analysis):
-        names = [drawn.SEPARABILITY[key] for key in ("readout_times", "silhouette_times")]
+        names = [SEPARABILITY[key] for key in ("readout_times", "silhouette_times")]
         few = [entry for entry in separability if entry.y_label in names]
         yield "separability", lambda: panels(few)
     if distinctness := drawn.distinctness_curves(analysis):
@@ -123,8 +131,8 @@ def packets(analysis: Analysis) -> Figure:
     """Pulse packets of causal spikes, from layer to layer."""
     figure = Figure(figsize=(WIDTH / 2, 2.8), layout="constrained")
     axis = figure.subplots()
-    colours = drawn.state_colours(analysis)
-    for state in drawn.shown_states(analysis):
+    colours = state_colours(analysis)
+    for state in shown_states(analysis):
         layers = [
             layer
             for layer in analysis["synchrony"][state]["layers"]
@@ -168,7 +176,7 @@ def overlaps(analysis: Analysis) -> Figure:
 
 def raster(analysis: Analysis, states: Sequence[RecordedActivity]) -> Figure:
     """The first sample through all layers, a column for each state."""
-    names, colours = analysis["layer_names"], drawn.state_colours(analysis)
+    names, colours = analysis["layer_names"], state_colours(analysis)
     figure = Figure(figsize=(WIDTH, 0.7 + 0.75 * len(names)), layout="constrained")
     axes = figure.subplots(len(names), len(states), squeeze=False, sharex=True)
     for column, state in enumerate(states):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hxloop.analysis.analysis_figures import AXIS, LAYOUT, Figure, matrices_figure
-from hxloop.analysis.curves import Analysis, shown_states, state_colours
+from hxloop.analysis.looks import Analysis, shown_states, state_colours
 
 # Connections are drawn in three widths: those with at least this share of a layer's drive.
 _SYMBOLS = {"other": "circle", "shared": "circle-open", "own": "circle"}

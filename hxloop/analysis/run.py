@@ -12,7 +12,7 @@ import numpy as np
 
 from hxloop.activity import LOG_NAME, RecordedActivity, read_activity
 from hxloop.analysis.analyse import analyse
-from hxloop.analysis.curves import shown_states
+from hxloop.analysis.looks import shown_states
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.checkpoint import write_atomically
 from hxloop.errors import FileFormatError, OutputError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.skipif(
     BROWSER is None and not os.environ.get("CI"),
     reason="needs a Chromium browser, for example Debian's package chromium",
 )
+FAST = AnalysisOptions(n_resamples=50, n_permutations=99, n_null=20)
+PATIENCE = 180_000  # ms; a few seconds do on an idle machine
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 
 
@@ -36,13 +39,12 @@ def states():
 
 @pytest.fixture(scope="module")
 def report(states, tmp_path_factory):
-    options = AnalysisOptions(n_resamples=50, n_permutations=99, n_null=20)
     path = tmp_path_factory.mktemp("page") / "report.html"
     write_analysis_report(
         AnalysisReport(
             title="<script>alert(1)</script> & more",
             description="random </script> spikes",
-            analysis=analyse(list(states.values()), options=options),
+            analysis=analyse(list(states.values()), options=FAST),
             states=[states["untrained"], states["trained"]],
             provenance={},
         ),
@@ -56,7 +58,9 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
+        running = playwright.chromium.launch(
+            executable_path=BROWSER, args=ARGUMENTS, timeout=PATIENCE
+        )
         yield running
         running.close()
 
@@ -66,6 +70,7 @@ class Opened:
 
     def __init__(self, browser, path):
         self.page = browser.new_page(viewport={"width": 1280, "height": 900})
+        self.page.set_default_timeout(PATIENCE)
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda message: self.complaints.append(message.text))
@@ -73,7 +78,7 @@ class Opened:
         self.page.on("dialog", lambda dialog: self.complaints.append("a dialog"))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(path.as_uri())
-        self.page.wait_for_selector("body[data-drawn]", timeout=30_000)
+        self.page.wait_for_selector("body[data-drawn]")
 
     def data(self, plot: str):
         """What plotly draws in an element."""
@@ -218,10 +223,34 @@ def test_text_of_the_report_is_text(opened):
 
 def test_a_narrow_window_is_no_trouble(browser, report):
     narrow = browser.new_page(viewport={"width": 420, "height": 800})
+    narrow.set_default_timeout(PATIENCE)
     narrow.goto(report.as_uri())
-    narrow.wait_for_selector("body[data-drawn]", timeout=30_000)
+    narrow.wait_for_selector("body[data-drawn]")
     assert narrow.evaluate("document.documentElement.scrollWidth") <= 430
     narrow.close()
+
+
+@pytest.mark.parametrize("kind", ["all silent", "one class", "one sample"])
+def test_poor_recordings_are_drawn_without_complaint(browser, tmp_path, kind):
+    state = recorded_state("recorded", 0, weights=False, n=1 if kind == "one sample" else 6)
+    if kind == "one class":
+        state = replace(state, labels=np.zeros(6, dtype=np.int64))
+    if kind == "all silent":
+        silent = [np.full_like(times, np.inf) for times in all_times(state)]
+        state = replace(
+            state, input_times=silent[0], layer_times=tuple(silent[1:]), decisions=np.full(6, -1)
+        )
+    path = tmp_path / "report.html"
+    found = analyse([state], options=FAST)
+    write_analysis_report(AnalysisReport("poor", kind, found, [state], {}), path)
+    opened = Opened(browser, path)
+    assert opened.complaints == []
+    assert opened.page.query_selector("#raster svg.main-svg") is not None
+    texts = opened.page.eval_on_selector_all(
+        "#raster .annotation", "found => found.map(e => e.textContent)"
+    )
+    assert any("no decision" in text for text in texts) == (kind == "all silent")
+    opened.page.close()
 
 
 def test_figures_are_valid_plotly(report):

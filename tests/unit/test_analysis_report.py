@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 
 from hxloop.analysis import analysis_words as words
-from hxloop.analysis import curves, raster
+from hxloop.analysis import curves, looks, raster
 from hxloop.analysis.analyse import analyse
 from hxloop.analysis.analysis_report import AnalysisReport, analysis_page
 from hxloop.analysis.analysis_static import DOTS_PER_INCH, packets, style, write_figures
@@ -81,7 +81,7 @@ def test_null_models_stand_beside_the_causal_shorth(analysis):
 
 def test_separability_is_shown_beside_chance(analysis):
     found = by_name(curves.separability_curves(analysis))
-    assert len(found) == len(curves.SEPARABILITY)
+    assert len(found) == len(looks.SEPARABILITY)
     chance = {line.name: line for line in found["linear read-out of spike times"].lines}["chance"]
     assert chance.values == [pytest.approx(1 / 3)] * len(SIZES)
     shuffled = {line.name: line for line in found["silhouette, spike times"].lines}
@@ -103,8 +103,8 @@ def test_without_epochs_or_weights_there_are_no_such_curves(substrates):
     assert curves.training_curves(substrates) == []
     assert curves.distinctness_curves(substrates) == []
     assert pathway_diagrams(substrates) == []
-    assert curves.shown_states(substrates) == ["chip", "ideal"]  # the last is the trained one
-    assert len(set(curves.state_colours(substrates).values())) == 2
+    assert looks.shown_states(substrates) == ["chip", "ideal"]  # the last is the trained one
+    assert len(set(looks.state_colours(substrates).values())) == 2
 
 
 @given(st.integers(1, 20))
@@ -112,9 +112,9 @@ def test_layers_get_colours_from_dark_to_bright(n_layers):
     def brightness(colour):
         return sum(int(colour[i : i + 2], 16) for i in (1, 3, 5))
 
-    found = [curves.depth_colour(layer, n_layers) for layer in range(n_layers)]
+    found = [looks.depth_colour(layer, n_layers) for layer in range(n_layers)]
     assert all(re.fullmatch("#[0-9A-F]{6}", colour) for colour in found)
-    assert found[0] == curves.DEPTH_COLOURS[0]
+    assert found[0] == looks.DEPTH_COLOURS[0]
     values = [brightness(colour) for colour in found]
     assert values == sorted(values) and values[-1] < 3 * 200
 
@@ -151,7 +151,7 @@ def test_a_diagram_holds_the_strongest_neurons_and_connections(analysis):
 
 
 def test_raster_holds_the_spikes(analysis):
-    data = raster.raster_data(STATES[::2], colours=curves.state_colours(analysis), layout={})
+    data = raster.raster_data(STATES[::2], colours=looks.state_colours(analysis), layout={})
     assert [layer["start"] for layer in data["layers"]] == [0, 30, 50, 70]
     for state, shown in zip(STATES[::2], data["states"], strict=True):
         times = np.concatenate(all_times(state), axis=1)
