@@ -81,16 +81,16 @@ class BrainScaleS2Dialect(Dialect):
             ConfigError: no such calibration file, or slots too short.
         """
         options = self.options
-        if options.calibration_file is not None:
-            if not Path(options.calibration_file).is_file():
-                raise ConfigError(f"{self.name}: no calibration file {options.calibration_file}")
-            for index, layer in enumerate(network.layers):
-                if not math.isclose(layer.neuron.tau_syn, 1.0):
-                    raise CapacityError(
-                        f"backend {self.name!r}: layer {index} has tau_syn = "
-                        f"{layer.neuron.tau_syn:g}; the calibration file has one synaptic time "
-                        "constant, which is the unit of model time: expected 1"
-                    )
+        file = options.calibration_file
+        if file is not None and not Path(file).is_file():
+            raise ConfigError(f"{self.name}: no calibration file {file}")
+        for index, layer in enumerate(network.layers):
+            if not math.isclose(layer.neuron.tau_syn, 1.0):
+                raise CapacityError(
+                    f"backend {self.name!r}: layer {index} has tau_syn = {layer.neuron.tau_syn:g}; "
+                    "expected 1, the unit of model time: a chip is calibrated, and its weight_lsb "
+                    "known, for one synaptic time constant. Another one: option tau_syn_us"
+                )
         shortest = network.t_window + options.tau_refrac_us / options.tau_syn_us
         if options.slot < shortest:
             raise ConfigError(

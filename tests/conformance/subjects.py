@@ -13,6 +13,7 @@ from hxloop.backend import get_backend
 from hxloop.conformance import Subject
 from hxloop.network import NeuronSpec
 from tests.brute_force import first_spike
+from tests.contract_double.control import Laboratory
 
 
 def in_ci(environment: Mapping[str, str]) -> bool:
@@ -32,12 +33,14 @@ class Entry:
         options: of the backend.
         required: CI fails if the substrate is missing, rather than skip.
         settings: of the ``Subject``.
+        double: runs on a stand-in of the vendor's software with this chip behind it.
     """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     required: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
+    double: Laboratory | None = None
 
     def __str__(self) -> str:
         return "-".join([self.name, *(str(v) for v in self.options.values())])
@@ -71,6 +74,7 @@ ENTRIES = (
     Entry("pynn-nest"),
     Entry("pynn-neuron", {"dt": 0.02}),
     Entry("pynn-brian2", {"dt": 0.05}),
+    Entry("pynn-brainscales2", double=Laboratory(imperfections="none")),
 )
 
 

@@ -9,6 +9,7 @@ import pytest
 from hxloop.conformance import ALL_CHECKS, Check, Subject, require_substrate, run_check
 from hxloop.errors import CompilerError, MissingDependencyError
 from tests.conformance.subjects import CI, ENTRIES, Entry, subject_of
+from tests.contract_double.control import install
 
 
 def open_subject(entry: Entry) -> Subject:
@@ -26,8 +27,11 @@ def open_subject(entry: Entry) -> Subject:
 @pytest.fixture(scope="module")
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """One subject for all checks of a backend, closed before the next one is opened."""
-    with open_subject(request.param) as subject:
-        yield subject
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param.double is not None:
+            install(patch, request.param.double)
+        with open_subject(request.param) as subject:
+            yield subject
 
 
 def parameters() -> Iterator[object]:
