@@ -17,6 +17,7 @@ from hxloop.errors import ConfigError, UnknownNameError
 from hxloop.initialisation import balanced_weights, initial_weights
 from hxloop.losses import Loss, get_loss
 from hxloop.network import NetworkSpec
+from hxloop.session_recording import record
 from hxloop.training_options import EvaluationResult, ImageChannels, SpikeData, TrainingResult
 
 
@@ -43,8 +44,16 @@ class Prepared:
     data: Mapping[str, SpikeData]
 
     def open_session(self) -> Session:
-        """Open the backend with the network and the configuration's seed."""
-        return self.backend.open(self.network, seed=self.config.seed)
+        """Open the backend with the network and the configuration's seed; record, if asked to."""
+        session = self.backend.open(self.network, seed=self.config.seed)
+        path = self.config.backend.record
+        if path is None:
+            return session
+        try:
+            return record(session, path, append=True)
+        except BaseException:
+            session.close()
+            raise
 
     @property
     def substrate(self) -> Mapping[str, NDArray[np.float64]]:
