@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,11 @@ def write_figure(results: Mapping[str, Any], path: Path) -> None:
     _spread(axes[0, 0], kinds.get("deep", []), kinds.get("chip", []), "spread, four layers")
     _spread(axes[0, 1], kinds.get("eight", []), [], "spread, eight layers")
     _training(axes[0, 2], kinds.get("deep", []))
+    deep = kinds.get("deep", [])
     _against_depth(
-        axes[1, 0], kinds.get("deep", []), "separability", _silhouettes, "silhouette of the classes"
+        axes[1, 0], deep, "silhouette_times", "silhouette of the classes", "null_silhouette"
     )
-    _against_depth(
-        axes[1, 1], kinds.get("deep", []), "pathways", _distinctness, "distinctness of pathways"
-    )
+    _against_depth(axes[1, 1], deep, "distinctness", "distinctness of pathways", None)
     _substrates(axes[1, 2], results.get("substrates"))
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
@@ -51,24 +50,28 @@ def write_figure(results: Mapping[str, Any], path: Path) -> None:
 def _spread(axis: Any, members: Layers, chip: Layers, title: str) -> None:
     axis.set_title(title, fontsize=10)
     axis.set_ylabel("causal shorth (tau_syn)")
-    for networks, states in ((members, ("untrained", "trained")), (chip, ("trained",))):
-        for state in states:
-            colour = {"untrained": UNTRAINED, "trained": TRAINED}[state]
-            label = state if networks is members else "trained on the chip"
-            colour = colour if networks is members else CHIP
-            for index, network in enumerate(networks):
-                layers = network["synchrony"][state][:-1]  # at the output: the decision itself
-                values = [layer["causal"]["shorth"] for layer in layers]
-                axis.plot(values, "o-", color=colour, ms=4, label=label if index == 0 else None)
-                if index == 0 and state == "trained" and networks is members:
-                    band = np.array([layer["band"] for layer in layers], dtype=float)
-                    axis.fill_between(
-                        range(len(layers)), band[:, 0], band[:, 2], color=colour, alpha=0.15, lw=0
-                    )
+    shown = [
+        (members, "untrained", UNTRAINED, "untrained"),
+        (members, "trained", TRAINED, "trained"),
+        (chip, "trained", CHIP, "trained on the chip"),
+    ]
+    for networks, state, colour, label in shown:
+        for index, network in enumerate(networks):
+            values = _row(network, state, "causal_shorth")[:-1]  # at the output: the decision
+            axis.plot(values, "o-", color=colour, ms=4, label=None if index else label)
     if members:
-        _name_layers(axis, len(members[0]["layer_names"]) - 1)
+        band = np.array(members[0]["bands"][:-1], dtype=float)
+        places = range(len(band))
+        axis.fill_between(places, band[:, 0], band[:, 2], color=TRAINED, alpha=0.15, lw=0)
+        _name_layers(axis, len(band))
         axis.legend(frameon=False, fontsize=8)
     axis.set_ylim(0, None)
+
+
+def _row(network: Mapping[str, Any], role: str, table: str) -> np.ndarray:
+    """A measure by layer in the state of a role; NaN where it is not defined."""
+    overview, state = network["overview"], network["roles"][role]
+    return np.array(overview[table][overview["states"].index(state)], dtype=float)
 
 
 def _training(axis: Any, members: Layers) -> None:
@@ -91,38 +94,22 @@ def _training(axis: Any, members: Layers) -> None:
     axis.legend(frameon=False, fontsize=8, title="layer", title_fontsize=8)
 
 
-def _against_depth(
-    axis: Any, members: Layers, kind: str, values_of: Callable[..., Any], title: str
-) -> None:
+def _against_depth(axis: Any, members: Layers, table: str, title: str, null: str | None) -> None:
     axis.set_title(f"{title}, four layers", fontsize=10)
     axis.set_ylabel(title)
     count = 0
-    for state, colour in (("untrained", UNTRAINED), ("trained", TRAINED)):
+    for role, colour in (("untrained", UNTRAINED), ("trained", TRAINED)):
         for index, network in enumerate(members):
-            values, null = values_of(network[kind][state])
+            values = _row(network, role, table)
+            values = values[: len(network["layer_names"]) - 1]  # without the output
             count = len(values)
-            axis.plot(values, "o-", ms=4, color=colour, label=state if index == 0 else None)
-            if state == "trained" and index == 0:
-                axis.plot(null, ":", color=NULL, lw=1, label="labels shuffled")
+            axis.plot(values, "o-", ms=4, color=colour, label=role if index == 0 else None)
+    if members and null is not None:
+        values = np.array(members[0][null][:count], dtype=float)
+        axis.plot(values, ":", color=NULL, lw=1, label="labels shuffled")
     _name_layers(axis, count)
     if members:
         axis.legend(frameon=False, fontsize=8)
-
-
-def _silhouettes(layers: Layers) -> tuple[list[float], list[float]]:
-    hidden = layers[:-1]
-    return (
-        [layer["silhouette_times"]["value"] for layer in hidden],
-        [layer["null"]["silhouette_times"]["value"] for layer in hidden],
-    )
-
-
-def _distinctness(pathways: Mapping[str, Layers]) -> tuple[list[float], list[float]]:
-    layers = pathways["from_runs"]
-    return (
-        [layer["distinctness"]["value"] for layer in layers],
-        [layer["null"]["label_shuffled"]["value"] for layer in layers],
-    )
 
 
 def _substrates(axis: Any, substrates: Mapping[str, Any] | None) -> None:

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from hxloop.activity import RecordedActivity, first_output, read_activity
-from hxloop.analysis.ablation import ablate, distinctive_neurons, random_masks
+from hxloop.analysis.ablation import ablation_study
 from hxloop.analysis.analyse import analyse
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.pathways import class_pathways, pathways_from_runs
+from hxloop.analysis.run import analyse_recording
 from hxloop.backend import get_backend
 from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, MissingDependencyError
@@ -35,6 +36,7 @@ from hxloop.experiments.study_parts import (
 from hxloop.experiments.synchronization.figure import write_figure
 from hxloop.experiments.synchronization.tables import markdown_tables
 from hxloop.provenance import now
+from hxloop.recording import FINAL
 from hxloop.rundir import RunDirectory
 from hxloop.training_options import ProgressListener
 
@@ -121,8 +123,9 @@ def run(
         say(f"{name}: training")
         trained = train_part(prepare(part), folder.path / name, progress, on_trainer)
         say(f"{name}: analysis")
-        states = list(read_activity(folder.path / name).values())
-        analysis = analyse(states, options=AnalysisOptions(seed=config.seed))
+        analysis = analyse_recording(
+            folder.path / name, name=name, options=AnalysisOptions(seed=config.seed)
+        ).analysis
         results["networks"][name] = {
             "test_accuracy": trained.test.accuracy,
             "epochs": part.training.epochs,
@@ -160,7 +163,11 @@ def _parts(config: ExperimentConfig, options: StudyOptions) -> dict[str, Experim
     if options.chip_epochs:
         chip = on_backend(config, "emulated-chip", {**ON_CHIP, "chip": options.chip})
         training = chip.training.model_copy(update={"epochs": options.chip_epochs})
-        logged = tuple(e for e in chip.activity.epochs if e <= options.chip_epochs)
+        logged = tuple(
+            epoch
+            for epoch in chip.activity.epochs
+            if epoch == FINAL or int(epoch) <= options.chip_epochs
+        )
         activity = chip.activity.model_copy(update={"epochs": logged})
         seed = options.seeds[0]
         parts["chip"] = chip.model_copy(
@@ -191,6 +198,7 @@ def _substrates(
     comparisons = {row["state"]: row["layers"] for row in analysis["comparisons"]}
     return {
         "samples": options.substrate_samples,
+        "layer_names": analysis["layer_names"],
         "overview": analysis["overview"],
         "comparisons": comparisons,
         "missing": missing,
@@ -219,79 +227,37 @@ def _recorded(
 
 
 def _ablation(prepared: Prepared, state: RecordedActivity, options: StudyOptions) -> dict[str, Any]:
-    """Silence the tenth of every hidden layer that a class relies on most, or as many others."""
+    """Silence what each class relies on, or as many others, in the network itself."""
     part = state.select(slice(0, options.ablation_samples))
     if state.weights is None:
         raise ConfigError("synchronization: the activity log holds no weights")
     taus = [(layer.neuron.tau_mem, layer.neuron.tau_syn) for layer in prepared.network.layers]
     winners = first_output(part.output_times)
-    layers = (part.input_times, *part.layer_times)
-    credits = pathways_from_runs(layers, state.weights, winners, taus)
-    tables = class_pathways(credits, winners, state.n_outputs)
-    own = distinctive_neurons(tables[1:])
+    credit, _ = pathways_from_runs((part.input_times, *part.layer_times), state.weights, taus)
+    hidden = [class_pathways(table, winners, part.n_outputs) for table in credit[1:]]
+    times = np.asarray(part.input_times, dtype=np.float64)
     rng = np.random.default_rng(prepared.config.seed)
-    others = [random_masks(masks, rng) for masks in own]
     with prepared.open_session() as session:
 
         def decide(weights: Any) -> Any:
-            activity = session.run(weights, part.input_times)
-            return first_output(activity.output_times)
+            return first_output(session.run(weights, times).output_times)
 
-        found, control = (
-            ablate(state.weights, masks, decide, part.labels, state.n_outputs)
-            for masks in (own, others)
-        )
-    return {
-        "samples": options.ablation_samples,
-        "silenced": found.n_silenced.tolist(),
-        "baseline": found.baseline.tolist(),
-        "accuracy": found.accuracy.tolist(),
-        "specificity": found.specificity.tolist(),
-        "control_accuracy": control.accuracy.tolist(),
-        "control_specificity": control.specificity.tolist(),
-    }
+        found = ablation_study(state.weights, hidden, decide, part.labels, rng)
+    return {"samples": options.ablation_samples, **found}
 
 
 def _kept(analysis: Mapping[str, Any]) -> dict[str, Any]:
-    """What the tables and the figure need of an analysis."""
-    roles = analysis["roles"]
-    states = [name for name in (roles["untrained"], roles["trained"]) if name]
+    """What tables and figure need of an analysis; the whole is in the folder of the training."""
+    trained = analysis["roles"]["trained"]
     return {
-        "claims": analysis["claims"],
-        "overview": analysis["overview"],
-        "layer_names": analysis["layer_names"],
-        "synchrony": {
-            state: [
-                {
-                    "causal": layer["causal"],
-                    "interval": layer["intervals"]["causal"]["shorth"],
-                    "band": layer["bands"]["causal"]["shorth"],
-                    "null": layer["null"],
-                }
-                for layer in analysis["synchrony"][state]["layers"]
-            ]
-            for state in states
-        },
-        "separability": {
-            state: [
-                {
-                    key: layer[key]
-                    for key in ("readout_times", "silhouette_times", "overlap", "null")
-                }
-                for layer in analysis["separability"][state]["layers"]
-            ]
-            for state in states
-        },
-        "pathways": {
-            state: {
-                kind: [
-                    {"distinctness": layer["distinctness"], "null": layer["null"]}
-                    for layer in analysis["pathways"][state][kind]["layers"]
-                ]
-                for kind in ("from_weights", "from_runs")
-            }
-            for state in states
-        },
+        **{key: analysis[key] for key in ("roles", "layer_names", "claims", "overview")},
+        "bands": [
+            layer["bands"]["causal"]["shorth"] for layer in analysis["synchrony"][trained]["layers"]
+        ],
+        "null_silhouette": [
+            layer["null"]["silhouette_times"]["value"]
+            for layer in analysis["separability"][trained]["layers"]
+        ],
     }
 
 

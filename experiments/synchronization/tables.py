@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from hxloop.analysis.statistics import across_seeds
+from hxloop.analysis.across_networks import across_networks
 
 KINDS = {"deep": "four layers", "eight": "eight layers", "chip": "four layers, on the chip"}
+MEASURES = {
+    "causal_shorth": "causal shorth (tau_syn)",
+    "readout_times": "linear read-out",
+    "silhouette_times": "silhouette",
+    "distinctness": "distinctness of pathways",
+}
 
 
 def markdown_tables(results: Mapping[str, Any]) -> str:
-    """Claims by network, spread by layer, substrates, ablation; what there is of them."""
+    """Claims by network, measures by layer, substrates, ablation; what there is of them."""
     blocks = []
-    if results["networks"]:
-        blocks += [_claims(results["networks"]), _layers(results["networks"])]
+    for kind, members in by_kind(results["networks"]).items():
+        together = across_networks(members)
+        accuracies = ", ".join(f"{100 * m['test_accuracy']:.2f}" for m in members)
+        heading = f"{KINDS[kind][:1].upper()}{KINDS[kind][1:]}: test accuracy {accuracies} %"
+        blocks += [[heading], list(_claims(together)), list(_layers(together))]
     if "substrates" in results:
-        blocks.append(_substrates(results["substrates"]))
+        blocks.append(list(_substrates(results["substrates"])))
     if "ablation" in results:
-        blocks.append(_ablation(results["ablation"]))
+        blocks.append(list(_ablation(results["ablation"])))
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
@@ -32,91 +41,69 @@ def by_kind(networks: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
     return kinds
 
 
-def _claims(networks: Mapping[str, Any]) -> Iterator[str]:
-    heads = ("network", "seeds", "test (%)", "claim", "found in", "quantity", "mean over seeds")
-    yield f"| {' | '.join(heads)} | effect size |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for kind, members in by_kind(networks).items():
-        accuracy = ", ".join(f"{100 * m['test_accuracy']:.2f}" for m in members)
-        for claims in zip(*(member["claims"] for member in members), strict=True):
-            found = sum(claim["verdict"] == "found" for claim in claims)
-            values = [claim["value"] for claim in claims if claim["value"] is not None]
-            effects = [c["effect_size"] for c in claims if c["effect_size"] is not None]
-            yield (
-                f"| {KINDS[kind]} | {len(members)} | {accuracy} | {claims[0]['statement']} | "
-                f"{found} of {len(claims)} | {claims[0]['quantity']} | {_mean(values)} | "
-                f"{_range(effects)} |"
-            )
+def _claims(together: Mapping[str, Any]) -> Iterator[str]:
+    yield "| claim | verdict | quantity | value | effect size |"
+    yield "|---|---|---|---|---|"
+    for claim in together["claims"].values():
+        verdicts = ", ".join(f"{count} x {name}" for name, count in claim["verdicts"].items())
+        yield (
+            f"| {claim['statement']} | {verdicts} | {claim['quantity']} | "
+            f"{_estimate(claim['value'])} | {_estimate(claim['effect_size'])} |"
+        )
 
 
-def _layers(networks: Mapping[str, Any]) -> Iterator[str]:
-    yield "| network | state | measure | by layer, from the input on |"
-    yield "|---|---|---|---|"
-    for kind, members in by_kind(networks).items():
-        for state in members[0]["synchrony"]:
-            rows = {
-                "causal shorth (tau_syn)": [
-                    [layer["causal"]["shorth"] for layer in m["synchrony"][state]] for m in members
-                ],
-                "linear read-out": [
-                    [layer["readout_times"]["value"] for layer in m["separability"][state]]
-                    for m in members
-                ],
-                "silhouette": [
-                    [layer["silhouette_times"]["value"] for layer in m["separability"][state]]
-                    for m in members
-                ],
-                "distinctness of pathways": [
-                    [layer["distinctness"]["value"] for layer in m["pathways"][state]["from_runs"]]
-                    for m in members
-                ],
-            }
-            for measure, values in rows.items():
-                means = ", ".join(f"{value:.3f}" for value in _means(values)[: len(values[0])])
-                yield f"| {KINDS[kind]} | {state} | {measure} | {means} |"
+def _layers(together: Mapping[str, Any]) -> Iterator[str]:
+    names = together["layer_names"]
+    yield f"| measure | state | {' | '.join(names)} |"
+    yield "|---|---|" + "---|" * len(names)
+    for key, measure in MEASURES.items():
+        for state in ("untrained", "trained"):
+            layers = together["layers"][state][key]
+            if layers is None:
+                continue
+            cells = [_number(layer["value"]) for layer in layers]
+            cells += [""] * (len(names) - len(cells))
+            yield f"| {measure} | {state} | {' | '.join(cells)} |"
 
 
 def _substrates(substrates: Mapping[str, Any]) -> Iterator[str]:
     overview = substrates["overview"]
-    yield f"| substrate ({substrates['samples']} samples) | test (%) | causal shorth by layer |"
-    yield "|---|---|---|"
+    names = substrates["layer_names"]
+    heading = f"causal shorth on a substrate ({substrates['samples']} samples)"
+    yield f"| {heading} | test (%) | {' | '.join(names)} |"
+    yield "|---|---|" + "---|" * len(names)
     rows = zip(overview["states"], overview["accuracy"], overview["causal_shorth"], strict=True)
     for name, accuracy, shorth in rows:
-        values = ", ".join("-" if value is None else f"{value:.3f}" for value in shorth)
-        yield f"| {name} | {100 * accuracy:.1f} | {values} |"
+        cells = " | ".join(_number(value) for value in shorth)
+        yield f"| {name} | {100 * accuracy:.1f} | {cells} |"
     for name, reason in substrates["missing"].items():
-        yield f"| {name} | not run: {reason} | |"
+        yield f"| {name} | not run: {reason} | {' | '.join(names)} |"
 
 
 def _ablation(ablation: Mapping[str, Any]) -> Iterator[str]:
-    yield "| silenced | neurons | accuracy on its own class (%) | on the others (%) |"
-    yield "|---|---|---|---|"
-    baseline = np.array(ablation["baseline"])
-    yield f"| nothing | 0 | {100 * baseline.mean():.1f} | {100 * baseline.mean():.1f} |"
-    for label, key in (("what a class relies on", ""), ("as many others", "control_")):
-        accuracy = np.array(ablation[f"{key}accuracy"])
-        own = np.diagonal(accuracy).mean()
-        others = accuracy[~np.eye(len(accuracy), dtype=bool)].mean()
-        neurons = np.mean(ablation["silenced"])
-        yield f"| {label} | {neurons:.0f} | {100 * own:.1f} | {100 * others:.1f} |"
+    columns = ("own class", "other classes", "random: own", "random: others", "difference", "p")
+    yield f"| silenced of each layer (%) | neurons | {' | '.join(columns)} |"
+    yield "|---|---|" + "---|" * len(columns)
+    for row in ablation["fractions"]:
+        drops = []
+        for key in ("drop", "random_drop"):
+            drop = np.array(row[key], dtype=float)
+            own = np.eye(len(drop), dtype=bool)
+            drops += [np.nanmean(drop[own]), np.nanmean(drop[~own])]
+        cells = " | ".join(f"{100 * value:.1f}" for value in drops)
+        yield (
+            f"| {100 * row['fraction']:g} | {np.mean(row['n_silenced']):.0f} | {cells} | "
+            f"{100 * row['value']:.1f} | {row['p_value']:.2g} |"
+        )
 
 
-def _means(values: Sequence[Sequence[float | None]]) -> list[float]:
-    table = np.array(values, dtype=float)
-    return [float(value) for value in np.nanmean(table, axis=0)]
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
-def _mean(values: Sequence[float]) -> str:
-    if not values:
+def _estimate(estimate: Mapping[str, Any]) -> str:
+    if estimate["value"] is None:
         return "-"
-    if len(values) == 1:
-        return f"{values[0]:.3g}"
-    estimate = across_seeds(values)
-    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
-
-
-def _range(values: Sequence[float]) -> str:
-    if not values:
-        return "-"
-    low, high = min(values), max(values)
-    return f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
+    if estimate["low"] is None or estimate["n"] < 2:
+        return f"{estimate['value']:.3g}"
+    return f"{estimate['value']:.3g} [{estimate['low']:.3g}, {estimate['high']:.3g}]"
