@@ -29,8 +29,8 @@ import numpy as np
 
 from hxloop.backend import Capabilities, check_network
 from hxloop.backends.brainscales2_dialect import BrainScaleS2Dialect
+from hxloop.backends.chip_clock import CLOCK_SECONDS
 from hxloop.backends.chip_model import N_CIRCUITS, SIGNED_INPUTS
-from hxloop.backends.emulated_chip import CLOCK_SECONDS
 from hxloop.backends.pynn_adapter import PynnSession
 from hxloop.backends.weight_grid import WeightGrid
 from hxloop.errors import ConfigError

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hxloop import __version__
 from hxloop.backends.brainscales2_placement import place_neurons
-from hxloop.backends.emulated_chip import CLOCK_SECONDS, truncate
+from hxloop.backends.chip_clock import CLOCK_SECONDS, n_moved, truncate
 from hxloop.backends.pynn_dialect import Delivered, Dialect, HeldLayer
 from hxloop.backends.sample_schedule import Array, SampleSchedule
 from hxloop.backends.weight_grid import WeightGrid
@@ -197,8 +197,8 @@ class BrainScaleS2Dialect(Dialect):
 
     def deliver(self, times: Array, t_window: float) -> Delivered:
         """Truncated to the clock."""
-        delivered, moved = truncate(times, self.options.tick)
-        return Delivered(delivered, int((moved & (delivered <= t_window)).sum()))
+        delivered = truncate(times, self.options.tick)
+        return Delivered(delivered, n_moved(times, delivered, self.options.tick, t_window))
 
     def schedule(
         self, network: NetworkSpec, weights: Sequence[Array], times: Array

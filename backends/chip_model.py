@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from hxloop.backends.imperfections import Imperfections
@@ -53,10 +54,18 @@ class PlacedLayer:
 
     def effective_weights(self, weights: Array) -> Array:
         """``(pre, post)`` weights as the neurons feel them, in the precision of ``weights``."""
-        exc, inh = (
-            s.astype(weights.dtype, copy=False) for s in (self.strength_exc, self.strength_inh)
-        )
-        return weights * np.where(weights > 0, exc, inh)
+        felt = np.empty(weights.shape, weights.dtype)
+        _felt(np.ascontiguousarray(weights), self.strength_exc, self.strength_inh, felt)
+        return felt
+
+
+# In one pass, see ``weight_grid``.
+@njit(cache=True, nogil=True)
+def _felt(weights, strength_exc, strength_inh, felt):  # type: ignore[no-untyped-def]
+    for i in range(weights.shape[0]):
+        for j in range(weights.shape[1]):
+            w = weights[i, j]
+            felt[i, j] = w * (strength_exc[i, j] if w > 0 else strength_inh[i, j])
 
 
 @dataclass(frozen=True)

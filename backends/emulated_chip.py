@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from hxloop import __version__
 from hxloop.activity import Activity, RunInfo
 from hxloop.backend import Capabilities, check_network, check_run, check_stream, unknown_name
+from hxloop.backends.chip_clock import CLOCK_SECONDS, n_moved, truncate
 from hxloop.backends.chip_model import (
     N_CIRCUITS,
     SIGNED_INPUTS,
@@ -40,7 +41,6 @@ from hxloop.units import TimeBase
 
 Array = NDArray[np.float64]
 
-CLOCK_SECONDS = 8e-9  # one cycle of the 125 MHz clock that stamps spikes
 SOLVERS = ("brian2", "event")
 CODEGEN_TARGETS = ("cpp_standalone", "numpy")
 
@@ -248,12 +248,12 @@ class EmulatedChipSession:
             trial, self._trial = self._trial, self._trial + 1
         noise = TrialNoise(self._imperfections, self._seed, trial)
 
-        delivered, rounded = self._truncate(times)
-        n_rounded = int((rounded & (delivered <= self.network.t_window)).sum())
+        delivered = self._truncate(times)
+        n_rounded = n_moved(times, delivered, self._backend.tick, self.network.t_window)
         used, clipped, layers = [], [], []
         for index, (matrix, placed) in enumerate(zip(matrices, self._layers, strict=True)):
             if self._grid is None:
-                held, n_clipped = matrix.astype(self._dtype), 0
+                held, n_clipped = matrix.astype(self._dtype, order="C"), 0
             else:
                 quantised = self._grid.quantise(matrix)
                 held = quantised.values.astype(self._dtype, copy=False)
@@ -275,7 +275,7 @@ class EmulatedChipSession:
         lost = sum(int(layer.lost.sum()) for layer in layers if layer.lost is not None)
         return Activity(
             input_times=delivered,
-            first_spike_times=tuple(self._truncate(layer)[0] for layer in spikes),
+            first_spike_times=tuple(self._truncate(layer) for layer in spikes),
             weights_used=tuple(used),
             info=RunInfo(
                 backend="emulated-chip",
@@ -290,10 +290,10 @@ class EmulatedChipSession:
             ),
         )
 
-    def _truncate(self, times: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """Times cut down to the chip's clock, and which of them were changed."""
+    def _truncate(self, times: Array) -> Array:
+        """Times cut down to the chip's clock; always a new array."""
         if not self._backend.quantise_times:
-            return times.copy(), np.zeros(times.shape, dtype=np.bool_)
+            return times.copy()
         return truncate(times, self._backend.tick)
 
     def close(self) -> None:
@@ -312,24 +312,6 @@ class EmulatedChipSession:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def truncate(times: Array, tick: float) -> tuple[Array, NDArray[np.bool_]]:
-    """Times cut down to whole cycles of a clock.
-
-    Args:
-        times: any shape; ``inf`` stays.
-        tick: length of a cycle.
-
-    Returns:
-        The truncated times, and which of them were changed.
-    """
-    # The small term keeps a time that already lies on the grid where it is.
-    truncated = np.floor(times / tick + 1e-6) * tick
-    spikes = np.isfinite(times)
-    moved = np.zeros(times.shape, dtype=np.bool_)
-    moved[spikes] = np.abs(truncated[spikes] - times[spikes]) > 1e-6 * tick
-    return truncated, moved
 
 
 def _make_solver(backend: EmulatedChipBackend, network: NetworkSpec) -> Solver:

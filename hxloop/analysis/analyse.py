@@ -5,7 +5,7 @@ defined is null, infinity is the text "inf". Lists of layers go from the input t
 
 - ``format``, ``version``, ``options`` (see ``AnalysisOptions``), ``layer_names``, ``layer_sizes``,
   ``roles``: ``{trained, untrained}``, names of states, the second may be null.
-- ``states.<state>``: ``n_samples, epoch, split, classes, accuracy, undecided, decision_time`` (mean),
+- ``states.<state>``: ``n_samples, epoch, split, classes, accuracy, undecided, decision_time``,
   ``silent_fraction`` of each layer, ``missing``: what could not be measured, and why.
 - ``synchrony.<state>.layers``: ``name, n_neurons``; ``causal`` and ``all``: means over samples of
   ``n_spikes, median, std, iqr, shorth, packet_a, packet_sigma``; ``intervals``: confidence

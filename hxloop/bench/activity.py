@@ -43,10 +43,11 @@ def bench_activity(
         repetitions: of each; best times are given, for other programs only ever add time.
 
     Returns:
-        ``run_s`` and ``logged_run_s`` (evaluation without and with a log), ``write_s`` (all that
-        writing takes, compression with it) and ``write_cpu_s``, ``mb`` and ``file_mb`` (10^6
-        bytes), ``write_mb_per_s``, ``write_cpu_mb_per_s``, ``share_of_run``, ``read_layer_s``
-        (hidden layers), ``read_input_s``, ``read_100_samples_s``, and the machine.
+        ``run_s``, ``run_cpu_s`` and ``logged_run_s`` (evaluation without and with a log);
+        ``write_s`` and ``write_cpu_s`` (all that writing takes, compression with it); ``mb`` and
+        ``file_mb`` (10^6 bytes); ``write_mb_per_s``, ``write_cpu_mb_per_s``, ``share_of_run``,
+        ``cpu_share_of_run``; ``read_layer_s`` (a hidden layer), ``read_input_s``,
+        ``read_100_samples_s``; and the machine.
     """
     network = NetworkSpec.feed_forward(*SIZES, n_inhibitory=100, t_window=4.0)
     rng = np.random.default_rng(0)
@@ -64,9 +65,9 @@ def bench_activity(
         evaluate(loop, loss, SpikeData(times[:batch_size], data.labels[:batch_size]), batch_size)
         for repetition in range(repetitions):
             say(f"round {repetition + 1} of {repetitions}: an evaluation without a log ...")
-            start = time.perf_counter()
-            evaluate(loop, loss, data, batch_size)
-            found = {"run_s": time.perf_counter() - start}
+            running = _Clock()
+            running.timed(evaluate)(loop, loss, data, batch_size)
+            found = {"run_s": running.seconds, "run_cpu_s": running.cpu_seconds}
             say("... and with one")
             path.unlink(missing_ok=True)
             writing = _Clock()
@@ -90,6 +91,7 @@ def bench_activity(
         "write_mb_per_s": round(mb / best["write_s"], 1),
         "write_cpu_mb_per_s": round(mb / best["write_cpu_s"], 1),
         "share_of_run": round(best["write_s"] / best["run_s"], 3),
+        "cpu_share_of_run": round(best["write_cpu_s"] / best["run_cpu_s"], 3),
         "load": round(os.getloadavg()[0], 1),
         **machine(),
     }
@@ -118,7 +120,7 @@ class _Clock:
     def __init__(self) -> None:
         self.seconds = self.cpu_seconds = 0.0
 
-    def timed(self, function: Callable[..., None]) -> Callable[..., None]:
+    def timed(self, function: Callable[..., object]) -> Callable[..., None]:
         def call(*arguments: Any) -> None:
             start, cpu = time.perf_counter(), time.process_time()
             function(*arguments)

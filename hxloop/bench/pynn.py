@@ -24,7 +24,7 @@ SIMULATORS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def bench_pynn(
-    say: Callable[[str], None] = lambda text: None, *, batch: int = BATCH, repetitions: int = 5
+    say: Callable[[str], None] = lambda text: None, *, batch: int = BATCH, repetitions: int = 3
 ) -> dict[str, Any]:
     """Measure a batch of 150 on 5-120-3 on NEST, Brian2 and NEURON.
 

@@ -69,6 +69,8 @@ ENTRIES = (
     Entry("emulated-chip", {"solver": "event", "imperfections": "uncalibrated"}),
     Entry("emulated-chip", {"solver": "brian2", **NO_NOISE}),
     Entry("pynn-nest"),
+    Entry("pynn-neuron", {"dt": 0.02}),
+    Entry("pynn-brian2", {"dt": 0.05}),
 )
 
 

@@ -125,7 +125,9 @@ def test_wrong_usage(run: Any, words: list[str], message: str) -> None:
 
 def test_the_backends_that_ci_may_not_skip_are_all_there() -> None:
     required = {(entry.name, entry.options.get("solver")) for entry in ENTRIES if entry.required}
-    assert {("ideal", None), ("emulated-chip", "event"), ("emulated-chip", "brian2")} <= required
+    simulators = {("pynn-nest", None), ("pynn-neuron", None), ("pynn-brian2", None)}
+    chips = {("emulated-chip", "event"), ("emulated-chip", "brian2")}
+    assert {("ideal", None), *chips, *simulators} <= required
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_a_training_stopped_while_it_records_goes_on_and_loses_nothing(
 
 
 def test_a_training_killed_at_a_random_moment_goes_on(tmp_path):
-    settings = [*SMALL, "training.epochs=30", 'activity.epochs=[0,1,2,3,4,5,6,7,8,30,"final"]']
+    settings = [*SMALL, "training.epochs=20", 'activity.epochs=[0,1,2,3,4,5,20,"final"]']
     words = [word for setting in settings for word in ("--set", setting)]
     code = "import sys; from hxloop.cli import main; main(sys.argv[1:])"
     folder = tmp_path / "killed"
@@ -155,7 +155,7 @@ def test_a_training_killed_at_a_random_moment_goes_on(tmp_path):
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     for line in child.stderr:
-        if line.startswith("epoch 3/30"):
+        if line.startswith("epoch 3/20"):
             break
     time.sleep(float(np.random.default_rng().uniform(0, 0.2)))
     child.send_signal(signal.SIGKILL)
@@ -205,7 +205,7 @@ def test_another_split(tmp_path, split, n):
         ('activity.epochs=["last"]', "activity.epochs"),
         ("activity.samples=0", "activity.samples"),
         ('activity.split="all"', "activity.split"),
-        ("activity.sample=3", r"\[activity\] 'sample'. Did you mean 'samples'"),
+        ("activity.sample=3", r"key in \[activity\] 'sample'; .* Did you mean 'samples'"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(option, told):

@@ -62,6 +62,8 @@ def another(simulator, network=NETWORK, **options):
     return get_backend(simulator, **(SIMULATORS[simulator] | options)).open(network)
 
 
+# Brian2 takes seconds to build a network: what is the same code for all is not tested on it twice.
+slow_brian2 = pytest.param("pynn-brian2", marks=pytest.mark.slow)
 only = lambda *names: pytest.mark.parametrize("simulator", names, indirect=True)  # noqa: E731
 
 
@@ -238,7 +240,9 @@ def test_a_run_that_dies_is_reported_and_the_next_one_works(session, monkeypatch
         np.testing.assert_allclose(x, y, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize(("ratio", "n_inputs"), [(2.0, 1), (1.7, 3)])
+@pytest.mark.parametrize(
+    ("ratio", "n_inputs"), [(2.0, 1), pytest.param(1.7, 3, marks=pytest.mark.slow)]
+)
 def test_other_time_constants_potentials_and_sizes_after_reopening(simulator, ratio, n_inputs):
     neuron = NeuronSpec(tau_mem=ratio, v_leak=0.1, v_threshold=0.6, v_reset=-0.5)
     network = NetworkSpec.feed_forward(n_inputs, 4, 1, neuron=neuron, t_window=3.0)
@@ -269,6 +273,7 @@ def test_closing_neuron_frees_the_cells(simulator):
     assert counts[0] == counts[1] == remaining + 12 + 3
 
 
+@only("pynn-nest", "pynn-neuron", slow_brian2)
 def test_weights_beyond_the_range_are_clipped_and_counted_or_refused(simulator):
     weights = [np.full(shape, 0.4) for shape in NETWORK.shapes]
     weights[0][:2, 0] = [3.0, -3.0]
@@ -284,7 +289,7 @@ def test_weights_beyond_the_range_are_clipped_and_counted_or_refused(simulator):
         opened.run(weights, inputs(2))
 
 
-@only("pynn-neuron", "pynn-brian2")
+@only("pynn-neuron", slow_brian2)
 def test_the_error_falls_linearly_with_the_time_step(simulator):
     errors = []
     for dt in (1 / 25, 1 / 100):
