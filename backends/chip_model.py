@@ -116,8 +116,10 @@ class ChipModel:
             dead=noise["dead"] < spread.dead,
         )
 
-    def place(self, network: NetworkSpec) -> tuple[PlacedLayer, ...]:
-        """Put the layers onto the circuits, in order.
+    def place(
+        self, network: NetworkSpec, usable: NDArray[np.bool_] | None = None
+    ) -> tuple[PlacedLayer, ...]:
+        """Put the layers onto the circuits, in order; only onto usable ones, where given.
 
         A neuron with more than 128 inputs takes several circuits with a common membrane: each
         brings its own slice of the inputs and its own synaptic strength; conductances add, so
@@ -127,10 +129,11 @@ class ChipModel:
         """
         layers = []
         start = 0
+        order = np.arange(len(self.dead)) if usable is None else np.flatnonzero(usable)
         for (pre, post), merged, layer in zip(
             network.shapes, merged_circuits(network), network.layers, strict=True
         ):
-            circuits = start + np.arange(post * merged).reshape(post, merged)
+            circuits = order[start : start + post * merged].reshape(post, merged)
             start += post * merged
             neuron = layer.neuron
             scale = neuron.v_threshold - neuron.v_leak

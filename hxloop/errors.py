@@ -68,6 +68,14 @@ class RunFailed(HxloopError, RuntimeError):
         self.retryable = retryable
 
 
+class CalibrationError(HxloopError, ValueError):
+    """A calibration that did not work out, or that is not for this chip or network."""
+
+
+class CalibrationInterrupted(HxloopError):
+    """A calibration was stopped on request; the steps that are done are kept."""
+
+
 class TrainingInterrupted(HxloopError):
     """Training was stopped on request; a checkpoint holds everything done so far."""
 
