@@ -258,17 +258,19 @@ class CalibrationResult:
                 "chip, or say that any chip will do: for_any_chip()"
             )
 
-    def pattern(self) -> dict[str, Array]:
+    def pattern(self, *, before: bool = False) -> dict[str, Array]:
         """Estimated fixed pattern in model units, as ``OperatingPoint.relative`` gives it.
 
-        Strengths are in units of the fitted weight of one bit.
+        Strengths are in units of the median excitatory one, the fitted weight of one bit.
+
+        Args:
+            before: of the chip before it was calibrated, at the codes it had then.
         """
-        physical = {
-            name + ("_lsb" if name.startswith("v_") else "_us" if name.startswith("tau") else ""):
-            np.asarray(values)
-            for name, values in self.estimates.items()
-        }  # fmt: skip
-        return self.target.relative(physical)
+        chosen = self.before if before else self.estimates
+        units = {"v": "_lsb", "tau": "_us", "strength": ""}
+        return self.target.relative(
+            {name + units[name.partition("_")[0]]: values for name, values in chosen.items()}
+        )
 
 
 def request_key(

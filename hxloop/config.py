@@ -79,10 +79,16 @@ class InitialisationConfig(_Section):
 
 
 class BackendConfig(_Section):
-    """Backend by name, with its options."""
+    """Backend by name, with its options.
+
+    ``calibration`` is a file of ``hxloop calibrate``; with ``twin`` the gradient is that of the
+    neurons as they were measured.
+    """
 
     name: str = "ideal"
     options: dict[str, Any] = {}
+    calibration: str | None = None
+    twin: bool = False
 
 
 class LossConfig(_Section):

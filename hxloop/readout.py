@@ -123,6 +123,11 @@ class Readout(Session, Protocol):
         ...
 
     @property
+    def circuits(self) -> tuple[NDArray[np.int64], ...]:
+        """For each layer ``(post, merged)``, which circuits make up its neurons."""
+        ...
+
+    @property
     def knob_ranges(self) -> Mapping[str, KnobRange]:
         """The knobs of every circuit by name."""
         ...
