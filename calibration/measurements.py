@@ -49,14 +49,21 @@ class Bench:
         """All circuits, an even and an odd one in every row."""
         return np.arange(self.session.n_circuits).reshape(-1, 2)
 
-    def set(self, codes: Mapping[str, Codes], **offsets_lsb: float) -> None:
-        """Set all knobs, some potentials moved by so many LSB."""
-        chosen = dict(codes)
-        for name, offset in offsets_lsb.items():
-            span = self.session.knob_ranges[name]
-            moved = chosen[name] + round(CODES_PER_LSB * offset)
-            chosen[name] = np.clip(moved, span.low, span.high)
-        self.session.set_knobs(chosen, self.target)
+    def set(self, codes: Mapping[str, Codes], reset_lsb: float | None = None) -> None:
+        """Set all knobs.
+
+        Args:
+            codes: of all knobs.
+            reset_lsb: bring every reset potential roughly there, wherever its code has it: it is
+                measured once, and its knob is moved by the nominal slope.
+        """
+        self.session.set_knobs(codes, self.target)
+        if reset_lsb is not None:
+            span = self.session.knob_ranges["v_reset"]
+            present = _cadc(self.measure(Stimulus(12.0, reset_until_us=12.0), "cadc"))[:, 2:]
+            steps = np.rint(CODES_PER_LSB * (reset_lsb - present.mean(axis=1))).astype(np.int64)
+            moved = np.clip(codes["v_reset"] + steps, span.low, span.high)
+            self.session.set_knobs({"v_reset": moved}, self.target)
 
     def measure(self, stimulus: Stimulus, *observe: str) -> Readings:
         """One run of all circuits."""
@@ -111,7 +118,7 @@ def threshold(bench: Bench, codes: Mapping[str, Codes]) -> Array:
     The leak and the synaptic inputs are off, the reset is low, and a constant current makes
     the circuit fire regularly. A line is fitted to the samples before each spike.
     """
-    bench.set(codes, v_reset=-50.0)
+    bench.set(codes, reset_lsb=30.0)
     until = 5.0
     stimulus = Stimulus(
         200.0, reset_until_us=until, current=RAMP, leak=False,
@@ -160,7 +167,7 @@ def tau_mem(
     bench: Bench, codes: Mapping[str, Codes], pairs: NDArray[np.int64] | None = None
 ) -> Array:
     """Membrane time constant, us: return from a low reset to rest."""
-    bench.set(codes, v_reset=-55.0)
+    bench.set(codes, reset_lsb=15.0)
     length = ONSET_US + 9 * bench.target.tau_mem_us
     stimulus = Stimulus(length, reset_until_us=ONSET_US, exc_input=False, inh_input=False)
     times, samples = bench.traces(stimulus, "membrane", pairs)
@@ -175,8 +182,8 @@ def charge(bench: Bench, codes: Mapping[str, Codes], sign: str) -> Array:
     Only the input of that sign is on. Its offset current lets the membrane drift, so the reset
     is released just before the events, and a run without events is subtracted.
     """
-    factor, offset = (1, 15.0) if sign == "exc" else (-1, 70.0)
-    bench.set(codes, v_reset=offset)
+    factor, level = (1, 95.0) if sign == "exc" else (-1, 150.0)
+    bench.set(codes, reset_lsb=level)
     onset = 6.0
     settled = onset + 5 * bench.target.tau_syn_us
     common = {
