@@ -202,10 +202,17 @@ def charge(bench: Bench, codes: Mapping[str, Codes], sign: str) -> Array:
 
 
 def averaged(measure: Callable[[], Array], repeats: int) -> tuple[Array, Array]:
-    """Mean of some measurements and its standard error; NaN where one of them was."""
+    """Mean of some measurements and its standard error; NaN where one of them was.
+
+    The standard error is that of the typical circuit, for all of them: of so few measurements
+    of a single one it would be little more than a guess.
+    """
     values = np.stack([measure() for _ in range(repeats)])
-    error = values.std(axis=0, ddof=1) / np.sqrt(repeats) if repeats > 1 else 0 * values[0]
-    return values.mean(axis=0), error
+    mean = values.mean(axis=0)
+    variances = np.sort(values.var(axis=0, ddof=1)[np.isfinite(mean)])
+    typical = variances[: max(1, int(0.95 * len(variances)))]
+    error = float(np.sqrt(typical.mean() / repeats)) if typical.size else np.nan
+    return mean, np.where(np.isfinite(mean), error, np.nan)
 
 
 def decay_constant(times: Array, signal: Array, onset: float) -> Array:

@@ -84,7 +84,8 @@ def _sections(result: CalibrationResult) -> Iterator[tuple[str, str, Figure | st
     yield (
         "Distributions",
         "All circuits, as measured before (orange) and after (blue); the line is the target, the "
-        "grey band the tolerance. The lower row of each pair shows the tolerance's width only.",
+        "grey band the tolerance. The lower row of each pair is a close-up of the tolerance; what "
+        "lies outside is piled up at its edges.",
         _distributions(result),
     )
     yield (
