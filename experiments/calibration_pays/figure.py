@@ -40,8 +40,10 @@ def write_figure(results: Mapping[str, Any], path: Path) -> None:
     """
     figure = Figure(figsize=(10.5, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(2.2, 1))
-    for index, (network, label) in enumerate(NETWORKS.items()):
-        shift = 0.14 * (index - 2)
+    shown = [name for name in NETWORKS if name in results["chips"][0]["networks"]]
+    for index, network in enumerate(shown):
+        shift = 0.14 * (index - (len(shown) - 1) / 2)
+        first = next(s for s in LABELS if s in _states(results, network))
         for place, state in enumerate(LABELS):
             scores, off = [], []
             for row in results["chips"]:
@@ -54,11 +56,7 @@ def write_figure(results: Mapping[str, Any], path: Path) -> None:
             x, colour = np.full(len(scores), place + shift), COLOURS[index]
             left.plot([place + shift - 0.06, place + shift + 0.06], [np.mean(scores)] * 2,
                       color=colour, linewidth=2)  # fmt: skip
-            named = (
-                label
-                if state == next(s for s in LABELS if s in _states(results, network))
-                else None
-            )
+            named = NETWORKS[network] if state == first else None
             left.scatter(x, scores, s=20, color=colour, alpha=0.7, label=named, linewidths=0)
             right.scatter(x, off, s=20, color=colour, alpha=0.7, linewidths=0)
     software = 100 * results["software"]["test_accuracy"]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backend import get_backend
+from hxloop.backend import get_backend, unknown_name
 from hxloop.calibration import (
     CalibrationResult,
     calibrate,
@@ -68,14 +68,20 @@ class StudyOptions:
         name: of the study.
         chips: numbers of the chips.
         hours: of drift.
+        networks: which networks, of ``NETWORKS``.
     """
 
     name: str = "calibration-pays"
     chips: tuple[int, ...] = (1, 2, 3, 4, 5)
     hours: float = 168.0
+    networks: tuple[str, ...] = tuple(NETWORKS)
 
     def __post_init__(self) -> None:
         check_list("chips", self.chips)
+        check_list("networks", self.networks)
+        for network in self.networks:
+            if network not in NETWORKS:
+                raise ConfigError(unknown_name("network in study.networks", network, NETWORKS))
         if not self.hours > 0:
             raise ConfigError(f"study.hours: expected more than 0; got {self.hours!r}")
 
@@ -144,7 +150,7 @@ def run(
             "calibration": _described(chip.first),
             "networks": {},
         }
-        for network in NETWORKS:
+        for network in options.networks:
             seconds, epochs = None, None
             if network != "transfer":
                 say(f"Chip {number}: {NETWORKS[network]}")
@@ -182,7 +188,8 @@ def markdown_table(results: Mapping[str, Any]) -> str:
         "| spike times off (tau_syn) |",
         "|---|---|---|---|---|---|",
     ]
-    for network, called in NETWORKS.items():
+    for network in results["study"]["networks"]:
+        called = NETWORKS[network]
         parts = [row["networks"][network] for row in results["chips"]]
         epochs = [part["epochs_to_90"] for part in parts]
         taken = [str(value) if value else "never" for value in epochs]
