@@ -33,14 +33,15 @@ from hxloop.calibration.result import (
     request_key,
     wanted,
 )
-from hxloop.calibration.scales import fit_scales
+from hxloop.calibration.scales import check_scale_network, fit_scales
 from hxloop.calibration.search import (
     Bisection,
     LinearSearch,
+    Model,
     Prediction,
     Search,
-    constant,
     inverse,
+    linear,
     noisy_bisection,
     proportional,
 )
@@ -49,7 +50,6 @@ from hxloop.operating_point import OperatingPoint
 from hxloop.readout import Codes, as_readout
 
 Array = NDArray[np.float64]
-Slope = Callable[[Codes, Array], Array]
 
 
 class Progress(Protocol):
@@ -73,7 +73,7 @@ class Step:
         measure: of all circuits at given codes of all knobs.
         target: value wanted; None: the median of what is measured at the present codes.
         rising: the value grows with the code.
-        slope: change of the value by one code.
+        model: of the curve, for jumps.
         refined: corrected once more in small steps at the end.
         as_of: name of an earlier step whose target is taken.
     """
@@ -84,14 +84,14 @@ class Step:
     measure: Callable[[Bench, Mapping[str, Codes]], Array]
     target: float | None
     rising: bool
-    slope: Slope
+    model: Model
     refined: bool = True
     as_of: str | None = None
 
 
 def sequence(target: OperatingPoint) -> tuple[Step, ...]:
     """The steps, in their order."""
-    up = constant(1 / of.CODES_PER_LSB)
+    up = linear(1 / of.CODES_PER_LSB)
     # Slope of an offset: what 125 codes, its spread on real chips, do to the membrane there.
     shift = 0.005 * target.tau_mem_us
     steps = []
@@ -111,7 +111,7 @@ def sequence(target: OperatingPoint) -> tuple[Step, ...]:
     for sign, rising in (("inh", False), ("exc", True)):
         steps.append(
             Step(f"offset_{sign}", f"i_shift_{sign}", "LSB", _signed(of.input_offset, sign), 0.0,
-                 rising, constant(shift if rising else -shift), refined=False)
+                 rising, linear(shift if rising else -shift), refined=False)
         )  # fmt: skip
     leak = Step("v_leak", "v_leak", "LSB", of.rest, target.v_leak_lsb, True, up)
     mem = Step("tau_mem", "i_bias_leak", "us", of.tau_mem, target.tau_mem_us, False, inverse)
@@ -147,6 +147,7 @@ def calibrate(
 
     Raises:
         CapacityError: a session without knobs.
+        NetworkError: the scales are to be fitted, and the network is not one for that.
         CalibrationError: more circuits failed than ``options.max_failed``, the scales could
             not be fitted, or the session's network has another ratio of time constants.
     """
@@ -154,6 +155,8 @@ def calibrate(
     target, options = target or OperatingPoint(), options or CalibrationOptions()
     unit_us = target.tau_syn_us / session.network.layers[0].neuron.tau_syn
     target.check_network(session.network, unit_us)
+    if options.scales:
+        check_scale_network(session.network)
     key = request_key(target, options, chip.chip_id, __version__)
     state = load_unfinished(resume, key) if resume is not None else None
     bench = Bench(chip, target, progress.on_run if progress else None)
@@ -322,7 +325,7 @@ def _plan(
             if step.refined:
                 repeats = _few(options.repeats) if step.unit == "us" else options.repeats
                 refined = replace(step, measure=_repeated(step.measure, repeats))
-                search = Prediction(step.slope, options.refine_steps + 1, furthest=40)
+                search = Prediction(step.model, options.refine_steps + 1, furthest=40)
                 yield f"refine {step.name}", refined, search
 
 
@@ -330,7 +333,7 @@ def _search(step: Step, options: CalibrationOptions) -> Search:
     searches: dict[str, Callable[[], Search]] = {
         "noisy-bisection": noisy_bisection,
         "bisection": Bisection,
-        "prediction": lambda: Prediction(step.slope, 6),
+        "prediction": lambda: Prediction(step.model, 6),
         "linear": LinearSearch,
     }
     return searches[options.search]()

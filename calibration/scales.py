@@ -39,6 +39,19 @@ def scale_network(n_neurons: int, tau_mem: float = 1.0) -> NetworkSpec:
     )
 
 
+def check_scale_network(network: NetworkSpec) -> None:
+    """Refuse a network that ``fit_scales`` cannot use.
+
+    Raises:
+        NetworkError: not one layer with at least 16 inputs.
+    """
+    if len(network.layers) != 1 or network.n_inputs < 16:
+        raise NetworkError(
+            "fit_scales: expected a session with one layer and at least 16 inputs, such as "
+            f"scale_network(8); got {network}"
+        )
+
+
 def fit_scales(
     session: Session,
     *,
@@ -61,11 +74,7 @@ def fit_scales(
             the spike times.
     """
     network = session.network
-    if len(network.layers) != 1 or network.n_inputs < 16:
-        raise NetworkError(
-            "fit_scales: expected a session with one layer and at least 16 inputs, such as "
-            f"scale_network(8); got {network}"
-        )
+    check_scale_network(network)
     neuron = network.layers[0].neuron
     step = neuron.v_threshold - neuron.v_leak
     weight = _weight(session, step)
@@ -103,7 +112,7 @@ def fit_scales(
 
     fits = [
         least_squares(deviations, [start, 1.0, 0.0], loss="soft_l1", f_scale=0.01, x_scale=0.1,
-                      bounds=([0.05, 0.3, -1.0], [20.0, 3.0, 1.0]))
+                      bounds=([0.05, 0.3, -1.0], [20.0, 3.0, 1.0]), ftol=1e-12, xtol=1e-12)
         for start in (1.0, 0.7, 1.4)
     ]  # fmt: skip
     best = min(fits, key=lambda fit: float(fit.cost))

@@ -177,17 +177,22 @@ class LinearSearch:
         return log.found(knob)
 
 
+# (codes, values, wanted) -> codes at which the wanted values are expected.
+Model = Callable[[Codes, Array, Array], Array]
+
+
 @dataclass(frozen=True)
 class Prediction:
-    """Jumps to where a model of the slope says the wanted value is, a few times.
+    """Jumps to where a model of the curve says the wanted value is, a few times.
 
     Args:
-        slope: (codes, values) -> change of the value by one code, ``(circuits,)``.
+        model: of the curve, through the point that was measured.
         steps: number of measurements; the best counts.
-        furthest: longest jump, codes.
+        furthest: longest jump, codes. Where nothing could be measured, it is made towards
+            smaller values.
     """
 
-    slope: Callable[[Codes, Array], Array]
+    model: Model
     steps: int = 4
     furthest: int = 300
 
@@ -200,30 +205,32 @@ class Prediction:
         rising: bool,
         rng: np.random.Generator,
     ) -> Found:
-        """See ``Search``; the sign of the slope is its own."""
+        """See ``Search``."""
         codes = np.clip(start, knob.low, knob.high).astype(np.int64)
         log = _Log(wanted, self.steps)
+        blind = -self.furthest if rising else self.furthest
         for _ in range(self.steps):
             values = measure(codes)
-            errors = log.add(codes, values)
-            slope = self.slope(codes, values)
-            known = np.isfinite(errors) & (slope != 0)
-            jump = np.where(known, -errors / np.where(known, slope, 1.0), 0.0)
-            jump = np.clip(np.nan_to_num(jump), -self.furthest, self.furthest)
-            codes = np.clip(codes + np.rint(jump), knob.low, knob.high).astype(np.int64)
+            known = np.isfinite(log.add(codes, values))
+            expected = self.model(codes, np.where(known, values, wanted), wanted)
+            jump = np.where(known, np.rint(expected) - codes, blind)
+            jump = np.clip(np.nan_to_num(jump, posinf=1e6, neginf=-1e6),
+                           -self.furthest, self.furthest)  # fmt: skip
+            codes = np.clip(codes + jump, knob.low, knob.high).astype(np.int64)
         return log.found(knob)
 
 
-def inverse(codes: Codes, values: Array) -> Array:
-    """Slope of a value that falls as 1/code: a time constant over its bias current."""
-    return np.asarray(-values / np.maximum(codes, 1))
+def inverse(codes: Codes, values: Array, wanted: Array) -> Array:
+    """A value that falls as 1/code: a time constant over its bias current."""
+    return np.asarray(codes * values / wanted)
 
 
-def proportional(codes: Codes, values: Array) -> Array:
-    """Slope of a value that grows with the code: a synaptic strength over its bias current."""
-    return np.asarray(values / np.maximum(codes, 1))
+def proportional(codes: Codes, values: Array, wanted: Array) -> Array:
+    """A value that grows as the code: a synaptic strength over its bias current."""
+    positive = np.where(values > 0, values, np.nan)
+    return np.asarray(codes * np.nan_to_num(wanted / positive, nan=2.0))
 
 
-def constant(slope: float) -> Callable[[Codes, Array], Array]:
-    """The same slope everywhere: a potential."""
-    return lambda codes, values: np.full(len(codes), slope)
+def linear(slope: float) -> Model:
+    """A value that changes by the same for every code: a potential."""
+    return lambda codes, values, wanted: np.asarray(codes + (wanted - values) / slope)

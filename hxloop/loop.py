@@ -187,7 +187,8 @@ def digital_twin(
 
     Args:
         session: open; it says on which circuits the network is placed.
-        pattern: of the whole chip, as ``CalibrationResult.pattern`` gives it.
+        pattern: of the whole chip, as ``CalibrationResult.pattern`` gives it. NaN, what could
+            not be measured of a circuit, is taken as nominal.
 
     Raises:
         CapacityError: a session that does not tell its placement.
@@ -198,4 +199,8 @@ def digital_twin(
             f"digital_twin: {type(session).__name__} does not say on which circuits its neurons "
             "are; expected a session of a chip that can be calibrated"
         )
-    return place_layers(session.network, circuits, pattern)
+    known = {
+        name: np.where(np.isfinite(values), values, 0.0 if name.startswith("v_") else 1.0)
+        for name, values in pattern.items()
+    }
+    return place_layers(session.network, circuits, known)

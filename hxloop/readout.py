@@ -232,14 +232,22 @@ def as_readout(session: Session) -> Readout:
         CapacityError: it has no knobs, or cannot be read out.
     """
     knobs = session.capabilities.knobs
-    if not knobs or not isinstance(session, Readout):
+    offered: Any = session
+    # By name, not by isinstance: a session may be wrapped.
+    if not knobs or not all(hasattr(offered, name) for name in _OFFERED):
         raise CapacityError(
             f"calibration: {type(session).__name__} has no knobs to turn (capabilities.knobs: "
             f"{', '.join(sorted(knobs)) or 'none'}) and converters to read it out; expected a "
             "session with both, such as one of the backend 'emulated-chip'. Weight and time "
             "scale can be fitted on every backend: hxloop.calibration.fit_scales"
         )
-    return session
+    readout: Readout = offered
+    return readout
+
+
+_OFFERED = (
+    "chip_id", "n_circuits", "circuits", "knob_ranges", "codes", "set_knobs", "measure", "trace",
+)  # fmt: skip
 
 
 def check_pairs(circuits: Any, n_circuits: int) -> NDArray[np.int64]:

