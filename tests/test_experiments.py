@@ -17,6 +17,8 @@ from hxloop.experiments.results import keep
 from hxloop.prepared import prepare
 
 SMALL = ["dataset.train_size=300", "dataset.validation_size=100", "dataset.test_size=100"]
+BATCHES, SMALL_BATCHES = ["training.batch_size=30"], ["training.batch_size=20"]
+LITTLE_NOISE = ["training.max_shift=0", "training.input_noise=0.1"]
 SHORT = [*SMALL, "training.epochs=8", "training.batch_size=30", "network.hidden=[40]"]
 
 
@@ -39,22 +41,23 @@ def test_short_version_learns(name, options):
     "HXLOOP_DATA_DIR" not in os.environ, reason="needs the MNIST files below HXLOOP_DATA_DIR"
 )
 @pytest.mark.parametrize(
-    ("name", "hidden", "n_inhibitory", "epochs"),
+    ("name", "hidden", "n_inhibitory", "epochs", "more"),
     [
-        ("mnist", [60], 0, 8),
-        ("mnist-16x16", [60], 0, 8),
-        ("mnist-16x16-in-the-loop", [60], 0, 8),
-        ("mnist-deep", [100] * 4, 0, 12),
-        ("mnist-deep-dale", [100] * 4, 25, 16),
-        ("mnist-eight", [50] * 8, 0, 20),
+        ("mnist", [60], 0, 8, BATCHES),
+        ("mnist-16x16", [60], 0, 8, BATCHES),
+        ("mnist-16x16-in-the-loop", [60], 0, 8, BATCHES),
+        ("mnist-deep", [100] * 4, 0, 12, BATCHES),
+        ("mnist-deep-dale", [100] * 4, 25, 16, BATCHES),
+        ("mnist-eight", [50] * 8, 0, 20, BATCHES),
+        ("mnist-eight-dale", [100] * 8, 25, 36, [*SMALL_BATCHES, *LITTLE_NOISE]),
     ],
 )
-def test_short_version_of_mnist_learns(name, hidden, n_inhibitory, epochs):
+def test_short_version_of_mnist_learns(name, hidden, n_inhibitory, epochs, more):
     sizes = ["dataset.train_size=600", "dataset.validation_size=100", "dataset.test_size=300"]
     network = [f"network.hidden={hidden}", f"network.n_inhibitory={n_inhibitory}"]
-    training = [f"training.epochs={epochs}", "training.batch_size=30"]
-    result = train(load_experiment(name, [*sizes, *network, *training]))
-    assert result.test.accuracy > 0.3  # a tenth by chance
+    options = [*sizes, *network, f"training.epochs={epochs}", *more]
+    result = train(load_experiment(name, options))
+    assert result.test.accuracy > 0.25  # a tenth by chance, standard deviation 0.02
 
 
 RESULTS = sorted(path.parent for path in FOLDER.glob("*/results/evaluation.json"))
