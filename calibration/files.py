@@ -39,7 +39,7 @@ _STEP_ARRAYS = ("errors", "at_end", "convergence")
 _STEP_HEADER = ("name", "knob", "unit", "runs", "seconds")
 
 
-def save_calibration(path: Path, result: CalibrationResult) -> None:
+def save_calibration(path: Path | str, result: CalibrationResult) -> None:
     """Write a result.
 
     Raises:
@@ -59,11 +59,11 @@ def save_calibration(path: Path, result: CalibrationResult) -> None:
         "digest": result.digest,
     }
     groups = {name: getattr(result, name) for name in _GROUPS}
-    _write(path, SCHEMA, header, groups, result.steps)
+    _write(Path(path), SCHEMA, header, groups, result.steps)
 
 
 def load_calibration(
-    path: Path,
+    path: Path | str,
     *,
     chip_id: str | None = None,
     network: NetworkSpec | None = None,
@@ -83,7 +83,7 @@ def load_calibration(
         FileFormatError: missing, truncated, corrupt, or of another schema.
         CalibrationError: made for another chip or network.
     """
-    header, arrays, steps = _read(path, SCHEMA)
+    header, arrays, steps = _read(Path(path), SCHEMA)
     try:
         target = OperatingPoint(**header["target"])
         result = CalibrationResult(
