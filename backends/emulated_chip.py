@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from hxloop import __version__
 from hxloop.activity import Activity, RunInfo
 from hxloop.backend import Capabilities, check_network, check_run, check_stream, unknown_name
+from hxloop.backends.chip_clock import CLOCK_SECONDS, n_moved, truncate
 from hxloop.backends.chip_model import (
     N_CIRCUITS,
     SIGNED_INPUTS,
@@ -55,7 +56,6 @@ from hxloop.units import TimeBase
 
 Array = NDArray[np.float64]
 
-CLOCK_SECONDS = 8e-9  # one cycle of the 125 MHz clock that stamps spikes
 SOLVERS = ("brian2", "event")
 CODEGEN_TARGETS = ("cpp_standalone", "numpy")
 
@@ -380,12 +380,13 @@ class EmulatedChipSession(KnobSession):
             trial, self._trial = self._trial, self._trial + 1
         noise = TrialNoise(self._imperfections, self._seed, trial)
 
-        delivered, rounded = self._truncate(times * self._time_scale)
-        n_rounded = int((rounded & (delivered <= self.network.t_window)).sum())
+        scaled = times * self._time_scale
+        delivered = self._truncate(scaled)
+        n_rounded = n_moved(scaled, delivered, self._backend.tick, self.network.t_window)
         used, clipped, layers = [], [], []
         for index, (matrix, placed) in enumerate(zip(matrices, self._layers, strict=True)):
             if self._grid is None:
-                held, n_clipped = matrix.astype(self._dtype), 0
+                held, n_clipped = matrix.astype(self._dtype, order="C"), 0
             else:
                 quantised = self._grid.quantise(matrix)
                 held = quantised.values.astype(self._dtype, copy=False)
@@ -429,23 +430,17 @@ class EmulatedChipSession(KnobSession):
 
     def _recorded(self, spikes: Array) -> Array:
         """Spike times as recorded, in the model time that a calibration makes of them."""
-        stamped = self._truncate(spikes)[0]
+        stamped = self._truncate(spikes)
         if self._calibration is None:
             return stamped
         times = np.maximum(stamped / self._time_scale - self._calibration.spike_offset, 0.0)
         return np.where(times > self.network.t_window, np.inf, times)
 
-    def _truncate(self, times: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """Times cut down to the chip's clock, and which of them were changed."""
+    def _truncate(self, times: Array) -> Array:
+        """Times cut down to the chip's clock; always a new array."""
         if not self._backend.quantise_times:
-            return times.copy(), np.zeros(times.shape, dtype=np.bool_)
-        tick = self._backend.tick
-        # The small term keeps a time that already lies on the grid where it is.
-        truncated = np.floor(times / tick + 1e-6) * tick
-        spikes = np.isfinite(times)
-        moved = np.zeros(times.shape, dtype=np.bool_)
-        moved[spikes] = np.abs(truncated[spikes] - times[spikes]) > 1e-6 * tick
-        return truncated, moved
+            return times.copy()
+        return truncate(times, self._backend.tick)
 
     def close(self) -> None:
         """Free the solver; ``run`` raises afterwards."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hxloop.atomic_write import write_atomically
 from hxloop.calibration.result import QUANTITIES, CalibrationResult, wanted
-from hxloop.html_page import page, picture, rows_table
+from hxloop.page import Section, escape, page, picture
 
 Array = NDArray[np.float64]
 
@@ -45,17 +45,20 @@ def write_calibration_report(
     Raises:
         OutputError: the file cannot be written.
     """
-    sections = (
-        (name, text, content if isinstance(content, str) else picture(content, name))
-        for name, text, content in _sections(result)
+    content = page(
+        f"Calibration of {result.chip_id or 'any chip'}",
+        "Measured through the chip's own converters and spikes, and corrected by its knobs.",
+        rows=_summary(result, summary),
+        sections=[
+            Section(name, text, shown if isinstance(shown, str) else picture(shown, name))
+            for name, text, shown in _sections(result)
+        ],
+        details={
+            "Result": json.dumps(dict(summary), indent=2),
+            "Provenance": json.dumps(dict(provenance), indent=2),
+        },
     )
-    details = (
-        ("Result", json.dumps(dict(summary), indent=2)),
-        ("Provenance", json.dumps(dict(provenance), indent=2)),
-    )
-    title = f"Calibration of {result.chip_id or 'any chip'}"
-    lead = "Measured through the chip's own converters and spikes, and corrected by its knobs."
-    write_atomically(path, page(title, lead, _summary(result, summary), sections, details).encode())
+    write_atomically(path, content.encode())
 
 
 def _summary(result: CalibrationResult, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -94,11 +97,14 @@ def _sections(result: CalibrationResult) -> Iterator[tuple[str, str, Figure | st
         "failed ones are ringed.",
         _maps(result),
     )
-    failed = [(f"circuit {circuit}", text) for circuit, text in result.failures.items()]
+    failed = "".join(
+        f"<tr><th>circuit {circuit}</th><td>{escape(text)}</td></tr>"
+        for circuit, text in result.failures.items()
+    )
     yield (
         "Failed circuits",
         "Out of tolerance, with a margin of two standard errors. Networks are not placed on them.",
-        rows_table(failed) if failed else "<p>None.</p>",
+        f"<table>{failed}</table>" if failed else "<p>None.</p>",
     )
     yield (
         "Convergence",

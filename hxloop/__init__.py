@@ -36,6 +36,7 @@ from hxloop.losses import (
     loss_names,
 )
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
+from hxloop.session_recording import record
 from hxloop.silent_neurons import SilentNeuronPolicy
 from hxloop.training import Trainer
 from hxloop.training_options import EvaluationResult, SpikeData, TrainingOptions, TrainingResult
@@ -77,6 +78,7 @@ __all__ = [
     "initial_weights",
     "load_dataset",
     "loss_names",
+    "record",
     "recorded_spike_times",
     "yin_yang",
 ]

@@ -31,6 +31,8 @@ class Capabilities:
     Attributes:
         deterministic: the same run twice gives the same spikes.
         time_resolution: largest error of a spike time of one layer, in model time.
+        latency: systematic delay of a spike time of one layer, in model time, that remains in the
+            recorded times.
         weight_levels: number of weight values of one sign besides 0; None = continuous.
         weight_limit: largest magnitude of a weight; None = unlimited.
         max_neurons: neuron circuits of the substrate; None = unlimited.
@@ -45,6 +47,7 @@ class Capabilities:
 
     deterministic: bool
     time_resolution: float
+    latency: float = 0.0
     weight_levels: int | None = None
     weight_limit: float | None = None
     max_neurons: int | None = None

@@ -13,7 +13,10 @@ import typer
 
 import hxloop
 from hxloop import cli_output as output
-from hxloop.backend import backend_class, backend_names, unknown_name
+from hxloop.activity import TRAINED
+from hxloop.activity.export import DEFAULT_TAU_SYN_MS, export_activity
+from hxloop.analysis.run import analyse_recording
+from hxloop.backend import backend_class, backend_names, get_backend, unknown_name
 from hxloop.bench import benchmark_names, run_benchmark
 from hxloop.calibrating import (
     RATIO_BOUNDS,
@@ -26,6 +29,7 @@ from hxloop.calibrating import summary as result_summary
 from hxloop.calibration import load_calibration
 from hxloop.calibration.result import options_from
 from hxloop.config import ExperimentConfig, apply_override
+from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_checks
 from hxloop.datasets import DATASETS
 from hxloop.errors import (
     CalibrationInterrupted,
@@ -128,7 +132,15 @@ def resume(run_dir: RunDir, json_: Json = False) -> None:
 
 @app.command()
 def evaluate(
-    run_dir: RunDir, backend: BackendName = None, settings: Settings = None, json_: Json = False
+    run_dir: RunDir,
+    backend: BackendName = None,
+    settings: Settings = None,
+    activity: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write what all layers did to an activity log."),
+    ] = None,
+    state: Annotated[str, typer.Option(help="Its name in that log.")] = TRAINED,
+    json_: Json = False,
 ) -> None:
     """Evaluate a finished run on the test split, here or on another backend.
 
@@ -142,7 +154,55 @@ def evaluate(
                 "backend.options.NAME=VALUE"
             )
         apply_override(values, setting)
-    output.evaluated(evaluate_run(run_dir, backend, values["backend"]["options"]), json_)
+    options = values["backend"]["options"]
+    result = evaluate_run(run_dir, backend, options, activity=activity, state=state)
+    output.evaluated(result, json_)
+
+
+@app.command()
+def export(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_DIR|ACTIVITY.h5|SPIKES.npz",
+            help="Folder of a run, an activity log, or arrays of spike times.",
+        ),
+    ],
+    to: Annotated[str, typer.Option("--to", metavar="[nwb|npz]", help="The format.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    state: Annotated[str | None, typer.Option(help="Which state [nwb: trained; npz: all].")] = None,
+    samples: Annotated[int | None, typer.Option(help="The first so many [all].")] = None,
+    tau_syn_ms: Annotated[
+        float, typer.Option(help="How long a unit of model time is, for NWB.")
+    ] = DEFAULT_TAU_SYN_MS,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file --out.")] = False,
+    json_: Json = False,
+) -> None:
+    """Write recorded activity for other programs: NWB, or plain arrays."""
+    output.exported(
+        export_activity(
+            source, out, to, state=state, samples=samples, tau_syn_ms=tau_syn_ms, force=force
+        ),
+        json_,
+    )
+
+
+@app.command()
+def analyse(
+    recording: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_DIR|ACTIVITY.h5|SPIKES.npz",
+            help="Folder of a run with an activity log, an activity log, or arrays of spike times.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results [RUN_DIR/analysis, NAME-analysis].")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Ask recorded activity what the network learned; writes a report with figures."""
+    output.analysed(analyse_recording(recording, out, say=output.note), json_)
 
 
 @app.command()
@@ -172,9 +232,9 @@ def datasets(json_: Json = False) -> None:
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(metavar="[engine|chip]", help="What to measure.")] = (
-        "engine"
-    ),
+    what: Annotated[
+        str, typer.Argument(metavar="[engine|chip|activity]", help="What to measure.")
+    ] = ("engine"),
     json_: Json = False,
 ) -> None:
     """Measure what this machine does: step times, epochs, memory."""
@@ -262,6 +322,41 @@ def _verify(
     output.verified(summary, seen.message, as_json)
 
 
+@app.command("check-backend")
+def check_backend(
+    name: Annotated[str, typer.Argument(help="A backend; `hxloop backends` lists them.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="An option of the backend, e.g. chip=3; repeatable."
+        ),
+    ] = None,
+    statistical: Annotated[
+        bool,
+        typer.Option(
+            "--statistical",
+            help="Judge medians and most of the neurons, as for a backend with noise.",
+        ),
+    ] = False,
+    long: Annotated[bool, typer.Option("--long", help="With the check of 200 runs.")] = False,
+    json_: Json = False,
+) -> int:
+    """Check that a backend does what every backend must do."""
+    options: dict[str, Any] = {}
+    for setting in settings or []:
+        apply_override(options, setting)
+    subject = Subject(
+        get_backend(name, **options),
+        statistical=True if statistical else None,
+        label=" ".join([name, *(settings or [])]),
+    )
+    checks = ALL_CHECKS if long else CHECKS
+    with output.checking(len(checks)) as listener:
+        report = run_checks(subject, checks, listener)
+    output.checked(report, json_)
+    return 0 if report.good else FAILURE
+
+
 def _configuration(experiment: str, backend: str | None, overrides: list[str]) -> ExperimentConfig:
     if backend is None:
         return load_experiment(experiment, overrides)
@@ -331,7 +426,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(words: list[str], debug: bool) -> int:
-    known = sorted(c.callback.__name__ for c in app.registered_commands if c.callback)
+    known = sorted(c.name or c.callback.__name__ for c in app.registered_commands if c.callback)
     if words[:1] == ["--version"]:
         output.line(f"hxloop {hxloop.__version__}")
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ from hxloop.calibration.procedures import Progress as CalibrationProgress
 from hxloop.training_options import ProgressListener
 
 if TYPE_CHECKING:
+    from hxloop.analysis.run import AnalysisRun
+    from hxloop.conformance import Report, Result
     from hxloop.prepared import Prepared, RunResult
 
 
@@ -113,6 +115,25 @@ def evaluated(result: RunResult, as_json: bool) -> None:
     )
 
 
+def analysed(run: AnalysisRun, as_json: bool) -> None:
+    """The end of an analysis."""
+    if as_json:
+        json_object(run.analysis)
+        return
+    for claim in run.analysis["claims"]:
+        line(f"{claim['verdict']:<14}  {claim['statement']}")
+    line(f"Report:         {run.out / 'report.html'}")
+    line(f"All numbers:    {run.out / 'analysis.json'}; figures: {run.out / 'figures'}")
+
+
+def exported(result: Mapping[str, Any], as_json: bool) -> None:
+    """The end of an export."""
+    if as_json:
+        json_object(result)
+        return
+    line(f"{result['samples']} samples of {', '.join(result['states'])}: {result['file']}")
+
+
 def study_done(result: Mapping[str, Any], folder: Path, as_json: bool) -> None:
     """The end of a study."""
     if as_json:
@@ -174,6 +195,29 @@ def measured(result: Mapping[str, Any], as_json: bool) -> None:
     width = max(len(name) for name in result)
     for name, value in result.items():
         line(f"{name:<{width}}  {value}")
+
+
+@contextmanager
+def checking(total: int) -> Iterator[Callable[[Result], None]]:
+    """Which check was the last one, on a terminal; nothing elsewhere."""
+    done = 0
+    with _console().status("Opening the backend") as shown:
+
+        def listener(result: Result) -> None:
+            nonlocal done
+            done += 1
+            shown.update(f"{done} of {total} checks; {result.check}: {result.status}")
+
+        yield listener
+
+
+def checked(report: Report, as_json: bool) -> None:
+    """What the checks of a backend found."""
+    if as_json:
+        json_object(report.as_dict())
+        return
+    for text in report.lines():
+        line(text)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -83,12 +83,14 @@ class BackendConfig(_Section):
 
     ``calibration`` is a file of ``hxloop calibrate``; with ``twin`` the gradient is that of the
     neurons as they were measured.
+    ``record``: a file to which every run of a training is added, see ``hxloop.record``.
     """
 
     name: str = "ideal"
     options: dict[str, Any] = {}
     calibration: str | None = None
     twin: bool = False
+    record: str | None = None
 
 
 class LossConfig(_Section):
@@ -133,6 +135,20 @@ class TrainingConfig(_Section):
     checkpoint_every: int | None = None
 
 
+class ActivityConfig(_Section):
+    """What a training writes to ``activity.h5``: when, and of which samples.
+
+    It changes nothing in the training. ``epochs``: after how many epochs of training, 0 = before
+    it, "final" = with the selected weights; () = no log. ``samples``: the first so many of the
+    split, or all where it has fewer.
+    """
+
+    epochs: tuple[Annotated[int, Field(ge=0)] | Literal["final"], ...] = (0, "final")
+    split: Literal["test", "validation", "train"] = "test"
+    samples: int = Field(default=1000, ge=1)
+    compress: bool = True
+
+
 class ExperimentConfig(_Section):
     """One experiment, complete.
 
@@ -149,6 +165,7 @@ class ExperimentConfig(_Section):
     backend: BackendConfig = BackendConfig()
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
+    activity: ActivityConfig = ActivityConfig()
     study: dict[str, Any] = {}
 
     def latency_encoding(self) -> LatencyEncoding:
@@ -176,6 +193,20 @@ class ExperimentConfig(_Section):
         silent = SilentNeuronPolicy(**self.training.silent.model_dump())
         return TrainingOptions(**values, silent=silent, seed=self.seed)
 
+    def check_activity(self) -> None:
+        """Check that the epochs to log are epochs of the training.
+
+        Raises:
+            ConfigError: one is beyond the last.
+        """
+        last = self.training.epochs
+        beyond = [e for e in self.activity.epochs if e != "final" and e > last]
+        if beyond:
+            raise ConfigError(
+                f"activity.epochs: expected numbers from 0 to training.epochs = {last}, or "
+                f'"final"; got {beyond[0]}'
+            )
+
     def to_toml(self) -> str:
         """The whole configuration with every default; options that are off are left out."""
         return tomli_w.dumps(_without_none(self.model_dump()))
@@ -201,6 +232,7 @@ class ExperimentConfig(_Section):
             config = cls.model_validate(_with_tuples(values))
             config.training_options()
             config.latency_encoding()
+            config.check_activity()
         except ValidationError as error:
             lines = [_explain(dict(problem)) for problem in error.errors()]
             raise ConfigError(f"{source}:\n  " + "\n  ".join(lines)) from error

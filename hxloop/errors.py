@@ -76,6 +76,14 @@ class CalibrationInterrupted(HxloopError):
     """A calibration was stopped on request; the steps that are done are kept."""
 
 
+class ConformanceError(HxloopError, AssertionError):
+    """A backend does not keep what the protocol or its own capabilities promise."""
+
+
+class CheckNotApplicable(HxloopError):
+    """A check of conformance that does not concern this backend; the message says why."""
+
+
 class TrainingInterrupted(HxloopError):
     """Training was stopped on request; a checkpoint holds everything done so far."""
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from hxloop.activity import Activity
 from hxloop.loop import LoopNetwork
 from hxloop.losses import Loss
 from hxloop.training_options import EvaluationResult, SpikeData
+
+RunObserver = Callable[[Activity, NDArray[np.int64], NDArray[np.int64]], None]
 
 # Trial of the first batch of an evaluation: beyond the trials of any training.
 EVALUATION_TRIAL = 1 << 50
@@ -19,6 +25,7 @@ def evaluate(
     data: SpikeData,
     batch_size: int,
     trial: int = EVALUATION_TRIAL,
+    observer: RunObserver | None = None,
 ) -> EvaluationResult:
     """Run a set of samples, without training.
 
@@ -29,8 +36,9 @@ def evaluate(
         batch_size: samples of one run; it matters for the trial noise, not for the result
             of a substrate without.
         trial: stream of trial noise of the first batch; the next batches take the next ones.
+        observer: told each run: activity, labels ``(batch,)`` and decisions ``(batch,)``.
     """
-    total, decisions, inputs, layers = 0.0, [], [], []
+    total, decisions, inputs, layers, seconds = 0.0, [], [], [], []
     clipped: tuple[int, ...] = ()
     with torch.no_grad():
         for index, start in enumerate(range(0, len(data), batch_size)):
@@ -39,8 +47,11 @@ def evaluate(
             labels = torch.from_numpy(data.labels[part])
             total += float(loss(output, labels)) * len(labels)
             decisions.append(loss.decide(activity.output_times))
+            if observer is not None:
+                observer(activity, data.labels[part], decisions[-1])
             inputs.append(activity.input_times)
             layers.append(activity.first_spike_times)
+            seconds.append(activity.info.duration_seconds)
             clipped = activity.info.clipped_weights
     decided = np.concatenate(decisions)
     return EvaluationResult(
@@ -51,4 +62,5 @@ def evaluate(
         input_times=np.concatenate(inputs),
         first_spike_times=tuple(np.concatenate(layer) for layer in zip(*layers, strict=True)),
         clipped_weights=clipped,
+        run_seconds=tuple(seconds),
     )

@@ -10,21 +10,25 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import TRAINED, ActivityWriter
 from hxloop.backend import Session
 from hxloop.config import ExperimentConfig
-from hxloop.evaluation import EVALUATION_TRIAL, evaluate
+from hxloop.errors import OutputError
+from hxloop.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
 from hxloop.loop import LoopNetwork
 from hxloop.prepared import Prepared, RunResult, prepare
 from hxloop.provenance import now, provenance
+from hxloop.recording import FINAL, ActivityRecorder, about
 from hxloop.rundir import RunDirectory
 from hxloop.training import Trainer
-from hxloop.training_options import ProgressListener
+from hxloop.training_options import EvaluationResult, ProgressListener
 
 __all__ = [
     "Prepared",
@@ -120,7 +124,12 @@ def resume_prepared(
 
 
 def evaluate_run(
-    run_dir: Path, backend: str | None = None, options: Mapping[str, Any] | None = None
+    run_dir: Path,
+    backend: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    activity: Path | None = None,
+    state: str = TRAINED,
 ) -> RunResult:
     """Evaluate a finished training on the test split, on its own or on another backend.
 
@@ -128,28 +137,52 @@ def evaluate_run(
         run_dir: run folder.
         backend: name of another backend; None: the one it was trained on.
         options: options of the backend; for the run's own backend, added to the run's.
+        activity: activity log to write the whole test split to; one that is there gets one more
+            state. None writes none.
+        state: name of the state in that log.
 
     Raises:
-        FileFormatError: not a finished run, or its files are damaged.
+        FileFormatError: not a finished run, or its files are damaged, or the log is one of
+            another network.
         UnknownNameError: unknown backend or option.
+        OutputError: the log cannot be written, or has such a state already.
     """
     run = RunDirectory.open(run_dir)
     config = run.config()
     name = backend or config.backend.name
     own = config.backend.options if name == config.backend.name else {}
-    chosen = config.backend.model_copy(update={"name": name, "options": {**own, **(options or {})}})
+    # What a training recorded is left as it is.
+    chosen = config.backend.model_copy(
+        update={"name": name, "options": {**own, **(options or {})}, "record": None}
+    )
     prepared = prepare(config.model_copy(update={"backend": chosen}))
-    return evaluate_prepared(prepared, run.weights(prepared.network), run_dir)
+    weights = run.weights(prepared.network)
+    if activity is None:
+        return evaluate_prepared(prepared, weights, run_dir)
+    log = ActivityWriter(activity, prepared.network, about=about(prepared.config))
+    if state in log.complete_states:
+        raise OutputError(
+            f"{activity}: holds a state {state!r} already; give another file, or another name "
+            "for the state (--state)"
+        )
+    with log.state(state, split="test", n_samples=len(prepared.data["test"])) as writer:
+        return evaluate_prepared(prepared, weights, run_dir, observer=writer.append)
 
 
 def evaluate_prepared(
-    prepared: Prepared, weights: Sequence[NDArray[np.float64]], run_dir: Path | None = None
+    prepared: Prepared,
+    weights: Sequence[NDArray[np.float64]],
+    run_dir: Path | None = None,
+    observer: RunObserver | None = None,
 ) -> RunResult:
     """Evaluate given weights on the test split; ``run_dir`` is only named in the result."""
-    config = prepared.config
+    config, data = prepared.config, prepared.data["test"]
     with prepared.open_session() as session:
         network = LoopNetwork(session, weights, retries=config.training.retries)
-        result = evaluate(network, prepared.loss, prepared.data["test"], config.training.batch_size)
+        batch_size = config.training.batch_size
+        result = evaluate(
+            network, prepared.loss, data, batch_size, EVALUATION_TRIAL, observer=observer
+        )
         return RunResult(config, None, result, _chip_id(network, prepared), run_dir)
 
 
@@ -175,15 +208,22 @@ def _run(
         run_dir=run.path if run else None,
         progress=progress,
     )
+    if on_trainer is not None:
+        on_trainer(trainer)
+    recorder = None
+    if run is not None and config.activity.epochs:
+        recorder = ActivityRecorder(run.activity, config, prepared.loss, prepared.data)
+        recorder.record(trainer.network, 0)
+        trainer.after_epoch = partial(recorder.record, trainer.network)
     # A run that was stopped before its first checkpoint starts at the beginning.
     if run is not None and run.started:
         trainer.resume()
+    if recorder is not None:
+        recorder.continue_from(trainer.network, trainer.epochs_done)
     if run is not None:
         run.write_json("provenance.json", origin)
-    if on_trainer is not None:
-        on_trainer(trainer)
     training = trainer.fit()
-    test = trainer.evaluate(prepared.data["test"])
+    test = _test(prepared, trainer, training.epoch, recorder)
     chip = _chip_id(trainer.network, prepared)
     result = RunResult(config, training, test, chip, run.path if run else None)
     if run is not None:
@@ -196,7 +236,25 @@ def _run(
         origin |= {"finished": now(), "chip": chip}
         run.write_json("provenance.json", origin)
         write_report(training_report(prepared, trainer.network, result, origin), run.report)
+        if recorder is not None and recorder.failure is not None:
+            raise OutputError(
+                f"{recorder.failure}. The training is complete, and everything else is in "
+                f"{run.path}. Record its activity again: hxloop evaluate {run.path} --activity FILE"
+            ) from recorder.failure
     return result
+
+
+def _test(
+    prepared: Prepared, trainer: Trainer, epoch: int, recorder: ActivityRecorder | None
+) -> EvaluationResult:
+    test = prepared.data["test"]
+    if recorder is None or FINAL not in prepared.config.activity.epochs:
+        return trainer.evaluate(test)
+    if recorder.split != "test":
+        recorder.record_final(trainer.network, epoch)
+        return trainer.evaluate(test)
+    with recorder.state(trainer.network, TRAINED, epoch) as observer:
+        return trainer.evaluate(test, observer=observer)
 
 
 def _weights_metadata(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from hxloop.activity import Activity
+from hxloop.activity_check import check_activity
 from hxloop.backend import Session
 from hxloop.errors import CapacityError, NetworkError, RunFailed
 from hxloop.network import NeuronSpec
@@ -156,28 +157,9 @@ class LoopNetwork(nn.Module):
                         error.add_note(f"gave up after {self.retries} retries")
                     raise
                 continue
-            self._check(activity, len(input_times))
+            check_activity(activity, self.session.network, input_times)
             return replace(activity, info=replace(activity.info, retries=attempt))
         raise RunFailed("LoopNetwork: retries must be at least 0")
-
-    def _check(self, activity: Activity, batch: int) -> None:
-        name = activity.info.backend
-        network = self.session.network
-        expected = [(batch, size) for size in network.sizes[1:]]
-        got = [times.shape for times in activity.first_spike_times]
-        if got != expected:
-            raise RunFailed(
-                f"backend {name!r} returned spike times of shapes {got}; expected {expected}"
-            )
-        for index, times in enumerate(activity.first_spike_times):
-            wrong = np.isnan(times) | (times < 0) | ((times > network.t_window) & (times < np.inf))
-            if wrong.any():
-                sample, neuron = (int(i) for i in np.argwhere(wrong)[0])
-                raise RunFailed(
-                    f"backend {name!r} returned the spike time {times[sample, neuron]} in layer "
-                    f"{index}, sample {sample}, neuron {neuron}; expected a time between 0 and "
-                    f"t_window = {network.t_window:g}, or inf for a silent neuron"
-                )
 
 
 def digital_twin(

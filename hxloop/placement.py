@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from hxloop.network import LayerSpec, NetworkSpec
@@ -43,7 +44,18 @@ class PlacedLayer:
 
     def effective_weights(self, weights: Array) -> Array:
         """``(pre, post)`` weights as the neurons feel them, in the precision of ``weights``."""
-        return weights * self.strengths(weights)
+        felt = np.empty(weights.shape, weights.dtype)
+        _felt(np.ascontiguousarray(weights), self.strength_exc, self.strength_inh, felt)
+        return felt
+
+
+# In one pass, see ``hxloop.backends.weight_grid``.
+@njit(cache=True, nogil=True)
+def _felt(weights: Array, strength_exc: Array, strength_inh: Array, felt: Array) -> None:
+    for i in range(weights.shape[0]):
+        for j in range(weights.shape[1]):
+            w = weights[i, j]
+            felt[i, j] = w * (strength_exc[i, j] if w > 0 else strength_inh[i, j])
 
 
 def place_layer(

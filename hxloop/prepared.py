@@ -19,6 +19,7 @@ from hxloop.initialisation import balanced_weights, initial_weights
 from hxloop.loop import LoopNetwork, digital_twin
 from hxloop.losses import Loss, get_loss
 from hxloop.network import NetworkSpec
+from hxloop.session_recording import record
 from hxloop.training_options import EvaluationResult, ImageChannels, SpikeData, TrainingResult
 
 
@@ -50,8 +51,18 @@ class Prepared:
     twin: Mapping[str, NDArray[np.float64]] | None = None
 
     def open_session(self) -> Session:
-        """Open the backend with the network, the calibration and the configuration's seed."""
-        return self.backend.open(self.network, calibration=self.calibration, seed=self.config.seed)
+        """Open the backend with network, calibration and seed; record, if asked to."""
+        session = self.backend.open(
+            self.network, calibration=self.calibration, seed=self.config.seed
+        )
+        path = self.config.backend.record
+        if path is None:
+            return session
+        try:
+            return record(session, path, append=True)
+        except BaseException:
+            session.close()
+            raise
 
     def loop_network(self, session: Session) -> LoopNetwork:
         """The initial weights on an open session, with the gradient that is asked for."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from hxloop.activity import LOG_NAME
 from hxloop.atomic_write import write_atomically
 from hxloop.config import ExperimentConfig
 from hxloop.errors import FileFormatError, OutputError
@@ -24,7 +25,7 @@ class RunDirectory:
     """Paths and files of one run.
 
     ``config.toml`` (complete), ``metrics.jsonl``, ``checkpoints/``, ``weights.safetensors``,
-    ``evaluation.json``, ``provenance.json``, ``report.html``.
+    ``evaluation.json``, ``provenance.json``, ``activity.h5``, ``report.html``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,6 +99,11 @@ class RunDirectory:
     def report(self) -> Path:
         """The HTML report."""
         return self.path / "report.html"
+
+    @property
+    def activity(self) -> Path:
+        """The activity log."""
+        return self.path / LOG_NAME
 
     @property
     def started(self) -> bool:

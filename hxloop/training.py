@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 
 from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hxloop.errors import ConfigError, FileFormatError, OutputError, RunFailed, TrainingInterrupted
-from hxloop.evaluation import EVALUATION_TRIAL, evaluate
+from hxloop.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
 from hxloop.loop import LoopNetwork
 from hxloop.losses import Loss
 from hxloop.training_options import (
@@ -44,6 +45,9 @@ class Trainer:
         options: how.
         run_dir: folder for ``metrics.jsonl`` and ``checkpoints/``; None writes nothing.
         progress: who is told how it goes.
+        after_epoch: called with the number of epochs done, after the checkpoint of each epoch,
+            and again when a training goes on from such a checkpoint. It may run the network
+            but not change it.
 
     Example:
         >>> from hxloop import LoopNetwork, NetworkSpec, get_backend, get_loss
@@ -69,7 +73,9 @@ class Trainer:
         *,
         run_dir: Path | None = None,
         progress: ProgressListener | None = None,
+        after_epoch: Callable[[int], None] | None = None,
     ) -> None:
+        self.after_epoch = after_epoch
         self.network, self.loss, self.options = network, loss, options
         self.train_data, self.validation_data = train, validation
         self.run_dir, self.progress = run_dir, progress
@@ -114,6 +120,11 @@ class Trainer:
         """Number of batches of an epoch; the last may be smaller."""
         return -(-len(self.train_data) // self.options.batch_size)
 
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs of training the weights have seen to their end."""
+        return int(self._state["epoch"])
+
     def request_stop(self) -> None:
         """Stop after the current batch with a checkpoint. Safe in a signal handler."""
         self._stop = True
@@ -129,6 +140,9 @@ class Trainer:
         state, options = self._state, self.options
         if self.progress:
             self.progress.on_start(state["epoch"], options.epochs, self.batches_per_epoch)
+        if self.after_epoch and state["epoch"] and not state["batch"]:
+            # Whoever stopped this training may have stopped it before this was done.
+            self.after_epoch(state["epoch"])
         while state["epoch"] < options.epochs and not state["finished"]:
             start = time.perf_counter()
             order = np.random.default_rng([options.seed, _ORDER, state["epoch"]]).permutation(
@@ -178,9 +192,14 @@ class Trainer:
         lines = [json.dumps(metrics) + "\n" for metrics in self._state["metrics"]]
         self._metrics_path.write_text("".join(lines))
 
-    def evaluate(self, data: SpikeData, trial: int = EVALUATION_TRIAL) -> EvaluationResult:
+    def evaluate(
+        self,
+        data: SpikeData,
+        trial: int = EVALUATION_TRIAL,
+        observer: RunObserver | None = None,
+    ) -> EvaluationResult:
         """Evaluate the current weights; see ``evaluate``."""
-        return evaluate(self.network, self.loss, data, self.options.batch_size, trial)
+        return evaluate(self.network, self.loss, data, self.options.batch_size, trial, observer)
 
     # --- one batch ------------------------------------------------------------------------
 
@@ -302,6 +321,8 @@ class Trainer:
         self._checkpoint()
         if self.progress:
             self.progress.on_epoch(metrics)
+        if self.after_epoch:
+            self.after_epoch(state["epoch"])
 
     def _result(self) -> TrainingResult:
         state = self._state

@@ -190,6 +190,7 @@ class EvaluationResult:
         input_times: ``(n, n_inputs)``, as delivered.
         first_spike_times: one array ``(n, post)`` for each layer.
         clipped_weights: weights beyond the substrate's range, for each layer.
+        run_seconds: wall-clock time of every run.
     """
 
     loss: float
@@ -199,6 +200,7 @@ class EvaluationResult:
     input_times: NDArray[np.float64]
     first_spike_times: tuple[NDArray[np.float64], ...]
     clipped_weights: tuple[int, ...]
+    run_seconds: tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,12 @@ FOLDERS = ("hxloop", "backends", "calibration", "experiments")
 SIMULATORS = ("brian2", "pyNN", "pynn_brainscales", "nest", "neuron")
 # What reads the command line and writes to the terminal.
 TERMINAL = ("hxloop.cli", "hxloop.cli_output")
+# What reports whatever the code of others raises.
+SANDBOXES = ("hxloop.conformance.runner",)
 # What uses everything else; nothing below may import it.
 TOP = (
     "hxloop.cli", "hxloop.cli_output", "hxloop.experiment", "hxloop.experiments", "hxloop.bench",
+    "hxloop.conformance", "hxloop.recording",
 )  # fmt: skip
 TRAINING = (
     "hxloop.loop", "hxloop.evaluation", "hxloop.training", "hxloop.training_options",
@@ -156,7 +159,7 @@ def bad_habits(module: str, source: str) -> list[str]:
         where = f"{module}:{getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Assert):
             found.append(f"{where}: assert")
-        elif isinstance(node, ast.ExceptHandler):
+        elif isinstance(node, ast.ExceptHandler) and module not in SANDBOXES:
             kinds = ast.unparse(node.type) if node.type else "BaseException"
             raises_again = any(isinstance(n, ast.Raise) and n.exc is None for n in ast.walk(node))
             if re.search(r"\b(Base)?Exception\b", kinds) and not raises_again:

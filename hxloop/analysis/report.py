@@ -16,7 +16,7 @@ from hxloop.analysis.report_data import (
     decision_plane,
 )
 from hxloop.atomic_write import write_atomically
-from hxloop.html_page import page, picture
+from hxloop.page import Section, page, picture
 
 __all__ = ["DecisionPlane", "Evaluation", "TrainingReport", "decision_plane", "write_report"]
 
@@ -71,13 +71,16 @@ def _sections(report: TrainingReport) -> Iterator[tuple[str, str, Figure]]:
 
 
 def _page(report: TrainingReport) -> str:
+    details = {
+        "Configuration": report.config_toml,
+        "Provenance": json.dumps(dict(report.provenance), indent=2),
+    }
     return page(
         report.title,
         report.description,
-        report.summary,
-        ((name, text, picture(figure, name)) for name, text, figure in _sections(report)),
-        (
-            ("Configuration", report.config_toml),
-            ("Provenance", json.dumps(dict(report.provenance), indent=2)),
-        ),
+        rows=report.summary,
+        sections=[
+            Section(name, text, picture(figure, name)) for name, text, figure in _sections(report)
+        ],
+        details=details,
     )

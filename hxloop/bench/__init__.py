@@ -8,8 +8,10 @@ from typing import Any
 
 # Imported when run: some import a simulator.
 _BENCHMARKS = {
+    "activity": "hxloop.bench.activity:bench_activity",
     "chip": "hxloop.bench.chip:bench_chip",
     "engine": "hxloop.bench.engine:bench_engine",
+    "pynn": "hxloop.bench.pynn:bench_pynn",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -22,10 +23,17 @@ from hxloop.initialisation import initial_weights
 from hxloop.loop import LoopNetwork
 from hxloop.losses import get_loss
 from hxloop.network import NetworkSpec
-from hxloop.ttfs import first_spike_times
+from hxloop.ttfs import NeuronParameters, first_spike_times
+from hxloop.ttfs.compiled.forward import forward_equal
+from hxloop.ttfs.compiled.forward_unequal import forward_unequal
+from hxloop.ttfs.kernels import sorted_inputs
 
 DEEP = (784, 400, 400, 400, 400, 10)
 BATCH = 80
+# The two substrates are compared in so many turns.
+ROUNDS = 5
+# Relative spread of the time constants of the profile's unequal neurons.
+CHIP_SPREAD = 0.03
 
 
 def bench_engine(
@@ -38,19 +46,35 @@ def bench_engine(
         repetitions: of every figure, of which the median counts.
 
     Returns:
-        ``deep_step_ms`` (forward, loss, backward and Adam of 784-400-400-400-400-10 with 80
-        samples, inputs drawn from [0.15, 2)), ``deep_forward_ms``, ``deep_backward_ms``,
-        ``deep_adam_ms``, ``deep_chip_step_ms`` (the forward pass on an emulated chip, solved by
-        events), ``deep_single_step_ms`` and ``deep_chip_single_step_ms`` (both in single
-        precision), ``deep_peak_rss_mb`` (of this process after the ideal steps),
-        ``yin_yang_epoch_s``, ``layer_forward_over_two_matmuls`` (784 to 400), ``growth`` (the
-        time of a step when a size doubles), ``threads``.
+        In milliseconds unless the name says otherwise:
+
+        - ``deep_step_ms``: forward, loss, backward and Adam of 784-400-400-400-400-10 with 80
+          samples, inputs drawn from [0.15, 2); its parts ``deep_forward_ms``,
+          ``deep_backward_ms``, ``deep_adam_ms``;
+        - ``deep_chip_step_ms``: the same with the forward pass on an emulated chip, solved by
+          events; ``deep_chip_over_ideal``: the ratio of the two, measured in turns;
+        - ``deep_single_step_ms``, ``deep_chip_single_step_ms``: both in single precision;
+        - ``deep_peak_rss_mb``: of this process after the ideal steps;
+        - ``yin_yang_epoch_s``: 5-120-3, batches of 150, optimiser, metrics and validation
+          included;
+        - ``layer_forward_ms`` (784 to 400) and ``two_matmuls_ms``, two matrix products of that
+          size; ``layer_forward_over_two_matmuls``;
+        - ``profile``: where the time of that layer goes in one thread, as fractions, for
+          neurons that are ``equal`` and ``unequal`` (a chip's): ``sorting`` of the inputs,
+          ``propagation`` of the membranes and their bounds, ``crossings``, ``host``: checks,
+          conversions, allocation;
+        - ``growth``: factor on the time of a step when a size doubles;
+        - ``threads``, ``machine``.
     """
     say("A deep step, 784-400-400-400-400-10, 80 samples ...")
     deep = _step_times(DEEP, BATCH, "ideal", repetitions)
     peak = peak_resident_mb()
     say("The same in the loop on an emulated chip ...")
-    chip = _step_times(DEEP, BATCH, "emulated-chip", repetitions)
+    rounds = [
+        (_step_times(DEEP, BATCH, "ideal", few), _step_times(DEEP, BATCH, "emulated-chip", few))
+        for few in [1 + repetitions // ROUNDS] * ROUNDS
+    ]
+    ideal_step, chip_step = (median(r[i]["step"] for r in rounds) for i in range(2))
     say("Both in single precision ...")
     single, chip_single = (
         _step_times(DEEP, BATCH, backend, repetitions, "single")
@@ -58,6 +82,10 @@ def bench_engine(
     )
     say("One layer against two matrix products ...")
     layer, products = _layer_times(repetitions)
+    profile = {
+        "equal": _layer_profile(0.0, repetitions),
+        "unequal": _layer_profile(CHIP_SPREAD, repetitions),
+    }
     say("Yin-Yang, epochs in software ...")
     epoch = _yin_yang_epoch_s()
     say("How time grows ...")
@@ -78,7 +106,8 @@ def bench_engine(
         "deep_forward_ms": round(1e3 * deep["forward"], 2),
         "deep_backward_ms": round(1e3 * deep["backward"], 2),
         "deep_adam_ms": round(1e3 * deep["adam"], 2),
-        "deep_chip_step_ms": round(1e3 * chip["step"], 2),
+        "deep_chip_step_ms": round(1e3 * chip_step, 2),
+        "deep_chip_over_ideal": round(chip_step / ideal_step, 2),
         "deep_single_step_ms": round(1e3 * single["step"], 2),
         "deep_chip_single_step_ms": round(1e3 * chip_single["step"], 2),
         "deep_peak_rss_mb": round(peak, 1),
@@ -86,6 +115,7 @@ def bench_engine(
         "layer_forward_ms": round(1e3 * layer, 3),
         "two_matmuls_ms": round(1e3 * products, 3),
         "layer_forward_over_two_matmuls": round(layer / products, 2),
+        "profile": profile,
         "growth": growth,
         "threads": torch.get_num_threads(),
         "machine": machine(),
@@ -149,6 +179,52 @@ def _layer_times(repetitions: int) -> tuple[float, float]:
         [lambda: first_spike_times(times, weights, neuron, 6.0), two_products], repetitions
     )
     return layer, products
+
+
+def _layer_profile(spread: float, repetitions: int) -> dict[str, float]:
+    """Fractions of a layer's forward time, in this thread alone."""
+    weights, window = deep_weights(DEEP)[0], 6.0
+    rng = np.random.default_rng(1)
+    times = rng.uniform(0.15, 2.0, (BATCH, DEEP[0]))
+    neurons = NeuronParameters.uniform(NetworkSpec.feed_forward(*DEEP[:2]).layers[0].neuron, 400)
+    names = ("tau_mem", "tau_syn_exc", "tau_syn_inh")
+    if spread:
+        drawn = {
+            name: getattr(neurons, name) * np.exp(spread * rng.standard_normal(400))
+            for name in names
+        }
+        neurons = replace(neurons, **drawn)
+    ordered, order = sorted_inputs(times)
+    constants = neurons.equal_time_constants or tuple(getattr(neurons, name) for name in names)
+    solve = forward_equal if neurons.equal_time_constants else forward_unequal
+    reached, never = neurons.v_threshold, np.full(400, 1e9)
+
+    def kernel(threshold: np.ndarray) -> None:
+        result = np.full((BATCH, 400), np.inf)
+        solve(ordered, order, weights, *constants, threshold, window, result)
+
+    tensors = torch.from_numpy(times), torch.from_numpy(weights)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        total, sorting, whole, propagation = interleaved_seconds(
+            [
+                lambda: first_spike_times(*tensors, neurons, window),
+                lambda: sorted_inputs(times),
+                lambda: kernel(reached),
+                lambda: kernel(never),  # the same work, but nothing is ever found
+            ],
+            repetitions,
+        )
+    finally:
+        torch.set_num_threads(threads)
+    parts = {
+        "sorting": sorting,
+        "propagation": propagation,
+        "crossings": max(whole - propagation, 0.0),
+        "host": max(total - sorting - whole, 0.0),
+    }
+    return {name: round(seconds / sum(parts.values()), 3) for name, seconds in parts.items()}
 
 
 def _yin_yang_epoch_s() -> float:

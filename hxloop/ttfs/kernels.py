@@ -57,7 +57,7 @@ def first_spike_times_cpu(
     matrix = np.ascontiguousarray(weights)
 
     def part(chosen: slice) -> None:
-        inputs = *_sorted(input_times[chosen]), matrix
+        inputs = *sorted_inputs(input_times[chosen]), matrix
         if tau is not None:
             forward_equal(*inputs, *tau, threshold, t_window, result[chosen])
         else:
@@ -119,9 +119,10 @@ def gradients_cpu(
     return shares[0], grad_times, (int(total[0]), int(total[1]), int(total[2]))
 
 
-def _sorted(input_times: Array) -> tuple[Array, NDArray[np.int64]]:
+def sorted_inputs(input_times: Array) -> tuple[Array, NDArray[np.int64]]:
+    """The input times of every sample in their order, and which input each of them is."""
     order = np.argsort(input_times, axis=1)
-    return np.take_along_axis(input_times, order, axis=1), order
+    return input_times[np.arange(len(order))[:, None], order], order
 
 
 def _parts(batch: int, pairs: int) -> list[slice]:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hxloop.config import ExperimentConfig
-from hxloop.errors import ConfigError, UnknownNameError
+from hxloop.errors import ConfigError
 from hxloop.experiments.calibration_pays.figure import write_figure
 from hxloop.experiments.calibration_pays.study import (
     NETWORKS,
@@ -72,15 +72,14 @@ def test_the_figure_is_drawn(tmp_path):
         ({"chips": ()}, ConfigError, "chips: expected a list without repeats"),
         ({"chips": (1, 1)}, ConfigError, "chips: expected a list without repeats"),
         ({"hours": 0.0}, ConfigError, "hours: expected more than 0"),
-        ({"networks": ("transfers",)}, UnknownNameError, "'transfers'; known:.*'transfer'"),
+        ({"networks": ("transfers",)}, ConfigError, r"'transfers'; known: .*'transfer'"),
         ({"hour": 1.0}, ConfigError, "unknown key .*'hour'"),
     ],
 )
 def test_bad_options_are_refused(study, error, message):
     config = ExperimentConfig(study=study)
-    with pytest.raises((ConfigError, UnknownNameError), match=message) as raised:
+    with pytest.raises(error, match=message):
         study_options(StudyOptions, config)
-    assert isinstance(raised.value, error)
 
 
 def test_committed_results_are_those_of_the_readme_and_of_the_configuration():

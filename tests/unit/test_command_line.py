@@ -39,7 +39,10 @@ SMALL = [
     for word in ("--set", setting)
 ]
 EVENT = ["--set", 'backend.options.solver="event"']
-COMMANDS = ("train", "resume", "evaluate", "experiments", "backends", "datasets", "bench")
+COMMANDS = (
+    "train", "resume", "evaluate", "analyse", "export", "experiments", "backends", "datasets",
+    "bench",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -81,7 +84,7 @@ def test_training_leaves_a_complete_run(run, finished):
     names = {str(path) for path in contents(finished)}
     assert names == {
         "config.toml", "metrics.jsonl", "weights.safetensors", "evaluation.json",
-        "provenance.json", "report.html", "checkpoints/last.safetensors",
+        "provenance.json", "report.html", "activity.h5", "checkpoints/last.safetensors",
     }  # fmt: skip
     metrics = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
     assert [m["epoch"] for m in metrics] == [1, 2]

@@ -23,6 +23,7 @@ from numba import njit
 
 from hxloop.ttfs.compiled.forward import VECTOR_MATH
 from hxloop.ttfs.compiled.membrane import psp
+from hxloop.ttfs.compiled.vectors import widest_vectors
 
 # Beyond, exponentials relative to the common time could overflow: pair by pair instead.
 WIDEST = 300.0
@@ -196,6 +197,7 @@ def _make(width):  # type: ignore[no-untyped-def]
         times, weights, recorded, grad, tau_mem, tau_syn, min_slope, max_dw_norm, batch,
         need_times, grad_weights, grad_times, counts,
     ):  # fmt: skip
+        widest_vectors()
         count, pre = times.shape
         post = weights.shape[1]
         kind = weights.dtype

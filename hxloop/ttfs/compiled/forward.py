@@ -29,6 +29,7 @@ from hxloop.ttfs.compiled.membrane import (
     rising_crossing_equal,
     time_of_peak,
 )
+from hxloop.ttfs.compiled.vectors import widest_vectors
 
 # Neurons of a tile; a small layer would waste most of a wide one. Candidates are looked for in
 # groups that make a vector or two.
@@ -110,6 +111,7 @@ def _make(width):  # type: ignore[no-untyped-def]
     def forward(  # type: ignore[no-untyped-def]
         times, order, weights, tau_mem, tau_syn, threshold, t_window, result
     ):
+        widest_vectors()
         pre, post = weights.shape
         count = times.shape[0]
         kind = weights.dtype

@@ -1,9 +1,18 @@
 """First spike times of a layer of unequal neurons with two synaptic currents: an analog chip.
 
-As ``forward``, with decays of every neuron's own. Over a short interval they are the decay of
-a common rate times a polynomial in what the neuron's rate differs by: vector instructions
-again, and no exponential. A neuron's state and rates lie in one buffer at fixed distances, for
-the compiler has to see that they do not overlap.
+As ``forward``, with decays of every neuron's own. Relative to a common rate in the middle of
+all, what is left of the matrix that moves (membrane, exc., inh. current) is small, and its
+exponential a short Taylor series: vector instructions again, and no exponential. A neuron's
+state and rates lie in one buffer at fixed distances, for the compiler has to see that they do
+not overlap. Inputs at the same time, of which a clock makes many, only add to the currents.
+
+Of a neuron below threshold and with ``x = I_exc + rho I_inh``, where ``k_inh >= rho k_exc`` in
+the interval, no spike is found before ``s`` while
+
+    u(s) <= (u + x g s) exp(-s/tau_mem) <= u + (x g - u/tau_mem) s
+
+does not reach threshold; ``g >= 1`` is what ``k_exc`` may exceed ``s exp(-s/tau_mem)`` by. The
+second step holds where the bracket is positive; where it is not, ``u`` falls.
 """
 
 from __future__ import annotations
@@ -15,7 +24,6 @@ from numba import njit
 
 from hxloop.ttfs.compiled.forward import (
     GROUP,
-    HUGE,
     LARGEST,
     LONGEST,
     NARROW,
@@ -23,26 +31,38 @@ from hxloop.ttfs.compiled.forward import (
     WIDE,
 )
 from hxloop.ttfs.compiled.membrane import first_crossing, peak_time, psp
+from hxloop.ttfs.compiled.two_currents import SHORT, highest_bound, short_crossing
+from hxloop.ttfs.compiled.vectors import widest_vectors
 
-# The polynomials are of degree 4: y^5/120 < 1e-15 up to this |y|; of degree 2 in float32, where
-# y^3/6 < 3e-9 is below rounding. Longer intervals are cut in pieces (that is exact, there is no
-# input within), up to so many; still longer ones are done with exponentials.
-SMALL = 2.5e-3
-MOST_PIECES = 8
-SHORT = 0.015
-A2, A3, A4, A5, A6 = 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720  # 1/n!
+# The series of an interval may leave out so much: of a current, or of a membrane in units of the
+# current. Rounding is as large, and what is left out decays as the membrane does.
+LEFT_OUT, LEFT_OUT_SINGLE = 4e-15, 3e-9
+# Degrees with a loop of their own are the lowest useful ones, 3 and 4, or 2 and 3 in float32.
+# Up to the highest degree all others share one loop; beyond, exponentials.
+LOWEST, LOWEST_SINGLE, HIGHEST = 3, 2, 20
+
+
+@njit(cache=True, nogil=True)
+def _degree(length, spread, lowest, left_out):  # type: ignore[no-untyped-def]
+    """Of the series over an interval; ``HIGHEST + 1`` where none will do."""
+    y = length * spread
+    term = 1.0  # y^n/n!, for n = degree
+    for degree in range(1, HIGHEST + 1):
+        term *= y / degree
+        if degree >= lowest and term * max(length, y / (degree + 1)) <= left_out:
+            return degree
+    return HIGHEST + 1
 
 
 @njit(cache=True, nogil=True)
 def _intervals(  # type: ignore[no-untyped-def]
-    times, t_window, longest, rates, top, fastest_mem, n_inputs, lengths, scalars, pieces
+    times, t_window, longest, rates, lowest, left_out, n_inputs, lengths, scalars, degrees
 ):
     """What all neurons of a layer share, for the interval that follows each input.
 
-    ``rates``: the common one, and how far others are from it at most. Writes ``scalars``: length
-    of a piece, its decay at the common rate, the bound of the kernel, and how much of it
-    inhibition holds at least (k_inh >= rho k_exc); and ``pieces``, 0 for an interval that is too
-    long for pieces.
+    ``rates``: the common one, and how far others are from it at most. Writes ``scalars``: the
+    length, the decay at the common rate, bound of the kernel ``g s``, and ``rho``; and
+    ``degrees`` of the series, 0 before another input at the same time.
     """
     common, spread = rates
     count, pre = times.shape
@@ -55,102 +75,81 @@ def _intervals(  # type: ignore[no-untyped-def]
             following = t_window
             if i + 1 < pre and times[b, i + 1] < t_window:
                 following = times[b, i + 1]
+                if following == now:
+                    continue
             length = min(following - now, longest)
             lengths[b, i] = length
-            n = 1 + int(min(length * spread / SMALL, 1e6))
-            if n > MOST_PIECES:
-                pieces[b, i] = 0
-                n = 1
-            else:
-                pieces[b, i] = n
-            scalars[b, i, 0] = length / n
-            scalars[b, i, 1] = math.exp(-length / n * common)
-            peak = min(length, top) * math.exp(min(length * fastest_mem, HUGE))
-            scalars[b, i, 2] = min(peak, LARGEST) * (1.0 + 1e-6)
-            scalars[b, i, 3] = math.exp(-2.0 * spread * length)
-
-
-# Decays and kernels over a short step, relative to the common rate: y = -step (rate - common).
-# Inlined into the vector loop, where ``single`` is a constant.
-@njit(inline="always")
-def _decay(y, one, single):  # type: ignore[no-untyped-def]
-    # ``one`` has the type computed in; constants of another would make it float64.
-    kind = type(one)
-    if single:
-        return one + y * (one + y * kind(A2))
-    return one + y * (one + y * (kind(A2) + y * (kind(A3) + y * kind(A4))))
+            degrees[b, i] = _degree(length, spread, lowest, left_out)
+            scalars[b, i, 0] = length
+            scalars[b, i, 1] = math.exp(-length * common)
+            rho = math.exp(-2.0 * spread * length)
+            scalars[b, i, 2] = min(length / max(rho, 1.0 / LARGEST), LARGEST) * (1.0 + 1e-6)
+            scalars[b, i, 3] = rho
 
 
 @njit(inline="always")
-def _kernel(y, z, one, single):  # type: ignore[no-untyped-def]
-    """k/step: sums of all products of 1, 2, 3 factors y or z."""
-    kind = type(one)
-    if single:
-        return one + kind(A2) * (y + z)
-    h2 = y * y + z * (y + z)
-    h3 = y * y * y + z * h2
-    return one + kind(A2) * (y + z) + kind(A3) * h2 + kind(A4) * h3
+def _term(u, exc, inh, a, b, c, step, one_nth, tu, te, ti):  # type: ignore[no-untyped-def]
+    """Horner's scheme: (u, exc, inh) + matrix (tu, te, ti)/n."""
+    return (
+        u + one_nth * (a * tu + step * (te + ti)),
+        exc + one_nth * (b * te),
+        inh + one_nth * (c * ti),
+    )
 
 
-@njit(cache=True, nogil=True)
-def _short_crossing(  # type: ignore[no-untyped-def]
-    u, exc, inh, tau_mem, tau_exc, tau_inh, common, threshold, length
+# To the next input, which arrives, and the bound on what follows: inlined into the loop over
+# neurons, where ``degree`` is a constant.
+@njit(inline="always")
+def _advance(  # type: ignore[no-untyped-def]
+    degree, width, state, row, same, step, base, length, peak, rho
 ):
-    """First crossing within an interval of up to ``SHORT``, for a membrane that rises in it.
-
-    By polynomials of degree 6 (y^7/5040 < 1e-16), with one exponential a step of Newton's method.
-
-    Returns:
-        The time, ``inf`` for none, or -1 where this cannot tell.
-    """
-    mem, exc_rate, inh_rate = 1.0 / tau_mem, 1.0 / tau_exc, 1.0 / tau_inh
-    d_mem, d_exc, d_inh = mem - common, exc_rate - common, inh_rate - common
-    s = length
-    for iteration in range(8):
-        ym, ye, yi = -s * d_mem, -s * d_exc, -s * d_inh
-        base = math.exp(-s * common)
-        decay_e, decay_i = base * _decay_6(ye), base * _decay_6(yi)
-        value = base * (u * _decay_6(ym) + s * (exc * _kernel_6(ym, ye) + inh * _kernel_6(ym, yi)))
-        if iteration == 0:
-            # While below threshold it rises at least this fast; so there is no peak to be missed.
-            slope = exc * decay_e + inh - threshold * mem
-            if not (u < threshold and exc > 0.0 and slope > 0.0):
-                return -1.0
-            if value < threshold * (1.0 - 1e-13):
-                return math.inf
-            if value < threshold:
-                return -1.0
-            s = min((threshold - u) / (exc + inh - u * mem), length)
-            continue
-        e, i = exc * decay_e, inh * decay_i
-        slope = e + i - value * mem
-        if slope <= 0.0:
-            return -1.0
-        step = (value - threshold) / slope
-        s -= step
-        if not 0.0 <= s <= length:
-            return -1.0
-        curvature = -slope * mem - e * exc_rate - i * inh_rate
-        if step * step * abs(curvature) <= 1e-17 * slope:
-            return s
-    return -1.0
+    kind = type(base)
+    zero = kind(0.0)
+    reaching = 0
+    for j in range(width):
+        u, exc, inh = state[j], state[j + width], state[j + 2 * width]
+        if degree > 0:
+            a, b, c = (
+                -step * state[j + 4 * width],
+                -step * state[j + 5 * width],
+                -step * state[j + 6 * width],
+            )
+            tu, te, ti = u, exc, inh
+            if degree > 3:
+                tu, te, ti = _term(u, exc, inh, a, b, c, step, kind(1 / 4), tu, te, ti)
+            if degree > 2:
+                tu, te, ti = _term(u, exc, inh, a, b, c, step, kind(1 / 3), tu, te, ti)
+            tu, te, ti = _term(u, exc, inh, a, b, c, step, kind(1 / 2), tu, te, ti)
+            tu, te, ti = _term(u, exc, inh, a, b, c, step, kind(1), tu, te, ti)
+            u, exc, inh = base * tu, base * te, base * ti
+        w = row[j]
+        # With one time constant all weights belong to one current.
+        e = w if same or w > zero else zero
+        exc += e
+        inh += w - e
+        state[j] = u
+        state[j + width] = exc
+        state[j + 2 * width] = inh
+        bound = u + (exc + rho * inh) * peak - length * (state[j + 7 * width] * u)
+        reaching += bound >= state[j + 3 * width]
+    return reaching
 
 
-@njit(cache=True, nogil=True)
-def _decay_6(y):  # type: ignore[no-untyped-def]
-    return 1.0 + y * (1.0 + y * (A2 + y * (A3 + y * (A4 + y * (A5 + y * A6)))))
-
-
-@njit(cache=True, nogil=True)
-def _kernel_6(y, z):  # type: ignore[no-untyped-def]
-    """k/step: sums of all products of 1 to 5 factors y or z."""
-    power, total = y, y + z
-    result = 1.0 + A2 * total
-    for factor in (A3, A4, A5, A6):
-        power *= y
-        total = power + z * total
-        result += factor * total
-    return result
+@njit(cache=True, nogil=True, fastmath=VECTOR_MATH)
+def _long(state, terms, degree, step, base):  # type: ignore[no-untyped-def]
+    """Propagate by a series of any degree. ``terms``: as long as the state; scratch."""
+    widest_vectors()
+    width = state.shape[0] // 8
+    terms[:] = state[: 3 * width]
+    for n in range(degree):
+        h = step / (degree - n)
+        for j in range(width):
+            tu, te, ti = terms[j], terms[j + width], terms[j + 2 * width]
+            terms[j] = state[j] + h * (te + ti - state[j + 4 * width] * tu)
+            terms[j + width] = state[j + width] - h * (state[j + 5 * width] * te)
+            terms[j + 2 * width] = state[j + 2 * width] - h * (state[j + 6 * width] * ti)
+    for j in range(3 * width):
+        state[j] = base * terms[j]
 
 
 @njit(cache=True, nogil=True)
@@ -172,36 +171,42 @@ def _far(state, t_mem, t_exc, t_inh, delta):  # type: ignore[no-untyped-def]
 # A closure over nothing but two constants (to the compiler): with a function among its
 # variables numba would not find it in its cache and compile it anew in every process.
 def _make(width, single):  # type: ignore[no-untyped-def]
+    lowest = LOWEST_SINGLE if single else LOWEST
+    left_out = LEFT_OUT_SINGLE if single else LEFT_OUT
+    # Of the bound, for the rounding of u.
+    margin = 1.0 - (2e-6 if single else 1e-13)
+
     @njit(cache=True, nogil=True, fastmath=VECTOR_MATH)
     def forward(  # type: ignore[no-untyped-def]
         times, order, weights, tau_mem, tau_exc, tau_inh, threshold, t_window, result
     ):
+        widest_vectors()
         pre, post = weights.shape
         count = times.shape[0]
         kind = weights.dtype
         real = kind.type
         one, zero = real(1.0), real(0.0)
-        slowest, fastest, fastest_mem, top, longest = math.inf, 0.0, 0.0, 0.0, 0.0
+        slowest, fastest, top, longest = math.inf, 0.0, 0.0, 0.0
         same = True
         for j in range(post):
             same = same and tau_exc[j] == tau_inh[j]
-            fastest_mem = max(fastest_mem, 1.0 / tau_mem[j])
             when = peak_time(tau_exc[j], 1.0 - tau_exc[j] / tau_mem[j])
-            top = max(top, psp(when, tau_mem[j], tau_exc[j]))
+            top = max(top, psp(when, tau_mem[j], tau_exc[j]) * (1.0 + 1e-6))
             for tau in (tau_mem[j], tau_exc[j], tau_inh[j]):
                 slowest, fastest = min(slowest, 1.0 / tau), max(fastest, 1.0 / tau)
                 longest = max(longest, LONGEST * tau)
         common = 0.5 * (slowest + fastest)
         rates = common, 0.5 * (fastest - slowest)
         n_inputs, lengths = np.zeros(count, np.int64), np.zeros((count, pre))
-        scalars, pieces = np.zeros((count, pre, 4), kind), np.zeros((count, pre), np.int64)
+        scalars, degrees = np.zeros((count, pre, 4), kind), np.zeros((count, pre), np.int64)
         _intervals(
-            times, t_window, longest, rates, top, fastest_mem, n_inputs, lengths, scalars, pieces
+            times, t_window, longest, rates, lowest, left_out, n_inputs, lengths, scalars, degrees
         )
 
-        tile = np.zeros((pre + 1, width), kind)  # the last row is no input
-        # u, exc. and inh. current, threshold, then rates of membrane, exc., inh. minus common
-        state = np.zeros(7 * width, kind)
+        tile = np.zeros((pre, width), kind)
+        # u, exc. and inh. current, threshold; rates of membrane, exc., inh. minus the common one;
+        # rate of the membrane
+        state, terms = np.zeros(8 * width, kind), np.zeros(3 * width, kind)
         t_mem, t_exc, t_inh = np.ones(width), np.ones(width), np.ones(width)
         for start in range(0, post, width):
             n = min(width, post - start)
@@ -216,6 +221,7 @@ def _make(width, single):  # type: ignore[no-untyped-def]
                 state[j + 4 * width] = 1.0 / t_mem[j] - common
                 state[j + 5 * width] = 1.0 / t_exc[j] - common
                 state[j + 6 * width] = 1.0 / t_inh[j] - common
+                state[j + 7 * width] = 1.0 / t_mem[j]
             for b in range(count):
                 alive = 0
                 for j in range(width):
@@ -225,66 +231,63 @@ def _make(width, single):  # type: ignore[no-untyped-def]
                         if threshold[start + j] <= 0.0:
                             result[b, start + j] = 0.0
                         elif threshold[start + j] < math.inf:
-                            state[j + 3 * width] = threshold[start + j] * (1.0 - 1e-15)
+                            state[j + 3 * width] = threshold[start + j] * margin
                             alive += 1
-                step, base, n_pieces = zero, one, 1
+                step, base, degree = zero, one, 0
                 for i in range(n_inputs[b]):
                     if alive == 0:
                         break
-                    if n_pieces == 0:
+                    if degree > HIGHEST:
                         _far(state, t_mem, t_exc, t_inh, lengths[b, i - 1])
-                        step, base, n_pieces = zero, one, 1
-                    peak, rho = scalars[b, i, 2], scalars[b, i, 3]
-                    reaching = 0
-                    for piece in range(n_pieces):
-                        index = (order[b, i] if piece == n_pieces - 1 else pre) & 0xFFFFFF
-                        reaching = 0
-                        for j in range(width):
-                            ym = -step * state[j + 4 * width]
-                            ye = -step * state[j + 5 * width]
-                            yi = -step * state[j + 6 * width]
-                            dm, de = _decay(ym, one, single), _decay(ye, one, single)
-                            di = _decay(yi, one, single)
-                            ke = step * _kernel(ym, ye, one, single)
-                            ki = step * _kernel(ym, yi, one, single)
-                            exc, inh = state[j + width], state[j + 2 * width]
-                            u = base * (state[j] * dm + exc * ke + inh * ki)
-                            w = tile[index, j]
-                            # With one time constant all weights belong to one current.
-                            e = w if same or w > zero else zero
-                            exc = exc * base * de + e
-                            inh = inh * base * di + (w - e)
-                            state[j] = u
-                            state[j + width] = exc
-                            state[j + 2 * width] = inh
-                            reaching += u + (exc + rho * inh) * peak >= state[j + 3 * width]
-                    # Of the interval that follows; the loops above come to it next.
-                    step, base, n_pieces = scalars[b, i, 0], scalars[b, i, 1], pieces[b, i]
+                        degree = 0
+                    elif degree > lowest + 1:
+                        _long(state, terms, degree, step, base)
+                        degree = 0
+                    row = tile[order[b, i]]
+                    length, peak, rho = scalars[b, i, 0], scalars[b, i, 2], scalars[b, i, 3]
+                    if degree == 0:
+                        reaching = _advance(
+                            0, width, state, row, same, step, base, length, peak, rho
+                        )
+                    elif degree == lowest:
+                        reaching = _advance(
+                            lowest, width, state, row, same, step, base, length, peak, rho
+                        )
+                    else:
+                        reaching = _advance(
+                            lowest + 1, width, state, row, same, step, base, length, peak, rho
+                        )
+                    step, base, degree = length, scalars[b, i, 1], degrees[b, i]
                     for group in range(width // GROUP):
                         if reaching == 0:
                             break
                         first = group * GROUP
                         here = 0
                         for j in range(first, first + GROUP):
-                            bound = (
-                                state[j] + (state[j + width] + rho * state[j + 2 * width]) * peak
-                            )
+                            u, x = state[j], state[j + width] + rho * state[j + 2 * width]
+                            bound = u + x * peak - length * (state[j + 7 * width] * u)
                             here += bound >= state[j + 3 * width]
                         if here == 0:
                             continue
                         reaching -= here
                         for j in range(first, first + GROUP):
                             u, exc, inh = state[j], state[j + width], state[j + 2 * width]
-                            level = state[j + 3 * width]
-                            if u + (exc + rho * inh) * peak < level:
+                            level, x = state[j + 3 * width], exc + rho * inh
+                            if u + x * peak - length * (state[j + 7 * width] * u) < level:
                                 continue
                             crossing = -1.0
                             if lengths[b, i] * rates[1] <= SHORT:
-                                crossing = _short_crossing(
+                                crossing = short_crossing(
                                     float(u), float(exc), float(inh), t_mem[j], t_exc[j],
                                     t_inh[j], common, threshold[start + j], lengths[b, i],
                                 )  # fmt: skip
                             if crossing < 0.0:
+                                highest = highest_bound(
+                                    float(u), float(exc), float(inh), t_mem[j], t_exc[j],
+                                    t_inh[j], top, lengths[b, i],
+                                )  # fmt: skip
+                                if highest < level:
+                                    continue
                                 crossing = first_crossing(
                                     float(u), float(exc), float(inh), t_mem[j], t_exc[j],
                                     t_inh[j], threshold[start + j], lengths[b, i],

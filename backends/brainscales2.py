@@ -1,0 +1,196 @@
+"""A BrainScaleS-2 chip through the vendor's PyNN (``pynn_brainscales``).
+
+Written to the published interface of ``pynn_brainscales.brainscales2``, and run against a double
+of it that enforces the documented rules (``tests/contract_double``). **It has not yet been run on
+a chip.** If you have one, these three commands tell whether it works there, in rising order of
+what they need::
+
+    hxloop check-backend pynn-brainscales2 --set calibration_file=spiking_cocolist.pbin
+    hxloop train yin-yang --backend pynn-brainscales2 --epochs 2 --out on-chip \
+        --set backend.options.calibration_file=spiking_cocolist.pbin
+    hxloop evaluate on-chip
+
+What it relies on. Times are milliseconds of the chip's own clock, input is truncated to its
+cycles of 8 ns, weights are whole numbers up to 63 with the sign of their receptor, there are no
+delays, and between two runs there is a reset. A batch is one run: sample after sample on one
+time axis, in slots that are long enough to forget. Nothing separates the samples but this time:
+a neuron may fire again in its slot, after its refractory time, and its targets feel that;
+reported is the first spike of each neuron in each slot. Spikes that the link loses are missing
+without a trace: PyNN does not say how many.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hxloop.backend import Capabilities, check_network
+from hxloop.backends.brainscales2_dialect import BrainScaleS2Dialect
+from hxloop.backends.chip_clock import CLOCK_SECONDS
+from hxloop.backends.chip_model import N_CIRCUITS, SIGNED_INPUTS
+from hxloop.backends.pynn_adapter import PynnSession
+from hxloop.backends.weight_grid import WeightGrid
+from hxloop.errors import ConfigError
+from hxloop.network import NetworkSpec
+from hxloop.units import TimeBase
+
+LONGEST_RUN_SECONDS = 2**32 * CLOCK_SECONDS  # the timer of a run has 32 bits
+
+
+@dataclass(frozen=True)
+class PynnBrainscales2Backend:
+    """A BrainScaleS-2 chip, as ``pynn_brainscales`` finds it.
+
+    Args:
+        calibration_file: portable binary (``.pbin``) of a calibration. The neurons are then used as
+            it sets them (``HXNeuron``). None: PyNN calibrates neurons to the targets below
+            before the first run (``CalibHXNeuronCuba``), which takes minutes.
+        calibration_cache: folder in which PyNN keeps the calibrations that it makes.
+        tau_syn_us: synaptic time constant, the length of one unit of model time.
+        tau_mem_us: membrane time constant that ``calibration_file`` was made for. Without a file
+            the network says it.
+        tau_refrac_us: refractory time: of the file, or the target.
+        v_leak_lsb, v_threshold_lsb, i_synin_gm, synapse_dac_bias: targets without a file.
+        weight_lsb: weight of one bit in units of the distance from leak to threshold. It depends
+            on the calibration: ``hxloop.calibration.fit_scales`` measures it.
+        spike_offset_us: how much later than they happened spikes are stamped; subtracted.
+            (80.4 ns is the default of jaxsnn on such a chip.)
+        slot: model time from one sample to the next.
+        failed_neurons: hardware neurons, 0 to 511, not to be used.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    name: ClassVar[str] = "pynn-brainscales2"
+
+    calibration_file: str | None = None
+    calibration_cache: str | None = None
+    tau_syn_us: float = 6.0
+    tau_mem_us: float = 6.0
+    tau_refrac_us: float = 20.0
+    v_leak_lsb: float = 80.0
+    v_threshold_lsb: float = 150.0
+    i_synin_gm: int = 500
+    synapse_dac_bias: int = 1000
+    weight_lsb: float = 1 / 78
+    spike_offset_us: float = 0.0
+    slot: float = 30.0
+    failed_neurons: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Ranges of the targets: those that the vendor's calibration states.
+        for name, low, high in (
+            ("tau_syn_us", 0.3, 30),
+            ("tau_mem_us", 0.5, 60),
+            ("tau_refrac_us", 0.04, 32),
+            ("v_leak_lsb", 50, 160),
+            ("v_threshold_lsb", 50, 220),
+            ("i_synin_gm", 30, 800),
+            ("synapse_dac_bias", 30, 1022),
+            ("weight_lsb", 1e-6, 1e6),
+            ("spike_offset_us", -10, 10),
+            ("slot", 1e-3, 1e6),
+        ):
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not low <= value <= high:
+                raise ConfigError(
+                    f"{self.name}: {name} must be a number from {low:g} to {high:g}; got {value!r}"
+                )
+        if self.v_leak_lsb >= self.v_threshold_lsb:
+            raise ConfigError(
+                f"{self.name}: v_leak_lsb must be below v_threshold_lsb; got {self.v_leak_lsb} "
+                f"and {self.v_threshold_lsb}"
+            )
+        for name in ("calibration_file", "calibration_cache"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str | os.PathLike):
+                raise ConfigError(f"{self.name}: {name} must be a path or None; got {value!r}")
+        failed = tuple(self.failed_neurons)
+        for neuron in failed:
+            whole = isinstance(neuron, int | np.integer) and not isinstance(neuron, bool)
+            if not whole or not 0 <= neuron < N_CIRCUITS:
+                raise ConfigError(
+                    f"{self.name}: failed_neurons holds numbers from 0 to {N_CIRCUITS - 1}; got "
+                    f"{neuron!r}"
+                )
+        object.__setattr__(self, "failed_neurons", tuple(sorted({int(n) for n in failed})))
+
+    @property
+    def tick(self) -> float:
+        """One clock cycle in model time."""
+        return TimeBase(self.tau_syn_us * 1e-6).tick(CLOCK_SECONDS)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the chip can do; ``time_resolution`` is that of its clock only.
+
+        ``weight_limit`` is for a distance of 1 from leak to threshold; a session says its own.
+        """
+        grid = WeightGrid(self.weight_lsb)
+        ratio = self.tau_mem_us / self.tau_syn_us
+        return Capabilities(
+            deterministic=False,
+            time_resolution=2 * self.tick,
+            weight_levels=grid.levels,
+            weight_limit=grid.limit,
+            max_neurons=N_CIRCUITS,
+            max_fan_in=SIGNED_INPUTS,
+            tau_ratios=None if self.calibration_file is None else (ratio,),
+            max_batch=int(LONGEST_RUN_SECONDS / (self.slot * self.tau_syn_us * 1e-6)) - 1,
+        )
+
+    def open(
+        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+    ) -> PynnSession:
+        """Open a session. ``seed`` is not used: the chip has no say in its noise.
+
+        Args:
+            network: what to run.
+            calibration: scales measured with this backend, a result of ``hxloop.calibration``:
+                ``weight_scale``, ``time_scale`` and ``spike_offset`` are applied on top of the
+                options, and circuits that are not ``usable`` are left out.
+            seed: not used.
+
+        Raises:
+            CapacityError: the network does not fit the chip, or another session is open.
+            ConfigError: there is no such calibration file, or slots are too short.
+            MissingDependencyError: ``pynn_brainscales`` is not installed.
+            FileFormatError: the calibration file cannot be read.
+        """
+        described, digest = self._with(calibration), getattr(calibration, "digest", None)
+        check_network(network, described.capabilities, self.name)
+        dialect = BrainScaleS2Dialect(described, network, digest)
+        limit = dialect.grid.limit
+        return PynnSession(dialect, network, replace(described.capabilities, weight_limit=limit))
+
+    def _with(self, calibration: Any) -> PynnBrainscales2Backend:
+        if calibration is None:
+            return self
+        try:
+            scale, stretch = float(calibration.weight_scale), float(calibration.time_scale)
+            offset = float(calibration.spike_offset)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{self.name}: calibration: expected weight_scale, time_scale and spike_offset, a "
+                f"result of hxloop.calibration; got {calibration!r}"
+            ) from error
+        usable = np.asarray(getattr(calibration, "usable", np.ones(N_CIRCUITS, dtype=np.bool_)))
+        if usable.shape != (N_CIRCUITS,):
+            raise ConfigError(
+                f"{self.name}: calibration: expected usable for {N_CIRCUITS} circuits; got shape "
+                f"{usable.shape}"
+            )
+        tau_us = self.tau_syn_us * stretch
+        return replace(
+            self,
+            weight_lsb=self.weight_lsb * scale,
+            tau_syn_us=tau_us,
+            tau_mem_us=self.tau_mem_us * stretch,
+            spike_offset_us=self.spike_offset_us + offset * tau_us,
+            failed_neurons=(*self.failed_neurons, *np.flatnonzero(~usable).tolist()),
+        )

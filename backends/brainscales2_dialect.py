@@ -1,0 +1,251 @@
+"""What a BrainScaleS-2 chip wants from PyNN: integers, signs, milliseconds, resets.
+
+The rules are those of the published interface of ``pynn_brainscales.brainscales2``; see
+``hxloop.backends.brainscales2``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop import __version__
+from hxloop.backends.brainscales2_placement import place_neurons
+from hxloop.backends.chip_clock import CLOCK_SECONDS, n_moved, truncate
+from hxloop.backends.pynn_dialect import Delivered, Dialect, HeldLayer
+from hxloop.backends.sample_schedule import Array, SampleSchedule
+from hxloop.backends.weight_grid import WeightGrid
+from hxloop.errors import CapacityError, ConfigError, FileFormatError, MissingDependencyError
+from hxloop.network import LayerSpec, NetworkSpec
+
+if TYPE_CHECKING:
+    from hxloop.backends.brainscales2 import PynnBrainscales2Backend
+
+CLOCK_MS = CLOCK_SECONDS * 1e3
+WARM_UP_MS = 0.01
+# How messages of a link or an FPGA that did not answer read.
+TRANSIENT = ("stall", "timeout", "timed out", "connection", "lost", "unreachable")
+
+
+class BrainScaleS2Dialect(Dialect):
+    """How the chip differs from a simulator: nearly everywhere.
+
+    Args:
+        backend: the options, with a calibration's scales applied.
+        network: what to run.
+        digest: of the calibration.
+
+    Raises:
+        CapacityError: layers whose distances from leak to threshold differ.
+        ConfigError: no such calibration file, or slots too short.
+    """
+
+    name = "pynn-brainscales2"
+    module = "pynn_brainscales.brainscales2"
+    requires = ("PyNN",)
+    receptors = ("excitatory", "inhibitory")
+    # Recorded after the last slot, long after the last window: of no sample.
+    known_warnings = ("Recorded at least one spike after t_stop",)
+
+    def __init__(
+        self, backend: PynnBrainscales2Backend, network: NetworkSpec, digest: str | None
+    ) -> None:
+        self.options = backend
+        self.calibration_digest = digest
+        self.ms_per_tau = backend.tau_syn_us * 1e-3
+        distances = {layer.neuron.v_threshold - layer.neuron.v_leak for layer in network.layers}
+        if max(distances) - min(distances) > 1e-9 * max(distances):
+            raise CapacityError(
+                f"backend {self.name!r}: all layers must have the same distance from leak to "
+                f"threshold, the unit of the chip's weights; got {sorted(distances)}"
+            )
+        self.grid = WeightGrid(backend.weight_lsb * max(distances))
+        self._chip: Any = None
+        self._started = False
+        self._permutation: list[int] = []
+
+    def check(self, network: NetworkSpec) -> None:
+        """Refuse what does not fit, before any time of the chip is spent.
+
+        Raises:
+            CapacityError: the network does not fit the chip, or needs other time constants than
+                those of the calibration file.
+            ConfigError: no such calibration file, or slots too short.
+        """
+        options = self.options
+        if options.calibration_file is not None:
+            if not Path(options.calibration_file).is_file():
+                raise ConfigError(f"{self.name}: no calibration file {options.calibration_file}")
+            for index, layer in enumerate(network.layers):
+                if not math.isclose(layer.neuron.tau_syn, 1.0):
+                    raise CapacityError(
+                        f"backend {self.name!r}: layer {index} has tau_syn = "
+                        f"{layer.neuron.tau_syn:g}; the calibration file has one synaptic time "
+                        "constant, which is the unit of model time: expected 1"
+                    )
+        shortest = network.t_window + options.tau_refrac_us / options.tau_syn_us
+        if options.slot < shortest:
+            raise ConfigError(
+                f"{self.name}: slot = {options.slot:g} is too short: a neuron that spikes at the "
+                f"end of the window of {network.t_window:g} is refractory until {shortest:.3g} "
+                "(model time), in the next sample"
+            )
+        layers = place_neurons(network, options.failed_neurons, self.name)
+        self._permutation = [neuron for layer in layers for neuron in layer]
+
+    def load(self) -> ModuleType:
+        """Import the vendor's PyNN and read the calibration file.
+
+        Raises:
+            MissingDependencyError: it is not installed.
+            FileFormatError: the file is no calibration.
+        """
+        sim = super().load()
+        path = self.options.calibration_file
+        if path is not None:
+            try:
+                self._chip = sim.helper.chip_from_file(str(path))
+            except (RuntimeError, OSError, ValueError) as error:
+                raise FileFormatError(
+                    f"calibration file {path}: expected a portable binary (.pbin) of the chip's "
+                    f"configuration; {error}"
+                ) from error
+        return sim
+
+    def missing(self, error: ModuleNotFoundError) -> MissingDependencyError:
+        """The vendor's software cannot be installed with pip."""
+        return MissingDependencyError(
+            f"backend {self.name!r} needs the package {error.name!r}, which is not installed. It "
+            "is part of the BrainScaleS-2 software of Heidelberg University (pynn-brainscales), "
+            "which comes with access to a chip, for example on EBRAINS; it is not on PyPI. "
+            "Without a chip: backend 'emulated-chip'"
+        )
+
+    def setup(self, sim: Any) -> None:
+        """Start with an empty network, of the neurons that work."""
+        if self._started:
+            sim.end()
+            self._started = False
+        extra: dict[str, Any] = {"neuronPermutation": self._permutation}
+        if self._chip is not None:
+            extra["initial_config"] = self._chip
+        if self.options.calibration_cache is not None:
+            extra["calibration_cache"] = str(self.options.calibration_cache)
+        sim.setup(**extra)
+        self._started = True
+
+    def input_cells(self, sim: Any) -> Any:
+        """Spikes from outside."""
+        return sim.cells.SpikeSourceArray()
+
+    def cells(self, sim: Any, layer: LayerSpec, schedule: SampleSchedule) -> Any:
+        """Neurons as the calibration file sets them, or with targets to calibrate to."""
+        options = self.options
+        if self._chip is not None:
+            return sim.cells.HXNeuron()
+        return sim.cells.CalibHXNeuronCuba(
+            v_rest=options.v_leak_lsb,
+            v_reset=options.v_leak_lsb,
+            v_thresh=options.v_threshold_lsb,
+            tau_m=layer.neuron.tau_mem * options.tau_syn_us,
+            tau_syn_E=layer.neuron.tau_syn * options.tau_syn_us,
+            tau_syn_I=layer.neuron.tau_syn * options.tau_syn_us,
+            tau_refrac=options.tau_refrac_us,
+            i_synin_gm_E=options.i_synin_gm,
+            i_synin_gm_I=options.i_synin_gm,
+            synapse_dac_bias=options.synapse_dac_bias,
+        )
+
+    def create_at_rest(
+        self, sim: Any, size: int, layer: LayerSpec, schedule: SampleSchedule
+    ) -> Any:
+        """Population of a layer; where it starts is the chip's own business."""
+        return sim.Population(size, self.cells(sim, layer, schedule))
+
+    def connect(
+        self, sim: Any, pre: Any, post: Any, native: Array, schedule: SampleSchedule
+    ) -> list[Any]:
+        """Two projections, one for each sign."""
+        return [
+            sim.Projection(
+                pre,
+                post,
+                sim.AllToAllConnector(),
+                synapse_type=sim.synapses.StaticSynapse(weight=0),
+                receptor_type=receptor,
+            )
+            for receptor in self.receptors
+        ]
+
+    def prepare(self, sim: Any) -> None:
+        """Map, and calibrate; then a short run, so that the chip holds its configuration."""
+        sim.run(None, sim.RunCommand.PREPARE)
+        sim.run(WARM_UP_MS)
+        sim.reset()
+
+    def hold(self, matrix: Array) -> HeldLayer:
+        """Whole numbers, rounded; clipped to 63."""
+        held = self.grid.quantise(matrix)
+        return HeldLayer(held.values, held.codes.astype(np.float64), held.n_clipped)
+
+    def deliver(self, times: Array, t_window: float) -> Delivered:
+        """Truncated to the clock."""
+        delivered = truncate(times, self.options.tick)
+        return Delivered(delivered, n_moved(times, delivered, self.options.tick, t_window))
+
+    def schedule(
+        self, network: NetworkSpec, weights: Sequence[Array], times: Array
+    ) -> SampleSchedule:
+        """Slots of a fixed length, a whole number of clock cycles."""
+        tick, offset = self.options.tick, abs(self.options.spike_offset_us) * 1e-3 / self.ms_per_tau
+        return SampleSchedule(
+            times.shape[0],
+            network.t_window,
+            math.ceil(self.options.slot / tick) * tick,
+            lead_in=math.ceil((1 + offset) / tick) * tick,
+            guard=2 * tick,
+        )
+
+    def set_inputs(self, sim: Any, population: Any, trains_ms: Sequence[Array]) -> None:
+        """Input in the middle of its clock cycle: PyNN truncates, and rounding must not matter."""
+        middle = [(np.rint(train / CLOCK_MS) + 0.5) * CLOCK_MS for train in trains_ms]
+        super().set_inputs(sim, population, middle)
+
+    def run(self, sim: Any, duration_ms: float) -> None:
+        """Run once."""
+        sim.run(duration_ms)
+
+    def read(self, population: Any) -> tuple[NDArray[np.int64], Array]:
+        """Which neuron of a layer spiked when (ms). PyNN keeps nothing: it would gather."""
+        segment = population.get_data("spikes", clear=True).segments[-1]
+        trains = [np.asarray(train.magnitude, dtype=np.float64) for train in segment.spiketrains]
+        units = [int(train.annotations["source_index"]) for train in segment.spiketrains]
+        times = np.concatenate([*trains, np.zeros(0)]) - self.options.spike_offset_us * 1e-3
+        counts = [len(train) for train in trains]
+        return np.repeat(np.asarray(units, dtype=np.int64), counts), times
+
+    def retryable(self, error: BaseException) -> bool:
+        """A stalled FPGA or a lost link; the next run begins with a new connection."""
+        text = str(error).lower()
+        return isinstance(error, RuntimeError | OSError) and any(word in text for word in TRANSIENT)
+
+    def close(self, sim: Any) -> None:
+        """Give the chip back."""
+        if self._started:
+            self._started = False
+            sim.end()
+
+    def versions(self) -> dict[str, str]:
+        """Versions of all that takes part; the vendor's package may not tell its own."""
+        try:
+            vendor = version("pynn-brainscales")
+        except PackageNotFoundError:
+            vendor = "unknown"
+        return {"hxloop": __version__, "PyNN": version("PyNN"), "pynn-brainscales": vendor}

@@ -1,0 +1,219 @@
+"""One session for every PyNN simulator, and for the chip that speaks PyNN.
+
+The adapter speaks PyNN and keeps the protocol; a dialect knows the simulator. PyNN is one global
+network in a process, so there is at most one open session for each simulator.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Self
+from weakref import WeakValueDictionary
+
+from numpy.typing import ArrayLike
+
+from hxloop.activity import Activity, RunInfo
+from hxloop.backend import Capabilities, check_run, check_stream
+from hxloop.backends.pynn_dialect import Delivered, Dialect, HeldLayer
+from hxloop.backends.sample_schedule import FirstSpikes, SampleSchedule
+from hxloop.errors import CapacityError, HxloopError, RunFailed, SessionClosedError
+from hxloop.network import NetworkSpec
+
+# PyNN module -> the session that holds it. A session that was dropped holds nothing.
+_open_sessions: WeakValueDictionary[str, PynnSession] = WeakValueDictionary()
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network in the simulator.
+
+    Attributes:
+        schedule: what it was built for, or last adapted to.
+        inputs: input population.
+        layers: one population for each layer.
+        projections: for each layer, one projection for each receptor.
+    """
+
+    schedule: SampleSchedule
+    inputs: Any
+    layers: tuple[Any, ...]
+    projections: tuple[list[Any], ...]
+
+
+class PynnSession:
+    """A network opened in a PyNN simulator.
+
+    Attributes:
+        seconds: what the last run spent on "build", "set", "run" and "read".
+
+    Raises:
+        CapacityError: the simulator is in use by another session, or cannot do the network.
+        MissingDependencyError: the simulator is not installed.
+    """
+
+    def __init__(self, dialect: Dialect, network: NetworkSpec, capabilities: Capabilities) -> None:
+        self.network = network
+        self.capabilities = capabilities
+        self._dialect = dialect
+        self._built: Built | None = None
+        self._open = False
+        self.seconds: dict[str, float] = {}
+        dialect.check(network)
+        if dialect.module in _open_sessions:
+            other = _open_sessions[dialect.module]
+            raise CapacityError(
+                f"backend {dialect.name!r}: PyNN has one network in a process, and a session with "
+                f"network {other.network} is open on this simulator. Close it first (with ... as "
+                "session: does it for you), or use another process."
+            )
+        with dialect.quiet():
+            self._sim = dialect.load()
+        self._versions = dialect.versions()
+        _open_sessions[dialect.module] = self
+        self._open = True
+
+    def run(
+        self,
+        weights: Sequence[ArrayLike],
+        input_times: ArrayLike,
+        *,
+        record: Iterable[str] = (),
+        trial: int | None = None,
+    ) -> Activity:
+        """Run one batch; see ``hxloop.backend.Session.run``.
+
+        Raises:
+            RunFailed: the simulator raised, or returned spikes that cannot be.
+        """
+        dialect = self._dialect
+        if not self._open:
+            raise SessionClosedError(
+                f"backend {dialect.name!r}: this session is closed; open another one"
+            )
+        check_stream("trial", trial)
+        matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
+        start = time.perf_counter()
+        held = [dialect.hold(matrix) for matrix in matrices]
+        delivered = dialect.deliver(times, self.network.t_window)
+        with _Failure(self), dialect.quiet():
+            layers = self._simulate(held, delivered)
+            lost = dialect.lost(self._sim)
+        return Activity(
+            input_times=delivered.times,
+            first_spike_times=tuple(layer.times for layer in layers),
+            weights_used=tuple(layer.values for layer in held),
+            info=RunInfo(
+                backend=dialect.name,
+                versions=dict(self._versions),
+                chip_id=dialect.chip_id,
+                calibration_digest=dialect.calibration_digest,
+                clipped_weights=tuple(layer.n_clipped for layer in held),
+                rounded_inputs=delivered.n_rounded,
+                discarded_spikes=sum(layer.n_discarded for layer in layers),
+                lost_spikes=lost,
+                duration_seconds=time.perf_counter() - start,
+            ),
+        )
+
+    def _simulate(self, held: Sequence[HeldLayer], delivered: Delivered) -> list[FirstSpikes]:
+        dialect, sim = self._dialect, self._sim
+        start = time.perf_counter()
+        schedule = dialect.schedule(self.network, [layer.values for layer in held], delivered.times)
+        built = self._built
+        if built is None or dialect.must_rebuild(built.schedule, schedule):
+            built = self._build(held, schedule)
+        elif built.schedule.refractory != schedule.refractory:
+            for population in built.layers:
+                dialect.set_refractory(population, schedule)
+            self._built = built = replace(built, schedule=schedule)
+        built_at = time.perf_counter()
+        for layer, projections in zip(held, built.projections, strict=True):
+            dialect.set_weights(projections, layer.native, schedule)
+        trains = schedule.trains(delivered.times)
+        dialect.set_inputs(sim, built.inputs, [t * dialect.ms_per_tau for t in trains])
+        set_at = time.perf_counter()
+        dialect.run(sim, schedule.duration * dialect.ms_per_tau)
+        run_at = time.perf_counter()
+        spikes = []
+        for index, (population, size) in enumerate(
+            zip(built.layers, self.network.sizes[1:], strict=True)
+        ):
+            units, times_ms = dialect.read(population)
+            latency = (index + 1) * dialect.latency
+            spikes.append(
+                schedule.first_spikes(units, times_ms / dialect.ms_per_tau, size, latency)
+            )
+        if not dialect.rebuild:
+            dialect.reset(sim)
+        self.seconds = {
+            "build": built_at - start,
+            "set": set_at - built_at,
+            "run": run_at - set_at,
+            "read": time.perf_counter() - run_at,
+        }
+        return spikes
+
+    def _build(self, held: Sequence[HeldLayer], schedule: SampleSchedule) -> Built:
+        dialect, sim, copies = self._dialect, self._sim, schedule.copies
+        self._built = None
+        dialect.setup(sim)
+        inputs = dialect.create_inputs(sim, copies * self.network.n_inputs)
+        layers, projections, pre = [], [], inputs
+        for layer, weights in zip(self.network.layers, held, strict=True):
+            post = dialect.create_layer(sim, copies * layer.n_neurons, layer, schedule)
+            projections.append(dialect.connect(sim, pre, post, weights.native, schedule))
+            layers.append(post)
+            pre = post
+        dialect.prepare(sim)
+        self._built = Built(schedule, inputs, tuple(layers), tuple(projections))
+        return self._built
+
+    def close(self) -> None:
+        """Free the simulator for the next session; ``run`` raises afterwards."""
+        if self._open:
+            self._open = False
+            self._built = None
+            _open_sessions.pop(self._dialect.module, None)
+            with self._dialect.quiet():
+                self._dialect.close(self._sim)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Failure:
+    """Whatever a simulator raises becomes RunFailed; the next run builds the network anew."""
+
+    def __init__(self, session: PynnSession) -> None:
+        self._session = session
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            return
+        self._session._built = None
+        if isinstance(error, Exception) and not isinstance(error, HxloopError):
+            dialect = self._session._dialect
+            raise RunFailed(
+                f"backend {dialect.name!r}: {dialect.module} failed in a run of network "
+                f"{self._session.network}: {type(error).__name__}: {error}",
+                retryable=dialect.retryable(error),
+            ) from error

@@ -1,0 +1,435 @@
+"""What differs between PyNN simulators: units, signs, delays, what can be updated in place.
+
+The base class speaks to simulators with the standard cell ``IF_curr_exp``. Each simulator has
+a module with what it does differently, and its backend.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop import __version__
+from hxloop.backends.sample_schedule import Array, SampleSchedule, Spacing, spacing
+from hxloop.errors import CapacityError, ConfigError, MissingDependencyError, RunInputError
+from hxloop.network import LayerSpec, NetworkSpec
+
+# A time step of a simulator: exact in binary, so that points of the grid are exact, too.
+STEP_MS = 0.5
+# One unit of the weights in the simulator, and a capacitance that cancels out.
+MV_PER_UNIT = 1.0
+CAPACITANCE_NF = 1.0
+
+
+@dataclass(frozen=True)
+class HeldLayer:
+    """The weights of one layer as the substrate holds them.
+
+    Attributes:
+        values: ``(pre, post)``, in model units.
+        native: the same in the substrate's unit, signed: what ``Projection.set`` is given.
+        n_clipped: how many lay beyond the substrate's range.
+    """
+
+    values: Array
+    native: Array
+    n_clipped: int = 0
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """Input spikes as the substrate plays them.
+
+    Attributes:
+        times: ``(batch, n_inputs)``, model time.
+        n_rounded: how many were moved onto the substrate's time grid.
+    """
+
+    times: Array
+    n_rounded: int = 0
+
+
+class Dialect:
+    """One simulator, for one session. Override what differs.
+
+    Attributes:
+        name: of the backend.
+        module: what to import as PyNN.
+        requires: packages whose versions are reported; the last is the simulator's.
+        extra: of hxloop, that installs the simulator; None if it comes with hxloop.
+        ms_per_tau: milliseconds of the simulator's clock in one unit of model time.
+        latency: delay of every layer in model time, subtracted from what is recorded.
+        receptors: one projection each; two where a projection cannot mix signs.
+        residue: what may be left of a membrane potential when the next sample starts.
+        known_warnings: how warnings begin (regular expressions) that PyNN and the simulator cause
+            between themselves, and that say nothing about a run; each dialect says why.
+        rebuild: the network is built anew for every run.
+        chip_id: which chip; None for a simulator.
+        calibration_digest: of the calibration in use; None without one.
+    """
+
+    name: str
+    module: str
+    requires: tuple[str, ...] = ("PyNN",)
+    extra: str | None = None
+    ms_per_tau: float = 1.0
+    latency: float = 0.0
+    receptors: tuple[str, ...] = ("excitatory",)
+    rebuild: bool = False
+    residue: float = 1e-6
+    known_warnings: tuple[str, ...] = ()
+    chip_id: str | None = None
+    calibration_digest: str | None = None
+
+    def __init__(self, *, dt: float, weight_limit: float | None, clip_weights: bool) -> None:
+        self.dt = dt
+        self.latency = dt
+        self.step_ms = STEP_MS
+        self.ms_per_tau = STEP_MS / dt
+        self.weight_limit = weight_limit
+        self.clip_weights = clip_weights
+
+    # --- opening ---
+
+    def check(self, network: NetworkSpec) -> None:
+        """Refuse what the simulator cannot do, before it is started.
+
+        Raises:
+            CapacityError: a time constant that the time step cannot resolve.
+        """
+        for index, layer in enumerate(network.layers):
+            for which in ("tau_mem", "tau_syn"):
+                tau = getattr(layer.neuron, which)
+                if tau < 5 * self.dt:
+                    raise CapacityError(
+                        f"backend {self.name!r}: layer {index} has {which} = {tau:g}, which a time "
+                        f"step of dt = {self.dt:g} does not resolve (at least 5 steps). Choose "
+                        f"dt <= {tau / 5:.3g}."
+                    )
+
+    def load(self) -> ModuleType:
+        """Import PyNN for this simulator.
+
+        Raises:
+            MissingDependencyError: a package is missing or of another version; says how to
+                install it.
+        """
+        try:
+            self.check_versions()
+            return importlib.import_module(self.module)
+        except ImportError as error:
+            what = f"hxloop[{self.extra}]" if self.extra else "hxloop"
+            raise MissingDependencyError(
+                f"backend {self.name!r} needs the packages {' and '.join(self.requires)}; "
+                f'importing them failed ({error}). Try: pip install "{what}"'
+            ) from error
+
+    def check_versions(self) -> None:
+        """Refuse a PyNN whose insides are not those known here.
+
+        Raises:
+            MissingDependencyError: another version of PyNN.
+        """
+        found = version("PyNN")
+        if not found.startswith("0.13."):
+            raise MissingDependencyError(
+                f"backend {self.name!r}: written for PyNN 0.13, whose insides it knows; found "
+                f'{found}. Try: pip install "PyNN>=0.13,<0.14"'
+            )
+
+    def setup(self, sim: Any) -> None:
+        """Start with an empty simulator."""
+        sim.setup(timestep=self.step_ms, min_delay=self.step_ms)
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Leave out the warnings that are known, and no other."""
+        with warnings.catch_warnings():
+            for message in self.known_warnings:
+                warnings.filterwarnings("ignore", r"\s*" + message)
+            yield
+
+    # --- building ---
+
+    def input_cells(self, sim: Any) -> Any:
+        """Cell type of the input."""
+        return sim.SpikeSourceArray()
+
+    def time_constants(self, layer: LayerSpec) -> tuple[float, float]:
+        """``tau_mem, tau_syn`` as simulated, in model time."""
+        return layer.neuron.tau_mem, layer.neuron.tau_syn
+
+    def cells(self, sim: Any, layer: LayerSpec, schedule: SampleSchedule) -> Any:
+        """Cell type of a layer.
+
+        It is reset to the leak, not to ``v_reset``, on which first spikes do not depend: so it
+        is at rest when the next sample starts.
+        """
+        neuron = layer.neuron
+        tau_mem, tau_syn = self.time_constants(layer)
+        return sim.IF_curr_exp(
+            cm=CAPACITANCE_NF,
+            tau_m=tau_mem * self.ms_per_tau,
+            tau_syn_E=tau_syn * self.ms_per_tau,
+            tau_syn_I=tau_syn * self.ms_per_tau,
+            tau_refrac=schedule.refractory * self.ms_per_tau,
+            v_rest=neuron.v_leak * MV_PER_UNIT,
+            v_reset=neuron.v_leak * MV_PER_UNIT,
+            v_thresh=neuron.v_threshold * MV_PER_UNIT,
+            i_offset=0.0,
+        )
+
+    def create_inputs(self, sim: Any, size: int) -> Any:
+        """Population of the input."""
+        return sim.Population(size, self.input_cells(sim))
+
+    def create_at_rest(
+        self, sim: Any, size: int, layer: LayerSpec, schedule: SampleSchedule
+    ) -> Any:
+        """Population of a layer."""
+        rest = {"v": layer.neuron.v_leak * MV_PER_UNIT}
+        return sim.Population(size, self.cells(sim, layer, schedule), initial_values=rest)
+
+    def create_layer(self, sim: Any, size: int, layer: LayerSpec, schedule: SampleSchedule) -> Any:
+        """Population of a layer, recorded."""
+        population = self.create_at_rest(sim, size, layer, schedule)
+        population.record("spikes")
+        return population
+
+    def connect(
+        self, sim: Any, pre: Any, post: Any, native: Array, schedule: SampleSchedule
+    ) -> list[Any]:
+        """All-to-all projections, one for each receptor; ``set_weights`` gives the weights."""
+        return [
+            sim.Projection(
+                pre,
+                post,
+                sim.AllToAllConnector(),
+                synapse_type=sim.StaticSynapse(weight=0.0, delay=self.step_ms),
+                receptor_type=receptor,
+            )
+            for receptor in self.receptors
+        ]
+
+    def prepare(self, sim: Any) -> None:
+        """After building, before anything is set."""
+
+    # --- running ---
+
+    def hold(self, matrix: Array) -> HeldLayer:
+        """What becomes of a weight matrix.
+
+        The current that a weight w stands for: ``dV/dt`` jumps by ``w`` potential units per unit
+        of model time, so the current is ``w * C * mV/ms``.
+
+        Raises:
+            RunInputError: a weight is beyond the range and may not be clipped.
+        """
+        values, n_clipped = matrix.copy(), 0
+        if self.weight_limit is not None:
+            n_clipped = int((np.abs(matrix) > self.weight_limit).sum())
+            if n_clipped and not self.clip_weights:
+                raise RunInputError(
+                    f"backend {self.name!r}: {n_clipped} weights lie beyond the range of "
+                    f"+-{self.weight_limit:g}, the largest is {np.abs(matrix).max():g}; "
+                    "clip_weights=True clips and counts them"
+                )
+            values = np.clip(matrix, -self.weight_limit, self.weight_limit)
+        scale = CAPACITANCE_NF * MV_PER_UNIT / self.ms_per_tau
+        return HeldLayer(values, values * scale, n_clipped)
+
+    def deliver(self, times: Array, t_window: float) -> Delivered:
+        """Input times as played."""
+        return Delivered(times.copy())
+
+    def schedule(
+        self, network: NetworkSpec, weights: Sequence[Array], times: Array
+    ) -> SampleSchedule:
+        """Where the samples run: one after another, as far apart as weights and inputs need.
+
+        Args:
+            network: of the session.
+            weights: as held, model units.
+            times: as delivered, ``(batch, n_inputs)``.
+        """
+        unit = math.ceil(1 / self.dt - 1e-9) * self.dt
+        copies = self.copies(network, len(times))
+        if copies >= len(times):
+            # The refractory period is the same for all weights, so nothing need be built again.
+            alone = network.t_window + (len(network.layers) + 1) * self.latency
+            slot = math.ceil(alone / self.dt) * self.dt
+            needed = Spacing(refractory=2 * slot, slot=slot)
+        else:
+            inputs = times[times <= network.t_window]
+            needed = spacing(
+                network,
+                weights,
+                last_input=float(inputs.max(initial=0.0)),
+                residue=self.residue,
+                latency=self.latency,
+                step=unit,
+            )
+        return SampleSchedule(
+            len(times),
+            network.t_window,
+            needed.slot,
+            lead_in=4 * self.dt,
+            copies=copies,
+            refractory=needed.refractory,
+            guard=self.dt,
+        )
+
+    def copies(self, network: NetworkSpec, n_samples: int) -> int:
+        """How many samples run side by side."""
+        return 1
+
+    def must_rebuild(self, before: SampleSchedule, now: SampleSchedule) -> bool:
+        """Whether a network built for one schedule is of no use for another."""
+        return self.rebuild or before.copies != now.copies
+
+    def set_refractory(self, population: Any, schedule: SampleSchedule) -> None:
+        """Adapt a layer to another schedule."""
+        population.set(tau_refrac=schedule.refractory * self.ms_per_tau)
+
+    def set_weights(
+        self, projections: Sequence[Any], native: Array, schedule: SampleSchedule
+    ) -> None:
+        """Give a layer its weights: one projection takes both signs, or each its own."""
+        if len(projections) == 1:
+            projections[0].set(weight=native)
+            return
+        projections[0].set(weight=np.maximum(native, 0))
+        projections[1].set(weight=np.minimum(native, 0))
+
+    def set_inputs(self, sim: Any, population: Any, trains_ms: Sequence[Array]) -> None:
+        """Give the input population its spikes."""
+        from pyNN.parameters import Sequence as Train
+
+        population.set(spike_times=[Train(train) for train in trains_ms])
+
+    def run(self, sim: Any, duration_ms: float) -> None:
+        """Run once."""
+        sim.run(round(duration_ms / self.step_ms) * self.step_ms)
+
+    def read(self, population: Any) -> tuple[NDArray[np.int64], Array]:
+        """Which unit of a layer spiked when (ms)."""
+        trains = population.get_data("spikes", clear=True).segments[-1].spiketrains
+        ids, times = trains.multiplexed
+        units = np.asarray(ids, dtype=np.int64) - int(population.first_id)
+        return units, np.asarray(getattr(times, "magnitude", times), dtype=np.float64)
+
+    def lost(self, sim: Any) -> int:
+        """Spikes known to have got lost in the last run."""
+        return 0
+
+    def reset(self, sim: Any) -> None:
+        """Back to time 0; network and weights stay."""
+        sim.reset()
+
+    def retryable(self, error: BaseException) -> bool:
+        """Whether the same run may succeed when it is repeated."""
+        return False
+
+    # --- closing ---
+
+    def close(self, sim: Any) -> None:
+        """Free what the simulator holds."""
+        sim.end()
+
+    def versions(self) -> dict[str, str]:
+        """Versions of all that takes part."""
+        found = {"hxloop": __version__, "numpy": np.__version__}
+        for name in self.requires:
+            try:
+                found[name] = version(name)
+            except PackageNotFoundError:  # built from source: it does not say
+                found[name] = "unknown"
+        return found
+
+
+class GridDialect(Dialect):
+    """A simulator with fixed steps: inputs and spikes lie on a time grid.
+
+    A spike that arrives takes one step of delay. One that is found was between two points of the
+    grid: on average, it is recorded half a step late, counting what it takes to arrive. Both are
+    subtracted.
+    """
+
+    def __init__(self, *, dt: float, weight_limit: float | None, clip_weights: bool) -> None:
+        super().__init__(dt=dt, weight_limit=weight_limit, clip_weights=clip_weights)
+        self.latency = 1.5 * dt
+        self.residue = 0.1 * dt
+
+    def deliver(self, times: Array, t_window: float) -> Delivered:
+        """Input times on the nearest point of the grid (within the window)."""
+        last = math.floor(t_window / self.dt + 1e-9)
+        played = times <= t_window
+        delivered = times.copy()
+        delivered[played] = np.minimum(np.rint(times[played] / self.dt), last) * self.dt
+        moved = np.abs(delivered[played] - times[played]) > 1e-6 * self.dt
+        return Delivered(delivered, int(moved.sum()))
+
+
+def check_options(backend: Any, *, largest_dt: float) -> None:
+    """Check the options that all simulators share.
+
+    Raises:
+        ConfigError: ``dt``, ``weight_limit`` or ``clip_weights`` out of range.
+    """
+
+    def number(value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+
+    if not (number(backend.dt) and 1e-5 <= backend.dt <= largest_dt):
+        raise ConfigError(
+            f"{backend.name}: dt must be from 1e-5 to {largest_dt:g} (in units of tau_syn); got "
+            f"{backend.dt!r}"
+        )
+    limit = backend.weight_limit
+    if limit is not None and not (number(limit) and 0 < limit < math.inf):
+        raise ConfigError(
+            f"{backend.name}: weight_limit must be a positive number or None; got {limit!r}"
+        )
+    if not isinstance(backend.clip_weights, bool):
+        raise ConfigError(
+            f"{backend.name}: clip_weights must be true or false; got {backend.clip_weights!r}"
+        )
+
+
+def refuse_calibration(name: str, calibration: Any) -> None:
+    """A simulator has nothing to calibrate.
+
+    Raises:
+        CapacityError: a calibration was given.
+    """
+    if calibration is not None:
+        raise CapacityError(
+            f"backend {name!r}: expected calibration=None, a simulator has nothing to calibrate; "
+            f"got {calibration!r}"
+        )
+
+
+@contextmanager
+def environment(**changes: str) -> Iterator[None]:
+    """Environment variables changed for a while: simulators read theirs when imported."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,120 @@
+"""NEURON through PyNN: fixed time steps, spikes on the time grid."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, ClassVar
+
+from hxloop.backend import Capabilities, check_network
+from hxloop.backends.neuron_mechanisms import compile_mechanisms
+from hxloop.backends.pynn_adapter import PynnSession
+from hxloop.backends.pynn_dialect import (
+    GridDialect,
+    check_options,
+    environment,
+    refuse_calibration,
+)
+from hxloop.backends.sample_schedule import SampleSchedule
+from hxloop.network import LayerSpec, NetworkSpec
+
+
+@dataclass(frozen=True)
+class PynnNeuronBackend:
+    """Runs the network in NEURON, with a fixed time step.
+
+    Args:
+        dt: time step in model time; errors are proportional to it.
+        weight_limit: largest magnitude of a weight; None: unlimited.
+        clip_weights: clip and count weights beyond the limit; False refuses them.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    name: ClassVar[str] = "pynn-neuron"
+
+    dt: float = 1 / 100
+    weight_limit: float | None = None
+    clip_weights: bool = True
+
+    def __post_init__(self) -> None:
+        check_options(self, largest_dt=0.1)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Spike times are good to a few time steps."""
+        return Capabilities(
+            deterministic=True, time_resolution=2 * self.dt, weight_limit=self.weight_limit
+        )
+
+    def open(
+        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+    ) -> PynnSession:
+        """Open a session. ``seed`` is not used: there is no noise.
+
+        Raises:
+            CapacityError: another session is open on NEURON, a time constant is too short for
+                ``dt``, or a calibration was given.
+            MissingDependencyError: NEURON is not installed.
+            CompilerError: PyNN's mechanisms, compiled once, cannot be.
+        """
+        refuse_calibration(self.name, calibration)
+        check_network(network, self.capabilities, self.name)
+        dialect = NeuronDialect(
+            dt=self.dt, weight_limit=self.weight_limit, clip_weights=self.clip_weights
+        )
+        return PynnSession(dialect, network, self.capabilities)
+
+
+class NeuronDialect(GridDialect):
+    """NEURON: built once; weights and inputs are set between runs.
+
+    Built anew for every run it would slow down from run to run: cells are never freed.
+    """
+
+    name = PynnNeuronBackend.name
+    module = "pyNN.neuron"
+    requires = ("PyNN", "neuron")
+    extra = "neuron"
+    known_warnings = ("mpi4py not available",)
+
+    # What is in NEURON now, whichever session put it there.
+    _populations: ClassVar[list[Any]] = []
+
+    def load(self) -> ModuleType:
+        """Import ``pyNN.neuron``; compile its mechanisms if that has not been done."""
+        compile_mechanisms()
+        with environment(NEURON_MODULE_OPTIONS="-nogui"):
+            return super().load()
+
+    def setup(self, sim: Any) -> None:
+        """Start empty: free the cells, which PyNN keeps and NEURON goes on integrating."""
+        for population in self._populations:
+            for cell in population.all_cells:
+                # A section that refers to itself is not garbage collected.
+                for name in ("seg", "source_section"):
+                    if hasattr(cell._cell, name):
+                        delattr(cell._cell, name)
+                cell._cell = None
+        self._populations.clear()
+        gc.collect()
+        super().setup(sim)
+
+    def create_inputs(self, sim: Any, size: int) -> Any:
+        """Population of the input."""
+        self._populations.append(super().create_inputs(sim, size))
+        return self._populations[-1]
+
+    def create_at_rest(
+        self, sim: Any, size: int, layer: LayerSpec, schedule: SampleSchedule
+    ) -> Any:
+        """Population of a layer."""
+        self._populations.append(super().create_at_rest(sim, size, layer, schedule))
+        return self._populations[-1]
+
+    def close(self, sim: Any) -> None:
+        """Free the cells."""
+        self.setup(sim)
+        super().close(sim)

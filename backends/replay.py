@@ -1,0 +1,204 @@
+"""Replays a recorded session: the substrate's answers without the substrate.
+
+What was recorded with ``hxloop.record`` is found again by what was asked: the same weights and the
+same input times, bit by bit, have the recorded answer, and nothing else has one. A training that
+is repeated with its seed asks the same questions again, so it can be gone through once more,
+with another loop, a debugger or other measurements, while the chip is elsewhere::
+
+    with record(get_backend("pynn-brainscales2", ...).open(network), "chip.h5") as session:
+        ...                                                  # with the chip
+    with get_backend("replay", path="chip.h5").open(network) as session:
+        ...                                                  # without it
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hxloop.activity import Activity
+from hxloop.backend import Capabilities, check_run, check_stream
+from hxloop.errors import CapacityError, ConfigError, RunFailed, SessionClosedError
+from hxloop.network import NetworkSpec
+from hxloop.session_file import RecordedRun, SessionFile, digest_of
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ReplayBackend:
+    """Answers from a recorded session.
+
+    Args:
+        path: a file that ``hxloop.record`` made.
+        tolerance: how far weights may be from recorded ones (model units, for each weight) when
+            the same are not there. 0: not at all. A training repeated on another machine needs
+            some 1e-9, for its rounding errors.
+
+    Raises:
+        ConfigError: ``path`` is no path, ``tolerance`` no number >= 0.
+    """
+
+    name: ClassVar[str] = "replay"
+
+    path: str
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, str | os.PathLike) or not str(self.path):
+            raise ConfigError(f"{self.name}: path must be a recorded session; got {self.path!r}")
+        tolerance = self.tolerance
+        number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+        if not number or not 0 <= tolerance < math.inf:
+            raise ConfigError(
+                f"{self.name}: tolerance must be a number >= 0 (model units); got {tolerance!r}"
+            )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the session that was recorded.
+
+        Raises:
+            FileFormatError: the file cannot be read.
+        """
+        with SessionFile(Path(self.path)) as file:
+            return file.capabilities
+
+    def open(
+        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+    ) -> ReplaySession:
+        """Open the recording. ``seed`` is not used: the noise is in it.
+
+        Raises:
+            CapacityError: it is of another network, or a calibration was given.
+            FileFormatError: the file cannot be read.
+        """
+        if calibration is not None:
+            raise CapacityError(
+                f"backend {self.name!r}: expected calibration=None, a recording cannot be "
+                f"calibrated any more; got {calibration!r}"
+            )
+        file = SessionFile(Path(self.path))
+        if file.network != network:
+            file.close()
+            raise CapacityError(
+                f"backend {self.name!r}: {self.path} holds the network {file.network}; expected "
+                f"the same with all its settings; got {network}"
+                + (" (equal sizes, other settings)" if file.network.sizes == network.sizes else "")
+            )
+        return ReplaySession(file, self.tolerance)
+
+
+class ReplaySession:
+    """An open recording.
+
+    A run that was recorded several times is answered with each of the recordings in turn; where
+    ``trial`` is given, with those of that trial, if there are any.
+    """
+
+    def __init__(self, file: SessionFile, tolerance: float) -> None:
+        self.network = file.network
+        self.capabilities = file.capabilities
+        self._file = file
+        self._tolerance = tolerance
+        self._asked: Counter[tuple[int, ...]] = Counter()
+        # (inputs, weights of each layer) -> numbers of runs.
+        self._numbers: dict[tuple[str, ...], list[int]] = {}
+        for number, run in enumerate(file.runs):
+            # The substrate's own values are answered, too: it would hold them unchanged.
+            for key in dict.fromkeys(
+                (inputs, *weights)
+                for inputs in (run.asked_inputs, run.delivered_inputs)
+                for weights in (run.asked_weights, run.held_weights)
+            ):
+                self._numbers.setdefault(key, []).append(number)
+        self._open = True
+
+    def run(
+        self,
+        weights: Sequence[ArrayLike],
+        input_times: ArrayLike,
+        *,
+        record: Iterable[str] = (),
+        trial: int | None = None,
+    ) -> Activity:
+        """What the substrate did when it was asked this; see ``hxloop.backend.Session.run``.
+
+        ``info`` is as recorded, but for the name of the backend.
+
+        Raises:
+            RunFailed: this run was not recorded; says what is nearest to it.
+            FileFormatError: what was recorded is damaged.
+        """
+        if not self._open:
+            raise SessionClosedError("backend 'replay': this session is closed; open another one")
+        check_stream("trial", trial)
+        matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
+        found = self._find(matrices, times)
+        of_trial = [n for n in found if trial is not None and self._file.runs[n].trial == trial]
+        turn = tuple(of_trial or found)
+        number = turn[self._asked[turn] % len(turn)]
+        self._asked[turn] += 1
+        activity = self._file.activity(self._file.runs[number])
+        return replace(activity, info=replace(activity.info, backend="replay"))
+
+    def _find(self, matrices: Sequence[Array], times: Array) -> list[int]:
+        inputs, weights = digest_of(times), tuple(digest_of(matrix) for matrix in matrices)
+        if found := self._numbers.get((inputs, *weights)):
+            return found
+        runs = self._file.runs
+        nearest, distance = -1, math.inf
+        for number, run in enumerate(runs):
+            if inputs in (run.asked_inputs, run.delivered_inputs):
+                off = self._distance(matrices, run)
+                if off < distance:
+                    nearest, distance = number, off
+        if distance <= self._tolerance:
+            return self._numbers[runs[nearest].asked_inputs, *runs[nearest].asked_weights]
+        text = (
+            f"backend 'replay': a run of {len(times)} samples with these weights and inputs is not "
+            f"in {self._file.path}, which holds {len(runs)} runs"
+        )
+        same = [n for n, run in enumerate(runs) if weights in (run.asked_weights, run.held_weights)]
+        if nearest >= 0:
+            text += (
+                f". Run {nearest} has these inputs, and weights that differ by up to "
+                f"{distance:.3g}: to repeat a training, start from the same weights, seed and "
+                f"options (tolerance = {self._tolerance:g}; 1e-9 accepts rounding errors)"
+            )
+        elif same:
+            text += f". Run {same[0]} has these weights, and other inputs"
+        else:
+            text += ", none of them with these inputs, and none with these weights"
+        raise RunFailed(text)
+
+    def _distance(self, matrices: Sequence[Array], run: RecordedRun) -> float:
+        return max(
+            float(np.abs(matrix - self._file.array(digest)).max())
+            for matrix, digest in zip(matrices, run.asked_weights, strict=True)
+        )
+
+    def close(self) -> None:
+        """Close the file; ``run`` raises afterwards."""
+        self._open = False
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,256 @@
+"""One network on every backend: does it decide alike, spike alike, and how long does that take?
+
+A network is trained in software and evaluated, unchanged, on every backend of the list: accuracy,
+spike times against those of the ideal substrate, time of a batch. Then it is trained anew, from
+the same initial weights, for a few epochs in the loop on those that ask for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from hxloop.backend import get_backend, unknown_name
+from hxloop.config import ExperimentConfig
+from hxloop.errors import ConfigError, MissingDependencyError
+from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
+from hxloop.experiments.one_network_everywhere.figure import write_figure
+from hxloop.experiments.study_parts import (
+    on_backend,
+    part_weights,
+    study_folder,
+    study_options,
+    train_part,
+)
+from hxloop.provenance import now
+from hxloop.rundir import RunDirectory
+from hxloop.training_options import EvaluationResult, ProgressListener
+
+# Edges of the histograms of spike-time differences, log10; what is smaller is in the first bin.
+EDGES = np.linspace(-16, 0, 65)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One backend of the list.
+
+    Attributes:
+        name: of the backend.
+        label: in the table.
+        options: of the backend.
+        nominal: its neurons have the nominal parameters, so that it must score as ideal does.
+        train: train on it, too.
+    """
+
+    name: str
+    label: str = ""
+    options: Mapping[str, Any] | None = None
+    nominal: bool = True
+    train: bool = False
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """The ``[study]`` table.
+
+    Attributes:
+        name: of the study; the experiment's name by default.
+        backends: where the network goes, see ``Place``; the first is what others are compared to.
+        epochs: of the trainings in the loop.
+    """
+
+    name: str = "one-network-everywhere"
+    backends: tuple[Any, ...] = ({"name": "ideal"},)
+    epochs: int = 5
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.backends, tuple) or not self.backends:
+            raise ConfigError(f"study.backends: expected a list of tables; got {self.backends!r}")
+        if isinstance(self.epochs, bool) or not isinstance(self.epochs, int) or self.epochs < 1:
+            raise ConfigError(f"study.epochs: expected a whole number >= 1; got {self.epochs!r}")
+        known = [field.name for field in fields(Place)]
+        for table in self.backends:
+            for key in table if isinstance(table, Mapping) else ():
+                if key not in known:
+                    raise ConfigError(unknown_name("key in [[study.backends]]", key, known))
+            if not isinstance(table, Mapping) or "name" not in table:
+                raise ConfigError(f"study.backends: expected tables with a name; got {table!r}")
+        labels = [place.label for place in self.places]
+        if len(set(labels)) < len(labels):
+            raise ConfigError(f"study.backends: expected labels without repeats; got {labels}")
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """The list, as objects."""
+        made = [Place(**{**table, "options": table.get("options", {})}) for table in self.backends]
+        return tuple(replace(place, label=place.label or place.name) for place in made)
+
+
+def run(
+    config: ExperimentConfig,
+    out: Path,
+    *,
+    force: bool = False,
+    progress: ProgressListener | None = None,
+    on_trainer: OnTrainer | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Run the study, or what is missing of it.
+
+    A backend whose packages are not installed is left out, with the reason in its row.
+
+    Args:
+        config: the network and how it is trained; ``[study]`` as in ``StudyOptions``.
+        out: study folder: ``results.json``, ``results.md``, ``figure.png``, run folders.
+        force: start anew in a folder that holds another study.
+        progress, on_trainer: see ``hxloop.experiment.train``.
+        say: told in words what is done next.
+
+    Returns:
+        What ``results.json`` holds.
+
+    Raises:
+        ConfigError: a configuration that is not valid.
+        OutputError: ``out`` holds something else.
+        TrainingInterrupted: stopped on request; another call goes on.
+    """
+    options = study_options(StudyOptions, config)
+    prepared = prepare(on_backend(config, config.backend.name, config.backend.options))
+    folder = study_folder(config, out, force)
+    results = _results(folder, config)
+    if results["network"] is None:
+        say(f"Training the network on {config.backend.name}")
+        trained = train_part(prepared, folder.path / "network", progress, on_trainer)
+        results["network"] = trained.as_dict() | {"run_dir": "network"}
+        _write(folder, results)
+    weights = part_weights(folder, "network", prepared)
+    reference = None
+    for place in options.places:
+        row = results["backends"].setdefault(place.label, {"backend": place.name})
+        row["nominal"] = place.nominal
+        if reference is not None and "accuracy" in row:
+            continue
+        say(f"{place.label}: the network as it is")
+        row.pop("missing", None)
+        try:
+            evaluation = evaluate_prepared(_placed(prepared, place, 1), weights).test
+        except MissingDependencyError as error:
+            row["missing"] = str(error)
+            say(f"  not run: {error}")
+        else:
+            reference = evaluation if reference is None else reference
+            row |= _row(evaluation, reference)
+            say(f"  {100 * row['accuracy']:.1f} %, {1e3 * row['batch_seconds']:.0f} ms a batch")
+        _write(folder, results)
+    for place in options.places:
+        row = results["backends"][place.label]
+        if not place.train or "missing" in row or "training" in row:
+            continue
+        say(f"{place.label}: {options.epochs} epochs of training in the loop")
+        part = _placed(prepared, place, options.epochs)
+        path = folder.path / place.label.replace(" ", "-").replace(",", "")
+        trained = train_part(part, path, progress, on_trainer)
+        metrics = trained.training.metrics if trained.training else ()
+        row["training"] = {
+            "test_accuracy": trained.test.accuracy,
+            "validation_accuracies": [m["validation_accuracy"] for m in metrics],
+            "seconds_per_epoch": trained.as_dict()["seconds_per_epoch"],
+        }
+        _write(folder, results)
+    results["finished"] = results["finished"] or now()
+    _write(folder, results)
+    write_figure(results, folder.path / "figure.png")
+    return results
+
+
+def markdown_table(results: Mapping[str, Any]) -> str:
+    """The results as tables."""
+    network = 100 * results["network"]["test_accuracy"]
+    lines = [
+        f"The network, trained on {results['network']['backend']}: {network:.1f} %",
+        "",
+        "| backend | test (%) | decisions that differ | spikes or silences that differ "
+        "| median, 99 %, largest difference of spike times (tau_syn) | batch of 150 (ms) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for label, row in results["backends"].items():
+        if "missing" in row:
+            lines.append(f"| {label} | not run: {row['missing'].partition('. ')[0]} | | | | |")
+            continue
+        if "accuracy" not in row:
+            continue
+        lines.append(
+            f"| {label} | {100 * row['accuracy']:.1f} | {row['decisions_differ']} | "
+            f"{row['spikes_differ']} of {row['spikes']} | "
+            f"{row['median']:.0e}, {row['p99']:.0e}, {row['largest']:.0e} | "
+            f"{1e3 * row['batch_seconds']:.0f} |"
+        )
+    trained = {k: row["training"] for k, row in results["backends"].items() if "training" in row}
+    if trained:
+        lines += [
+            "",
+            "| trained in the loop on | epochs | test (%) | s an epoch |",
+            "|---|---|---|---|",
+        ]
+    for label, row in trained.items():
+        lines.append(
+            f"| {label} | {len(row['validation_accuracies'])} | {100 * row['test_accuracy']:.1f} | "
+            f"{row['seconds_per_epoch']:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _placed(prepared: Prepared, place: Place, epochs: int) -> Prepared:
+    config = on_backend(prepared.config, place.name, dict(place.options or {}))
+    training = config.training.model_copy(update={"epochs": epochs})
+    backend = get_backend(place.name, **dict(place.options or {}))
+    return replace(
+        prepared, config=config.model_copy(update={"training": training}), backend=backend
+    )
+
+
+def _row(result: EvaluationResult, reference: EvaluationResult) -> dict[str, Any]:
+    """The network on one backend, against the first backend of the list."""
+    times, expected = (np.concatenate(r.first_spike_times, axis=1) for r in (result, reference))
+    spikes, silent = np.isfinite(expected), np.isinf(times)
+    both = spikes & ~silent
+    apart = np.abs(times[both] - expected[both])
+    with np.errstate(divide="ignore"):
+        logarithms = np.clip(np.log10(apart), EDGES[0], EDGES[-1])
+    full = result.run_seconds[:-1] or result.run_seconds  # the last batch may be smaller
+    return {
+        "accuracy": result.accuracy,
+        "decisions_differ": int((result.decisions != reference.decisions).sum()),
+        "spikes": int(spikes.sum()),
+        "spikes_differ": int((spikes == silent).sum()),
+        "median": float(np.median(apart)),
+        "p99": float(np.quantile(apart, 0.99)),
+        "largest": float(apart.max()),
+        "histogram": np.histogram(logarithms, EDGES)[0].tolist(),
+        "batch_seconds": median(full),
+    }
+
+
+def _results(folder: RunDirectory, config: ExperimentConfig) -> dict[str, Any]:
+    if (folder.path / "results.json").exists():
+        return folder.read_json("results.json")
+    return {
+        "experiment": config.name,
+        "seed": config.seed,
+        "batch": config.training.batch_size,
+        "network": None,
+        "backends": {},
+        "histogram_log10_edges": EDGES.tolist(),
+        "finished": None,
+    }
+
+
+def _write(folder: RunDirectory, results: Mapping[str, Any]) -> None:
+    folder.write_json("results.json", results)
+    if results["network"] is not None:
+        folder.write_text("results.md", markdown_table(results))

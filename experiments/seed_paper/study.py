@@ -1,0 +1,184 @@
+"""The published spike times, analysed: does the analysis give the published figures?
+
+Spike times of one network before and after training come with arXiv 2508.12975; they are not
+part of this repository. Nothing is trained; what the paper says is measured again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hxloop.analysis.analysis_static import panels, style
+from hxloop.analysis.curves import separability_curves, spread_curves
+from hxloop.analysis.measures import AnalysisOptions
+from hxloop.analysis.run import analyse_recording
+from hxloop.config import ExperimentConfig
+from hxloop.errors import ConfigError, MissingDataError, OutputError, RunInputError
+from hxloop.experiment import OnTrainer
+from hxloop.experiments.study_parts import study_folder, study_options
+from hxloop.training_options import ProgressListener
+
+# Mean causal shorth after training as published, from the input to layer 4.
+PUBLISHED = (0.037, 0.086, 0.108, 0.029, 0.012)
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """The ``[study]`` table.
+
+    Attributes:
+        name: of the study; the experiment's name by default.
+        file: the published spike times, below ``HXLOOP_DATA_DIR``.
+        analysis: how much is computed, see ``AnalysisOptions``.
+    """
+
+    name: str = "seed-paper"
+    file: str = "seed_paper/fourlayer_dale_seed1.npz"
+    analysis: Mapping[str, Any] = field(default_factory=dict)
+
+    def analysis_options(self, seed: int) -> AnalysisOptions:
+        """Options of the analysis.
+
+        Raises:
+            ConfigError: unknown keys or values out of range.
+        """
+        try:
+            return AnalysisOptions(**{"seed": seed, **self.analysis})
+        except (TypeError, RunInputError) as error:
+            raise ConfigError(f"study.analysis: {error}") from error
+
+    def path(self) -> Path:
+        """Where the spike times are.
+
+        Raises:
+            MissingDataError: nowhere.
+        """
+        folder = os.environ.get("HXLOOP_DATA_DIR")
+        if folder and (Path(folder) / self.file).is_file():
+            return Path(folder) / self.file
+        looked = "HXLOOP_DATA_DIR is not set"
+        if folder:
+            looked = f"looked for {Path(folder) / self.file}"
+        raise MissingDataError(
+            f"spike times published with arXiv 2508.12975: not found ({looked}). They come from "
+            "the repository JulianGoeltz/fastAndDeep, branch WeHaveToGoDeeper, network "
+            "mnist_fourlayer_seed1_daleslaw; put them into an .npz file as hxloop.activity.plain "
+            f"describes it, as {self.file} below the folder HXLOOP_DATA_DIR."
+        )
+
+
+def run(
+    config: ExperimentConfig,
+    out: Path,
+    *,
+    force: bool = False,
+    progress: ProgressListener | None = None,
+    on_trainer: OnTrainer | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Analyse the published spike times.
+
+    Args:
+        config: ``[study]`` as in ``StudyOptions``; nothing else of it matters.
+        out: study folder: ``results.json``, ``results.md``, ``figure.png`` and ``analysis/`` with
+            the report.
+        force: start anew in a folder that holds another study.
+        progress, on_trainer: not used, nothing is trained.
+        say: told in words what is done next.
+
+    Returns:
+        What ``results.json`` holds.
+
+    Raises:
+        ConfigError: a configuration that is not valid.
+        MissingDataError: the spike times are not on this machine.
+        OutputError: ``out`` holds something else.
+    """
+    options = study_options(StudyOptions, config)
+    chosen, source = options.analysis_options(config.seed), options.path()
+    folder = study_folder(config, out, force)
+    if (folder.path / "results.json").is_file():
+        return folder.read_json("results.json")
+    found = analyse_recording(
+        source, folder.path / "analysis", name=config.name, options=chosen, say=say
+    ).analysis
+    results = summary(config, found)
+    folder.write_json("results.json", results)
+    folder.write_text("results.md", markdown(results))
+    _write_figure(found, folder.path / "figure.png")
+    return results
+
+
+def summary(config: ExperimentConfig, analysis: Mapping[str, Any]) -> dict[str, Any]:
+    """The main numbers of an analysis.
+
+    Args:
+        config: the experiment.
+        analysis: the result of ``analyse``.
+    """
+    states: dict[str, Any] = {}
+    for name, state in analysis["states"].items():
+        layers = analysis["synchrony"][name]["layers"]
+        separability = analysis["separability"][name]["layers"]
+        states[name] = {
+            "accuracy": state["accuracy"],
+            "decision_time": state["decision_time"],
+            "causal_shorth": [layer["causal"]["shorth"] for layer in layers],
+            "interval": [layer["intervals"]["causal"]["shorth"] for layer in layers],
+            "causal_spikes": [layer["causal"]["n_spikes"] for layer in layers],
+            "readout_times": [layer["readout_times"]["value"] for layer in separability],
+            "silhouette_times": [layer["silhouette_times"]["value"] for layer in separability],
+        }
+    keys = ("key", "statement", "verdict", "sentence", "value", "low", "high", "p_value")
+    return {
+        "experiment": config.name,
+        "samples": analysis["states"][analysis["roles"]["trained"]]["n_samples"],
+        "layer_names": list(analysis["layer_names"]),
+        "published": list(PUBLISHED),
+        "states": states,
+        "claims": [{key: claim[key] for key in keys} for claim in analysis["claims"]],
+    }
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """Tables of the results: the spread by layer, and the claims."""
+    before, after = results["states"]["untrained"], results["states"]["trained"]
+    lines = [
+        "| layer | published | trained | 95 % interval | untrained | read-out (%) | silhouette |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for index, name in enumerate(results["layer_names"]):
+        known = results["published"][index : index + 1]
+        low, high = after["interval"][index]
+        lines.append(
+            f"| {name} | {known[0] if known else '–'} | {after['causal_shorth'][index]:.3f} "
+            f"| {low:.3f} to {high:.3f} | {before['causal_shorth'][index]:.3f} "
+            f"| {100 * after['readout_times'][index]:.1f} "
+            f"| {after['silhouette_times'][index]:.2f} |"
+        )
+    lines += ["", "| claim | verdict | measured |", "|---|---|---|"]
+    lines += [
+        f"| {claim['statement']} | {claim['verdict']} | {claim['sentence']} |"
+        for claim in results["claims"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _write_figure(analysis: Mapping[str, Any], path: Path) -> None:
+    spread, separability = spread_curves(analysis), separability_curves(analysis)
+    by_name = {entry.name: entry for entry in [*spread, *separability]}
+    names = (
+        "shortest half (shorth), spikes before the decision",
+        "number of spikes, spikes before the decision",
+        "linear read-out of spike times",
+        "silhouette, spike times",
+    )
+    try:
+        with style():
+            panels([by_name[name] for name in names]).savefig(path, dpi=200)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error

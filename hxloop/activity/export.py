@@ -1,0 +1,71 @@
+"""Recorded activity into files of other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hxloop.activity.any_file import read_activity
+from hxloop.activity.nwb_export import write_nwb
+from hxloop.activity.plain import write_plain
+from hxloop.activity.states import TRAINED
+from hxloop.errors import ConfigError, OutputError, UnknownNameError
+from hxloop.units import TimeBase
+
+FORMATS = ("nwb", "npz")
+# NWB wants seconds, and a network in model time has none: a time constant as in cortex.
+DEFAULT_TAU_SYN_MS = 10.0
+
+
+def export_activity(
+    source: Path,
+    out: Path,
+    kind: str,
+    *,
+    state: str | None = None,
+    samples: int | None = None,
+    tau_syn_ms: float = DEFAULT_TAU_SYN_MS,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Export recorded activity.
+
+    Args:
+        source: an activity log, an ``.npz`` file or a run folder, see ``read_activity``.
+        out: the file to write.
+        kind: one of ``FORMATS``: "nwb" holds one state, "npz" plain arrays of all of them.
+        state: which state. None: for NWB "trained" or the only one; for npz all.
+        samples: the first so many; None = all.
+        tau_syn_ms: for NWB, how long a unit of model time is.
+        force: replace ``out``.
+
+    Returns:
+        What was written: format, states, samples, file.
+
+    Raises:
+        UnknownNameError: no such format or state, or several states and none was chosen.
+        ConfigError: no sample is asked for.
+        FileFormatError: ``source`` is damaged or of another kind.
+        OutputError: ``out`` is there already or cannot be written.
+    """
+    if kind not in FORMATS:
+        raise UnknownNameError(f"unknown format {kind!r}; known: {', '.join(FORMATS)}")
+    if samples is not None and samples < 1:
+        raise ConfigError(f"samples: expected at least 1; got {samples}")
+    if out.exists() and not force:
+        raise OutputError(f"{out}: is there already; give another --out, or --force to replace it")
+    time_base = TimeBase(tau_syn_ms * 1e-3)
+    chosen = None if state is None else [state]
+    states = read_activity(source, chosen, None if samples is None else slice(0, samples))
+    if kind == "npz":
+        write_plain(out, states.values())
+    else:
+        name = TRAINED if TRAINED in states else next(iter(states))
+        if len(states) > 1 and name != TRAINED:
+            raise UnknownNameError(
+                f"{source}: holds several states and no {TRAINED!r}; choose one with --state: "
+                f"{', '.join(states)}"
+            )
+        states = {name: states[name]}
+        write_nwb(out, states[name], time_base)
+    n = {name: len(recorded) for name, recorded in states.items()}
+    return {"format": kind, "states": list(n), "samples": max(n.values()), "file": str(out)}

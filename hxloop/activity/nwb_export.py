@@ -1,0 +1,88 @@
+"""Recorded activity as an NWB file (Neurodata Without Borders)."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from hxloop.activity.files import replacing
+from hxloop.activity.spike_lists import spike_lists, window
+from hxloop.activity.states import RecordedActivity
+from hxloop.errors import MissingDependencyError, OutputError
+from hxloop.units import TimeBase
+
+GAP = 0.25  # between samples, in windows
+
+
+def write_nwb(
+    path: Path, state: RecordedActivity, time_base: TimeBase, *, started: datetime | None = None
+) -> None:
+    """Write an NWB file: samples are trials, one after the other; neurons are units.
+
+    Args:
+        path: the file, ``*.nwb``; replaced.
+        state: what to write.
+        time_base: how long a unit of model time is; NWB knows seconds.
+        started: when the session started, with its time zone; None = now.
+
+    The table of trials has the columns label, decision (-1 = none) and sample; the table of
+    units has layer ("input", "layer 1", ..., "output"), neuron (its index in the layer) and
+    population ("input", "excitatory", "inhibitory" or "").
+
+    Raises:
+        MissingDependencyError: pynwb is not installed.
+        OutputError: the file cannot be written, or its name does not end in ``.nwb``.
+    """
+    try:
+        from pynwb import NWBHDF5IO, NWBFile
+    except ImportError as error:
+        raise MissingDependencyError(
+            "NWB files need pynwb; install it with: pip install 'hxloop[nwb]'"
+        ) from error
+    if path.suffix != ".nwb":
+        raise OutputError(f"{path}: expected a name that ends in .nwb")
+    second = time_base.tau_syn_seconds
+    length = window(state)
+    period = (1 + GAP) * length
+    digest = hashlib.sha256(state.name.encode())
+    for times in (state.input_times, *state.layer_times):
+        digest.update(np.ascontiguousarray(times).view(np.uint8).data)
+    file = NWBFile(
+        session_description=(
+            f"hxloop: state '{state.name}' of the network {'-'.join(map(str, state.sizes))}, "
+            f"{len(state)} samples; 1 tau_syn = {second:g} s"
+        ),
+        identifier=f"hxloop-{digest.hexdigest()[:32]}",
+        session_start_time=started or datetime.now(UTC),
+    )
+    file.add_trial_column("label", "index of the right output neuron")
+    file.add_trial_column("decision", "index of the output neuron decided for; -1 = none")
+    file.add_trial_column("sample", "index of the sample")
+    for sample in range(len(state)):
+        start = sample * period
+        file.add_trial(
+            start_time=start * second,
+            stop_time=(start + length) * second,
+            label=int(state.labels[sample]),
+            decision=int(state.decisions[sample]),
+            sample=sample,
+        )
+    file.add_unit_column("layer", "layer of the neuron, 'input' for input channels")
+    file.add_unit_column("neuron", "index of the neuron in its layer")
+    file.add_unit_column("population", "'input', 'excitatory', 'inhibitory', or '' where mixed")
+    whole = np.array([[0.0, len(state) * period * second]])
+    for spikes in spike_lists(state):
+        times = (spikes.samples * period + spikes.times) * second
+        for neuron, train in enumerate(spikes.by(spikes.neurons, spikes.n_neurons, times)):
+            file.add_unit(
+                spike_times=times[train],
+                obs_intervals=whole,
+                layer=spikes.name,
+                neuron=neuron,
+                population=spikes.populations[neuron],
+            )
+    with replacing(path) as new, NWBHDF5IO(new, "w") as io:
+        io.write(file)

@@ -1,0 +1,167 @@
+"""Spike times as plain arrays in an ``.npz`` file: anyone's spikes in, ours out.
+
+The layout is that of the spike times published with arXiv 2508.12975. For each state::
+
+    input            (n, n_inputs)      spike times in model time, inf = silent
+    hidden           (layers, n, neurons)   or hidden_0, hidden_1, ... (n, neurons) each
+    output           (n, n_outputs)
+    label            (n,)               index of the right output neuron
+    decision         (n,)               optional; -1 = none; else the earliest output neuron
+    weights_0, ...   (pre, post)        optional; signed
+
+A file with several states has their names behind: ``output_trained``, ``hidden_0_untrained``. An
+array without such a name belongs to all states. A file without any has one state, "recorded".
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.activity.files import reading, replacing
+from hxloop.activity.schema import epoch_of, state_order
+from hxloop.activity.states import RecordedActivity, first_output
+from hxloop.errors import FileFormatError, RunInputError
+
+RECORDED = "recorded"
+_WHAT = "spike times as plain arrays (input, hidden, output, label)"
+_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError)
+
+
+def read_plain(path: Path) -> dict[str, RecordedActivity]:
+    """Read spike times from an ``.npz`` file.
+
+    Args:
+        path: the file; its layout is told at the top of this module.
+
+    Returns:
+        States by name, "untrained" first, "trained" last.
+
+    Raises:
+        FileFormatError: no such file, damaged, arrays of Python objects (never unpickled),
+            arrays missing or of shapes that do not fit each other, NaN, labels out of range.
+    """
+    path = Path(path)
+    with reading(path, _WHAT):
+        try:
+            # Opened here: of a damaged file, numpy would leave it open.
+            with path.open("rb") as opened:
+                file = np.load(opened, allow_pickle=False)
+                if not isinstance(file, np.lib.npyio.NpzFile):
+                    raise FileFormatError("it is a single array")
+                with file:
+                    arrays = {name: _array(name, file[name]) for name in file.files}
+        except _DAMAGED as error:
+            raise FileFormatError(f"truncated or corrupt ({error})") from error
+        names = {
+            name.removeprefix("output").removeprefix("_")
+            for name in arrays
+            if name == "output" or name.startswith("output_")
+        }
+        if not names:
+            raise FileFormatError(f"no array 'output'; there are: {', '.join(arrays) or 'none'}")
+        if len(names) > 1 and "" in names:
+            raise FileFormatError("an array 'output' beside those of named states")
+        return {name or RECORDED: _state(arrays, name) for name in sorted(names, key=state_order)}
+
+
+def write_plain(path: Path, states: Iterable[RecordedActivity]) -> None:
+    """Write spike times into an ``.npz`` file, as ``read_plain`` reads them.
+
+    Args:
+        path: the file; replaced.
+        states: what to write.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for state in states:
+        end = "" if state.name == RECORDED else f"_{state.name}"
+        arrays[f"input{end}"] = state.input_times
+        for layer, times in enumerate(state.layer_times[:-1]):
+            arrays[f"hidden_{layer}{end}"] = times
+        arrays[f"output{end}"] = state.output_times
+        arrays[f"label{end}"], arrays[f"decision{end}"] = state.labels, state.decisions
+        for layer, matrix in enumerate(state.weights or ()):
+            arrays[f"weights_{layer}{end}"] = matrix
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    with replacing(path) as new:
+        new.write_bytes(content.getbuffer())
+
+
+def _state(arrays: Mapping[str, NDArray[Any]], state: str) -> RecordedActivity:
+    def get(name: str) -> NDArray[Any] | None:
+        own = arrays.get(f"{name}_{state}") if state else None
+        return arrays.get(name) if own is None else own
+
+    def need(name: str) -> NDArray[Any]:
+        array = get(name)
+        if array is None:
+            of = f" of the state {state!r}" if state else ""
+            raise FileFormatError(f"no array {name!r}{of}; there are: {', '.join(arrays)}")
+        return array
+
+    def numbered(name: str) -> list[NDArray[Any]]:
+        found: list[NDArray[Any]] = []
+        while (array := get(f"{name}_{len(found)}")) is not None:
+            found.append(array)
+        return found
+
+    hidden: Sequence[NDArray[Any]] = numbered("hidden")
+    stacked = get("hidden")
+    if stacked is not None:
+        if hidden:
+            raise FileFormatError("both 'hidden' and 'hidden_0'; expected one of them")
+        if stacked.ndim != 3:
+            raise FileFormatError(
+                f"'hidden': expected (layers, samples, neurons); got the shape {stacked.shape}"
+            )
+        hidden = list(stacked)
+    output = _floats("output", need("output"))
+    if output.ndim != 2:
+        raise FileFormatError(f"'output': expected (samples, outputs); got {output.shape}")
+    decision = get("decision")
+    weights = numbered("weights")
+    try:
+        return RecordedActivity(
+            name=state or RECORDED,
+            input_times=_floats("input", need("input")),
+            layer_times=(*(_floats("hidden", times) for times in hidden), output),
+            labels=_indices("label", need("label")),
+            decisions=_indices("decision", decision)
+            if decision is not None
+            else first_output(output),
+            weights=tuple(_floats("weights", matrix) for matrix in weights) or None,
+            epoch=epoch_of(state),
+        )
+    except RunInputError as error:
+        raise FileFormatError(str(error)) from error
+
+
+def _array(name: str, entry: object) -> NDArray[Any]:
+    if not isinstance(entry, np.ndarray):  # numpy hands out what is no array as it is
+        raise FileFormatError(f"{name!r} is no array")
+    return entry
+
+
+def _floats(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind not in "fiu":
+        raise FileFormatError(f"{name!r}: expected numbers; got {array.dtype}")
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+
+
+def _indices(name: str, array: NDArray[Any]) -> NDArray[np.int64]:
+    if array.dtype.kind not in "fiu":
+        raise FileFormatError(f"{name!r}: expected whole numbers; got {array.dtype}")
+    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array % 1 == 0).all()):
+        raise FileFormatError(f"{name!r}: expected whole numbers")
+    return array.astype(np.int64)

@@ -1,0 +1,280 @@
+"""Reading activity logs, all of one or a part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.activity.files import reading
+from hxloop.activity.run import RunInfo
+from hxloop.activity.schema import (
+    SCHEMA,
+    SIGNATURE,
+    VERSION,
+    info_from_json,
+    network_from_json,
+    state_order,
+)
+from hxloop.activity.states import FurtherSpikes, RecordedActivity
+from hxloop.errors import FileFormatError, UnknownNameError
+from hxloop.network import NetworkSpec
+
+Samples = slice | Sequence[int] | NDArray[Any] | None
+_WHAT = "an activity log of hxloop"
+
+
+class ActivityLog:
+    """An activity log, open for reading. Nothing is read before it is asked for.
+
+    Args:
+        path: the file; its layout is told in ``hxloop.activity.schema``.
+
+    Raises:
+        FileFormatError: no such file, truncated, of another program or of another version.
+
+    Attributes:
+        path: the file.
+        network: the network whose activity it is.
+        about: what the writer told about its origin (experiment, seed, ...), by name.
+
+    Example:
+        >>> with ActivityLog.open(Path("activity.h5")) as log:  # doctest: +SKIP
+        ...     times = log.layer_times("trained", 2, samples=slice(0, 100))
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        check_signature(self.path)
+        with reading(self.path, _WHAT):
+            self._file = h5py.File(self.path, "r")
+        try:
+            with reading(self.path, _WHAT):
+                self._check_header()
+                self.network: NetworkSpec = network_from_json(_text(self._file.attrs["network"]))
+                self.about: dict[str, Any] = json.loads(_text(self._file.attrs["about"]))
+        except FileFormatError:
+            self._file.close()
+            raise
+
+    @classmethod
+    def open(cls, path: Path | str) -> ActivityLog:
+        """Open a log; see the class."""
+        return cls(Path(path))
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the states: "untrained", epochs in their order, "trained", others."""
+        with reading(self.path, _WHAT):
+            states = self._file["states"]
+            begun = (name for name in states if self._runs_done(states[name]))
+            return tuple(sorted(begun, key=state_order))
+
+    def is_complete(self, state: str) -> bool:
+        """Whether the state was written to its end; False: its writer was cut off."""
+        group = self._state(state)
+        with reading(self.path, _WHAT):
+            return bool(group.attrs["complete"])
+
+    def n_samples(self, state: str) -> int:
+        """How many samples of a state there are."""
+        return int(self._ends(state)[0])
+
+    def input_times(self, state: str, samples: Samples = None) -> NDArray[Any]:
+        """Input spike times as delivered, ``(n, n_inputs)``.
+
+        Args:
+            state: its name.
+            samples: which samples, a slice or indices; None = all.
+
+        Raises:
+            UnknownNameError: no such state.
+            FileFormatError: the file is damaged.
+        """
+        return self._rows(state, "input_times", samples)
+
+    def layer_times(self, state: str, layer: int, samples: Samples = None) -> NDArray[Any]:
+        """First spike times of a layer, ``(n, post)``; layer 0 is the first after the input.
+
+        Args and errors as of ``input_times``.
+        """
+        n_layers = len(self.network.layers)
+        if not -n_layers <= layer < n_layers:
+            raise UnknownNameError(
+                f"{self.path}: expected a layer from 0 to {n_layers - 1}; got {layer}"
+            )
+        return self._rows(state, f"layers/{layer % n_layers}/first_spike_times", samples)
+
+    def weights(self, state: str) -> tuple[NDArray[Any], ...]:
+        """Weights as held, one matrix ``(pre, post)`` for each layer."""
+        group = self._state(state)
+        with reading(self.path, _WHAT):
+            return tuple(
+                self._dataset(group, f"layers/{layer}/weights")[()]
+                for layer in range(len(self.network.layers))
+            )
+
+    def labels(self, state: str, samples: Samples = None) -> NDArray[np.int64]:
+        """Index of the right output neuron, ``(n,)``."""
+        return self._rows(state, "labels", samples)
+
+    def decisions(self, state: str, samples: Samples = None) -> NDArray[np.int64]:
+        """Index of the output neuron decided for, ``(n,)``; -1 = none."""
+        return self._rows(state, "decisions", samples)
+
+    def runs(self, state: str) -> tuple[RunInfo, ...]:
+        """How each run went, in the order of the samples."""
+        group = self._state(state)
+        with reading(self.path, _WHAT):
+            texts = self._dataset(group, "runs/info")[: self._runs_done(group)]
+            return tuple(info_from_json(text) for text in texts)
+
+    def further_spikes(
+        self, state: str, samples: Samples = None
+    ) -> tuple[FurtherSpikes, ...] | None:
+        """Spikes after the first ones, for each layer; None where they were not recorded."""
+        group, ends = self._state(state), self._ends(state)
+        if "layers/0/further_spikes" not in group:
+            return None
+        found = []
+        with reading(self.path, _WHAT):
+            for layer, count in enumerate(ends[1:]):
+                place = f"layers/{layer}/further_spikes"
+                names = ("samples", "neurons", "times")
+                columns = (self._dataset(group, f"{place}/{name}")[:count] for name in names)
+                found.append(FurtherSpikes(*columns))
+        if samples is None:
+            return tuple(found)
+        indices = np.arange(ends[0])[samples]
+        return tuple(spikes.select(indices) for spikes in found)
+
+    def read(self, state: str, samples: Samples = None) -> RecordedActivity:
+        """A state, or some samples of it.
+
+        Args:
+            state: its name.
+            samples: which samples, a slice or indices; None = all, with how each run went.
+
+        Raises:
+            UnknownNameError: no such state.
+            FileFormatError: the file is damaged, or holds what makes no sense (NaN, labels out
+                of range, ...).
+        """
+        group = self._state(state)
+        layers = range(len(self.network.layers))
+        epoch = int(group.attrs.get("epoch", -1))
+        with reading(self.path, _WHAT):
+            return RecordedActivity(
+                name=state,
+                input_times=self.input_times(state, samples),
+                layer_times=tuple(self.layer_times(state, layer, samples) for layer in layers),
+                labels=self.labels(state, samples),
+                decisions=self.decisions(state, samples),
+                weights=self.weights(state),
+                network=self.network,
+                epoch=None if epoch < 0 else epoch,
+                split=_text(group.attrs.get("split", "")) or None,
+                runs=self.runs(state) if samples is None else (),
+                further_spikes=self.further_spikes(state, samples),
+            )
+
+    def close(self) -> None:
+        """Close the file. Closing twice is allowed."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- below -----------------------------------------------------------------------------
+
+    def _check_header(self) -> None:
+        schema = _text(self._file.attrs.get("schema", ""))
+        if schema != SCHEMA:
+            raise FileFormatError(
+                f"{self.path}: expected {_WHAT}; it is an HDF5 file of another program "
+                f"(schema {schema!r})"
+            )
+        version = int(self._file.attrs.get("version", -1))
+        if version != VERSION:
+            raise FileFormatError(
+                f"{self.path}: expected version {VERSION} of the layout; got {version}. Read it "
+                "with the version of hxloop that wrote it"
+            )
+
+    def _state(self, name: str) -> h5py.Group:
+        if name not in self.states:
+            known = ", ".join(self.states) or "none"
+            raise UnknownNameError(f"{self.path}: no state {name!r}; there are: {known}")
+        return self._file["states"][name]
+
+    def _dataset(self, group: h5py.Group, name: str) -> h5py.Dataset:
+        if name not in group or not isinstance(group[name], h5py.Dataset):
+            raise FileFormatError(f"{self.path}: {group.name}/{name} is missing")
+        return group[name]
+
+    def _runs_done(self, group: h5py.Group) -> int:
+        return int(self._dataset(group, "runs_done")[0])
+
+    def _ends(self, state: str) -> NDArray[np.int64]:
+        group = self._state(state)
+        with reading(self.path, _WHAT):
+            ends = self._dataset(group, "runs/ends")
+            runs = self._runs_done(group)
+            if not 0 <= runs <= len(ends):
+                raise FileFormatError(
+                    f"{self.path}: {group.name} counts {runs} runs; there are at most {len(ends)}"
+                )
+            if runs == 0:
+                return np.zeros(ends.shape[1], np.int64)
+            return np.asarray(ends[runs - 1], dtype=np.int64)
+
+    def _rows(self, state: str, name: str, samples: Samples) -> NDArray[Any]:
+        n = self.n_samples(state)
+        with reading(self.path, _WHAT):
+            dataset = self._dataset(self._state(state), name)
+            if len(dataset) < n:
+                raise FileFormatError(
+                    f"{self.path}: {dataset.name} has {len(dataset)} rows; expected {n}"
+                )
+            if samples is None:
+                return dataset[:n]
+            if isinstance(samples, slice):
+                start, stop, step = samples.indices(n)
+                return dataset[start:stop:step] if step > 0 else dataset[:n][samples]
+            # HDF5 takes indices in ascending order only, each once.
+            indices = np.arange(n)[np.asarray(samples)]
+            unique, inverse = np.unique(indices, return_inverse=True)
+            return dataset[unique][inverse]
+
+
+def check_signature(path: Path) -> None:
+    """Refuse what is no HDF5 file, before the HDF5 library sees it.
+
+    Raises:
+        FileFormatError: no such file, empty, or of another format.
+    """
+    if not path.is_file():
+        raise FileFormatError(f"{path}: expected {_WHAT}; there is no such file")
+    with reading(path, _WHAT), path.open("rb") as file:
+        start = file.read(len(SIGNATURE))
+    if start != SIGNATURE:
+        got = "it is empty" if not start else "it is no HDF5 file"
+        raise FileFormatError(f"{path}: expected {_WHAT}; {got}")
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,133 @@
+"""The layout of an activity log, an HDF5 file: what is called what, version 1.
+
+An activity log is plain HDF5 (superblock 0), for any program that reads HDF5::
+
+    /                           attributes: schema = "hxloop-activity", version = 1, time_unit,
+                                weight_unit, silent, network (JSON), about (JSON), created_with
+    /states/NAME/               one state of the network: "untrained", "epoch-005", "trained";
+                                attributes: split, epoch (-1 = not known), complete (0 or 1)
+        runs_done               (1,) uint64: how many runs are in the file. THE COUNT: what lies
+                                beyond it in the other datasets is not valid
+        runs/ends               (runs, 1 + layers) int64: after each run, the number of samples
+                                so far, then of further spikes of each layer
+        runs/info               (runs,) JSON text of a fixed width, see ``RunInfo``
+        labels, decisions       (samples,) int64; decision -1 = none
+        input_times             (samples, n_inputs), as delivered; attribute unit
+        layers/I/               I = 0 for the first hidden layer, ..., the last is the output
+            first_spike_times   (samples, post), inf = silent; attribute unit
+            weights             (pre, post), signed, as the substrate held them; attribute unit
+            further_spikes/     samples, neurons (spikes,) int64, times (spikes,) float64: spikes
+                                after the first ones; only where they were recorded
+
+Times are model time (1 = one synaptic time constant), in the precision of the backend.
+Weights are in units in which ``network`` gives the threshold.
+
+How it survives a kill
+----------------------
+While a state is being written, its datasets are contiguous and larger than needed. Their bytes
+are written at their places in the file without the HDF5 library, and ``runs_done`` last, in one
+write of 8 bytes: the structure of the file is never touched, so whenever the process is killed,
+the file opens and holds every run that was counted. Everything that does change the structure
+(beginning a state, making it larger, compressing it when it is complete) makes a new file and
+renames it over the old one. A state that was cut off stays, with ``complete`` = 0.
+
+A complete state is compressed: chunks of some samples, HDF5's own filters "shuffle" and
+"deflate", so that a part of a layer is read without the rest, by any program.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from hxloop.activity.run import RunInfo
+from hxloop.activity.states import TRAINED, UNTRAINED
+from hxloop.errors import FileFormatError, OutputError
+from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
+
+SCHEMA, VERSION = "hxloop-activity", 1
+TIME_UNIT = "tau_syn"
+WEIGHT_UNIT = "unit of v_threshold"
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_EPOCH = re.compile(r"epoch-(\d+)")
+
+
+def epoch_name(epoch: int) -> str:
+    """The name of the state after so many epochs: "untrained" after 0, then "epoch-001", ..."""
+    return f"epoch-{epoch:03d}" if epoch else UNTRAINED
+
+
+def epoch_of(name: str) -> int | None:
+    """The epoch that the name of a state tells; None where it tells none."""
+    if epoch := _EPOCH.fullmatch(name):
+        return int(epoch[1])
+    return 0 if name == UNTRAINED else None
+
+
+def check_state_name(name: str) -> None:
+    """Check that a state may have this name.
+
+    Raises:
+        OutputError: it holds more than letters, digits, dots, underscores and hyphens.
+    """
+    if not _NAME.fullmatch(name):
+        raise OutputError(
+            f"state {name!r}: expected a name of letters, digits, dots, underscores and hyphens, "
+            "for example 'trained'"
+        )
+
+
+def state_order(name: str) -> tuple[int, int, str]:
+    """Sort key: "untrained", epochs in their order, "trained", then others by name."""
+    if epoch := _EPOCH.fullmatch(name):
+        return 1, int(epoch[1]), name
+    return {UNTRAINED: 0, TRAINED: 2}.get(name, 3), 0, name
+
+
+def network_to_json(network: NetworkSpec) -> str:
+    """A network as JSON text: the fields of ``NetworkSpec``, nested."""
+    return json.dumps(asdict(network))
+
+
+def network_from_json(text: str) -> NetworkSpec:
+    """The network that ``network_to_json`` wrote.
+
+    Raises:
+        FileFormatError: it is no such text.
+    """
+    try:
+        values = json.loads(text)
+        layers = tuple(
+            LayerSpec(**{**layer, "neuron": NeuronSpec(**layer["neuron"])})
+            for layer in values.pop("layers")
+        )
+        return NetworkSpec(layers=layers, **values)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FileFormatError(f"the description of the network is damaged: {error}") from error
+
+
+def info_to_json(info: RunInfo) -> bytes:
+    """How a run went, as JSON text."""
+    return json.dumps(asdict(info)).encode("ascii")
+
+
+def info_from_json(text: bytes) -> RunInfo:
+    """What ``info_to_json`` wrote; entries of later versions are left out.
+
+    Raises:
+        FileFormatError: it is no such text.
+    """
+    try:
+        values: Mapping[str, Any] = json.loads(text)
+        known = {
+            field.name: values[field.name] for field in fields(RunInfo) if field.name in values
+        }
+        if "clipped_weights" in known:
+            known["clipped_weights"] = tuple(known["clipped_weights"])
+        return RunInfo(**known)
+    except (ValueError, TypeError) as error:
+        raise FileFormatError(f"the record of a run is damaged: {error}") from error

@@ -1,0 +1,205 @@
+"""Writing one state of an activity log, run by run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.activity.files import replacing, writing
+from hxloop.activity.run import Activity
+from hxloop.activity.schema import info_to_json
+from hxloop.activity.states import FurtherSpikes, RecordedActivity
+from hxloop.activity.tables import (
+    RUNS_DONE,
+    OpenTables,
+    lay_out,
+    n_used,
+    pack,
+    roomy,
+    write_weights,
+)
+from hxloop.errors import RunInputError
+
+if TYPE_CHECKING:
+    from hxloop.activity.writing import ActivityWriter
+
+
+class StateWriter:
+    """Writes one state, run by run. A context manager: leaving it completes the state.
+
+    Left by an exception, the state stays as it is, with all runs so far, and incomplete.
+    """
+
+    def __init__(
+        self,
+        log: ActivityWriter,
+        name: str,
+        epoch: int | None,
+        split: str | None,
+        n_samples: int | None,
+    ) -> None:
+        self._log, self._name, self._epoch, self._split = log, name, epoch, split
+        self._planned = n_samples or 0
+        self._weights: tuple[NDArray[Any], ...] = ()
+        self._open: OpenTables | None = None
+        self._runs = 0
+        # Samples, then further spikes of each layer.
+        self._ends = np.zeros(1 + len(log.network.layers), np.int64)
+
+    def append(
+        self,
+        activity: Activity,
+        labels: NDArray[np.int64],
+        decisions: NDArray[np.int64],
+        further_spikes: Sequence[FurtherSpikes] | None = None,
+    ) -> None:
+        """Write a run. When this returns, the run is in the file.
+
+        Args:
+            activity: what the substrate did.
+            labels: ``(batch,)``, index of the right output neuron.
+            decisions: ``(batch,)``, index of the output neuron decided for; -1 = none.
+            further_spikes: for each layer, spikes after the first ones; samples count from
+                the start of this run.
+
+        Raises:
+            RunInputError: the activity does not fit the network, holds NaN, or its weights are
+                not those of the state's first run.
+            OutputError: the file cannot be written; it still holds all runs before.
+        """
+        checked = RecordedActivity(
+            self._name,
+            activity.input_times,
+            activity.first_spike_times,
+            np.asarray(labels, np.int64),
+            np.asarray(decisions, np.int64),
+            activity.weights_used,
+            self._log.network,
+            further_spikes=None if further_spikes is None else tuple(further_spikes),
+        )
+        rows: dict[str, NDArray[Any]] = {
+            "labels": checked.labels,
+            "decisions": checked.decisions,
+            "input_times": checked.input_times,
+        }
+        for layer, times in enumerate(checked.layer_times):
+            rows[f"layers/{layer}/first_spike_times"] = times
+        counts = np.zeros_like(self._ends)
+        counts[0] = len(checked)
+        for layer, spikes in enumerate(checked.further_spikes or ()):
+            place = f"layers/{layer}/further_spikes"
+            counts[1 + layer] = len(spikes.times)
+            rows[f"{place}/samples"] = spikes.samples + self._ends[0]
+            rows[f"{place}/neurons"], rows[f"{place}/times"] = spikes.neurons, spikes.times
+        rows["runs/ends"] = (self._ends + counts)[None]
+        rows["runs/info"] = np.array([info_to_json(activity.info)])
+        self._check_weights(activity.weights_used)
+        with writing(self._log.path):
+            tables = self._with_room(rows)
+            for name, values in rows.items():
+                tables.write(name, self._used(name), values)
+            # The run counts from here on.
+            tables.write(RUNS_DONE, 0, np.array([self._runs + 1], np.uint64))
+        self._runs += 1
+        self._ends = self._ends + counts
+
+    def close(self) -> None:
+        """Complete the state: compress it and mark it.
+
+        Raises:
+            OutputError: the file cannot be written; the state stays as it was.
+        """
+        if self._open is None:
+            return
+        log = self._log
+        with writing(log.path):
+            self._open.check_place(log.path)
+        with (
+            replacing(log.path) as new,
+            log.copy(new, without=[self._name]) as file,
+            h5py.File(log.path, "r") as old,
+        ):
+            group = file["states"].create_group(self._name)
+            pack(old["states"][self._name], group, log.compress)
+            group.attrs["complete"] = 1
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Stop writing. Unless it was closed, the state stays incomplete, with all runs so far."""
+        if self._open is not None:
+            self._open.close()
+        self._open = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    # --- below -----------------------------------------------------------------------------
+
+    def _check_weights(self, weights: Sequence[NDArray[Any]]) -> None:
+        if not self._weights:
+            self._weights = tuple(np.array(matrix) for matrix in weights)
+        for layer, (first, now) in enumerate(zip(self._weights, weights, strict=True)):
+            if not np.array_equal(first, now):
+                raise RunInputError(
+                    f"state {self._name!r}: the weights of layer {layer} are not those of its "
+                    "first run; begin another state when weights change"
+                )
+
+    def _used(self, name: str) -> int:
+        return n_used(name, self._runs, self._ends)
+
+    def _with_room(self, rows: Mapping[str, NDArray[Any]]) -> OpenTables:
+        """The tables, with room for some more rows; in a larger file if need be."""
+        needed = {name: self._used(name) + len(values) for name, values in rows.items()}
+        before = self._open.tables if self._open else {}
+        if before and before.keys() != {*rows, RUNS_DONE}:
+            raise RunInputError(
+                f"state {self._name!r}: expected further spikes in all runs or in none"
+            )
+        if self._open and all(before[k].holds(needed[k], values) for k, values in rows.items()):
+            return self._open
+        counter = np.array([self._runs], np.uint64)
+        wanted = {
+            name: roomy(name, values, needed.get(name, 1), before.get(name), self._planned)
+            for name, values in {RUNS_DONE: counter, **rows}.items()
+        }
+        log = self._log
+        if self._open:
+            self._open.check_place(log.path)
+        tables: OpenTables | None = None
+        try:
+            with replacing(log.path) as new:
+                with log.copy(new, without=[self._name]) as file:
+                    group = file["states"].create_group(self._name)
+                    group.attrs["complete"] = 0
+                    group.attrs["epoch"] = -1 if self._epoch is None else self._epoch
+                    group.attrs["split"] = self._split or ""
+                    write_weights(group, self._weights)
+                    placed = lay_out(group, wanted)
+                tables = OpenTables(new, placed)
+                if self._open:
+                    self._open.copy_to(tables, self._used)
+                tables.write(RUNS_DONE, 0, counter)
+        except BaseException:
+            if tables is not None:
+                tables.close()
+            raise
+        self.abandon()
+        self._open = tables
+        return tables

@@ -1,0 +1,155 @@
+"""Writing activity logs: streamed, appendable, and whole at every moment.
+
+How a log survives a kill, and its layout, is told in ``hxloop.activity.schema``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+
+import hxloop
+from hxloop.activity.files import reading, remove_leftovers, replacing
+from hxloop.activity.new_file import new_file
+from hxloop.activity.reading import ActivityLog
+from hxloop.activity.schema import (
+    SCHEMA,
+    TIME_UNIT,
+    VERSION,
+    WEIGHT_UNIT,
+    check_state_name,
+    network_to_json,
+)
+from hxloop.activity.state_writer import StateWriter
+from hxloop.activity.tables import RUNS_DONE, pack
+from hxloop.errors import FileFormatError
+from hxloop.network import NetworkSpec
+
+
+class ActivityWriter:
+    """Writes an activity log, or further states into one.
+
+    Args:
+        path: the file; made where it is missing.
+        network: the network whose activity it will be.
+        about: what to tell about its origin, JSON-able; kept when the file is made.
+        compress: whether complete states are compressed.
+
+    Raises:
+        FileFormatError: ``path`` is there and is no activity log, or one of another network.
+        OutputError: it cannot be written.
+
+    Example:
+        >>> with ActivityWriter(Path("activity.h5"), network) as log:  # doctest: +SKIP
+        ...     with log.state("trained", split="test") as state:
+        ...         state.append(activity, labels, decisions)
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        network: NetworkSpec,
+        *,
+        about: Mapping[str, Any] | None = None,
+        compress: bool = True,
+    ) -> None:
+        self.path, self.network, self.compress = Path(path), network, compress
+        remove_leftovers(self.path)
+        if not self.path.exists():
+            with replacing(self.path) as new, new_file(new) as file:
+                file.attrs["schema"], file.attrs["version"] = SCHEMA, VERSION
+                file.attrs["created_with"] = f"hxloop {hxloop.__version__}"
+                file.attrs["time_unit"], file.attrs["weight_unit"] = TIME_UNIT, WEIGHT_UNIT
+                file.attrs["silent"] = "inf"
+                file.attrs["network"] = network_to_json(network)
+                file.attrs["about"] = json.dumps(dict(about or {}))
+                file.create_group("states")
+            return
+        with ActivityLog.open(self.path) as log:
+            if log.network != network:
+                raise FileFormatError(
+                    f"{self.path}: is a log of the network {log.network}, whose settings are not "
+                    f"those of {network}; give another file"
+                )
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of all states, complete or not."""
+        with ActivityLog.open(self.path) as log:
+            return log.states
+
+    @property
+    def complete_states(self) -> tuple[str, ...]:
+        """Names of the states that were written to their end."""
+        with ActivityLog.open(self.path) as log:
+            return tuple(name for name in log.states if log.is_complete(name))
+
+    def state(
+        self,
+        name: str,
+        *,
+        epoch: int | None = None,
+        split: str | None = None,
+        n_samples: int | None = None,
+    ) -> StateWriter:
+        """Begin a state; one that is there under this name is replaced by the first run.
+
+        Args:
+            name: "untrained", "epoch-005", "trained", or another name.
+            epoch: after how many epochs of training.
+            split: which samples.
+            n_samples: how many there will be, if known; saves growing the file.
+
+        Raises:
+            OutputError: no name for a state.
+        """
+        check_state_name(name)
+        return StateWriter(self, name, epoch, split, n_samples)
+
+    def drop(self, names: Collection[str]) -> None:
+        """Remove states, those that are there.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        present = set(names) & set(self.states)
+        if present:
+            with replacing(self.path) as new, self.copy(new, without=present):
+                pass
+
+    def close(self) -> None:
+        """Nothing is left to do; states end with their own ``with`` block."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def copy(self, new: Path, without: Collection[str]) -> Iterator[h5py.File]:
+        """A new file, open, with all states but some; of those that were cut off what there is."""
+        with new_file(new) as file:
+            with reading(self.path, "an activity log"), h5py.File(self.path, "r") as old:
+                for key, value in old.attrs.items():
+                    file.attrs[key] = value
+                states = file.create_group("states")
+                for name, group in old["states"].items():
+                    if name in without or not group[RUNS_DONE][0]:
+                        continue
+                    if group.attrs["complete"]:
+                        old.copy(group, states)  # chunks as they are, still compressed
+                    else:
+                        pack(group, states.create_group(name), self.compress)
+            yield file

@@ -1,0 +1,85 @@
+"""Several independently trained networks put together: do the claims hold for every seed?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hxloop.analysis import statistics
+from hxloop.analysis.summary import estimate, plain
+from hxloop.errors import RunInputError
+
+# Tables of ``overview`` that are put together.
+TABLES = ("causal_shorth", "readout_times", "silhouette_times", "distinctness")
+
+
+def across_networks(results: Sequence[Mapping[str, Any]], level: float = 0.95) -> dict[str, Any]:
+    """Means over networks with Student's intervals, and how often each claim was found.
+
+    The networks are the independent units here, so the interval says what another seed would
+    give; that of a single analysis says what other samples would.
+
+    Args:
+        results: what ``analyse`` returned, one for each network; the same layers and roles.
+        level: coverage of the intervals.
+
+    Returns:
+        ``n_networks``, ``claims`` {key: {``verdicts`` {verdict: count}, ``value`` and
+        ``effect_size`` {value, low, high, n}}}, and ``layers`` {role: {measure: [{value, low,
+        high, n} for each layer]}}, each measure None where no network has it. Plain values.
+
+    Raises:
+        RunInputError: no result, or networks with other layers.
+    """
+    if not results:
+        raise RunInputError("results: expected at least one analysis; got none")
+    names = results[0]["layer_names"]
+    for index, result in enumerate(results):
+        if result["layer_names"] != names:
+            raise RunInputError(
+                f"results[{index}]: expected the layers {names}; got {result['layer_names']}"
+            )
+    claims: dict[str, Any] = {}
+    for position, claim in enumerate(results[0]["claims"]):
+        same = [result["claims"][position] for result in results]
+        claims[claim["key"]] = {
+            "statement": claim["statement"],
+            "quantity": next((one["quantity"] for one in same if one["quantity"]), ""),
+            "verdicts": dict(Counter(one["verdict"] for one in same)),
+            **{
+                name: _over_networks([one[name] for one in same], level)
+                for name in ("value", "effect_size")
+            },
+        }
+    layers = {
+        role: {table: _layers(results, role, table, level) for table in TABLES}
+        for role in ("trained", "untrained")
+    }
+    combined: dict[str, Any] = plain(
+        {"n_networks": len(results), "layer_names": names, "claims": claims, "layers": layers}
+    )
+    return combined
+
+
+def _layers(
+    results: Sequence[Mapping[str, Any]], role: str, table: str, level: float
+) -> list[dict[str, Any]] | None:
+    """One estimate for each layer, over the networks that have the state and the measure."""
+    rows = []
+    for result in results:
+        overview, name = result["overview"], result["roles"][role]
+        row = None if name is None else overview[table][overview["states"].index(name)]
+        if row is not None:
+            rows.append(row)
+    if not rows:
+        return None
+    return [_over_networks(column, level) for column in zip(*rows, strict=True)]
+
+
+def _over_networks(values: Sequence[float | str | None], level: float) -> dict[str, Any]:
+    # None is what JSON has for NaN, "inf" for infinity.
+    numbers = [np.nan if value is None else float(value) for value in values]
+    return estimate(statistics.across_seeds(numbers, level))

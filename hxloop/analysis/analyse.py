@@ -1,0 +1,325 @@
+"""The whole analysis of recorded states: what goes into ``analysis.json``.
+
+Keys, with ``E`` for an estimate ``{value, low, high, n}`` and its confidence interval. What is not
+defined is null, infinity is the text "inf". Lists of layers go from the input to the output.
+
+- ``format``, ``version``, ``options`` (see ``AnalysisOptions``), ``layer_names``, ``layer_sizes``,
+  ``roles``: ``{trained, untrained}``, names of states, the second may be null.
+- ``states.<state>``: ``n_samples, epoch, split, classes, accuracy, undecided, decision_time``,
+  ``silent_fraction`` of each layer, ``missing``: what could not be measured, and why.
+- ``synchrony.<state>.layers``: ``name, n_neurons``; ``causal`` and ``all``: means over samples of
+  ``n_spikes, median, std, iqr, shorth, packet_a, packet_sigma``; ``intervals``: confidence
+  intervals ``[low, high]`` of these; ``bands``: their quartiles over samples; ``by_class``: the
+  means of each class; ``spike_contrast``; ``null``: causal shorth of evenly spread (``uniform``)
+  and of ``jittered`` spikes, with ``p_value`` and ``dominance`` of the difference.
+- ``separability.<state>``: ``layers`` null and ``reason``, or ``classes``, numbers of samples, and
+  ``layers``: ``name``; E of ``readout_times, readout_active, class_mean_times,
+  class_mean_active`` (accuracies), ``silhouette_times, silhouette_active, van_rossum_contrast``
+  (``(between - within)/(between + within)``), ``overlap`` (Jaccard of causally active
+  populations); ``within, between``: mean van Rossum distances; ``overlap_matrix``; ``null``: with
+  shuffled labels. "times" are those of all spikes, "active" is who spiked by the decision.
+- ``pathways.<state>``: ``from_weights`` and ``from_runs`` null and ``reason``, or ``classes,
+  fraction, lost_credit`` and the two, with ``layers`` (without the output): ``name,
+  distinctness`` (a number from weights, E from runs), ``corrected`` (from runs, see
+  ``PathwayMeasures.corrected``), ``overlap_matrix``, ``n_members`` (fewest neurons with
+  ``fraction`` of the credit), ``strongest`` (for each class ``[[neuron, credit], ...]``),
+  ``null``; ``from_runs.flows``: for each class and layer ``[[pre, post, share], ...]`` to draw.
+- ``claims``: see ``Claim``, one for each of ``STATEMENTS``.
+- ``overview``: the main measures as tables ``[state][layer]``: over training, over substrates.
+- ``comparisons``: for every other state than the trained one the difference of causal shorth in
+  each layer, with test and effect size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from hxloop.activity import RecordedActivity, first_output
+from hxloop.analysis import claims, measures, pathway_measures, statistics, summary, synchrony
+from hxloop.analysis.claim import MeasuredState
+from hxloop.analysis.measures import AnalysisOptions
+from hxloop.analysis.statistics import Array
+from hxloop.errors import RunInputError
+
+FORMAT = "hxloop-analysis"
+VERSION = 1
+
+
+def analyse(
+    states: Sequence[RecordedActivity],
+    *,
+    trained: str | None = None,
+    untrained: str | None = None,
+    options: AnalysisOptions | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Answer the paper's questions about recorded states of one network.
+
+    States are before and after training, after several epochs, or of several substrates; all are
+    measured alike, in the order given.
+
+    Args:
+        states: at least one, of networks with the same layers; names differ.
+        trained: the state that the claims are about; None = that named "trained", else the last.
+        untrained: the state before training; None = that named "untrained", else that of epoch
+            0, else none.
+        options: how much is computed.
+        progress: is told what is being done.
+
+    Returns:
+        The content of ``analysis.json``: plain values, NaN as None.
+
+    Raises:
+        RunInputError: no state, two of one name, other layers, a role that no state has.
+    """
+    import scipy.linalg  # noqa: F401  # brings its own BLAS, which must be there to be limited
+    from threadpoolctl import threadpool_limits
+
+    chosen = options or AnalysisOptions()
+    _check_states(states)
+    with threadpool_limits(1, "blas"):  # more threads than free cores make BLAS ten times slower
+        return _analyse(states, *_roles(states, trained, untrained), chosen, progress)
+
+
+def _analyse(
+    states: Sequence[RecordedActivity],
+    after: str,
+    start: str | None,
+    chosen: AnalysisOptions,
+    progress: Callable[[str], None] | None,
+) -> dict[str, Any]:
+    measured: dict[str, MeasuredState] = {}
+    result: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "options": asdict(chosen),
+        "roles": {"trained": after, "untrained": start},
+        "layer_names": states[0].layer_names,
+        "layer_sizes": states[0].sizes,
+        **{key: {} for key in ("states", "synchrony", "separability", "pathways")},
+    }
+    for state in states:
+        if progress is not None:
+            progress(f"measuring {state.name}")
+        found = measure_state(state, chosen)
+        measured[state.name] = found
+        result["states"][state.name] = describe(state, found)
+        result["synchrony"][state.name] = summary.synchrony_summary(
+            found.synchrony, state.layer_names, state.sizes, state.labels, chosen
+        )
+        result["separability"][state.name] = (
+            {"layers": None, "reason": found.reasons["separability"]}
+            if found.separability is None
+            else summary.separability_summary(
+                found.separability, state.layer_names, np.unique(state.labels).tolist(), chosen
+            )
+        )
+        result["pathways"][state.name] = (
+            {"from_weights": None, "from_runs": None, "reason": found.reasons["pathways"]}
+            if found.pathways is None or state.weights is None
+            else summary.pathways_summary(found.pathways, state.weights, state.layer_names, chosen)
+        )
+    before = None if start is None else measured[start]
+    if progress is not None:
+        progress("testing the claims")
+    tested = claims.assess(measured[after], before, chosen)
+    result["claims"] = [summary.claim_summary(claim) for claim in tested]
+    result["overview"] = overview(states, measured)
+    result["comparisons"] = [
+        compare(measured[after], other, chosen) for name, other in measured.items() if name != after
+    ]
+    plain: dict[str, Any] = summary.plain(result)
+    return plain
+
+
+def measure_state(state: RecordedActivity, options: AnalysisOptions) -> MeasuredState:
+    """All measures of one state; what cannot be measured is None, with the reason.
+
+    Args:
+        state: what was recorded.
+        options: see ``AnalysisOptions``.
+    """
+    reasons: dict[str, str] = {}
+    layers = _layers(state)
+    if state.network is not None:
+        t_end = state.network.t_window
+    else:
+        t_end = float(max(times[np.isfinite(times)].max(initial=0.0) for times in layers))
+    # The three are independent, each with a random generator of its own.
+    with ThreadPoolExecutor(3) as pool:
+        spread = pool.submit(measures.measure_synchrony, layers, options)
+        separability = pathways = None
+        if (np.unique(state.labels, return_counts=True)[1] >= 2).sum() < 2:
+            reasons["separability"] = "it takes at least two samples of each of two classes"
+        else:
+            separability = pool.submit(
+                measures.measure_separability, layers, state.labels, t_end, options
+            )
+        if state.weights is None:
+            reasons["pathways"] = "the recording holds no weights"
+        else:
+            neurons = (
+                [] if state.network is None else [spec.neuron for spec in state.network.layers]
+            )
+            taus = [(neuron.tau_mem, neuron.tau_syn) for neuron in neurons] or None
+            winners = first_output(state.output_times)
+            pathways = pool.submit(
+                pathway_measures.measure_pathways, layers, state.weights, winners, taus, options
+            )
+    return MeasuredState(
+        state.name,
+        state.layer_names,
+        spread.result(),
+        None if separability is None else separability.result(),
+        None if pathways is None else pathways.result(),
+        reasons,
+    )
+
+
+def describe(state: RecordedActivity, measured: MeasuredState) -> dict[str, Any]:
+    """What a state holds: samples, classes, decisions."""
+    decided = synchrony.decision_times(state.output_times)
+    known = decided[np.isfinite(decided)]
+    times = (state.input_times, *state.layer_times)
+    return {
+        "n_samples": len(state),
+        "epoch": state.epoch,
+        "split": state.split,
+        "classes": np.unique(state.labels),
+        "accuracy": state.accuracy,
+        "undecided": int((state.decisions < 0).sum()),
+        "decision_time": float(known.mean()) if len(known) else None,
+        "silent_fraction": [float(np.isinf(layer).mean()) for layer in times],
+        "missing": dict(measured.reasons),
+    }
+
+
+def overview(
+    states: Sequence[RecordedActivity], measured: Mapping[str, MeasuredState]
+) -> dict[str, Any]:
+    """The main measures of every state and layer as tables: over training, or over substrates.
+
+    Args:
+        states: in the order of the rows.
+        measured: their measures by name.
+    """
+    tables: dict[str, list[Any]] = {
+        key: [] for key in ("causal_shorth", "readout_times", "silhouette_times", "distinctness")
+    }
+    for state in states:
+        found = measured[state.name]
+        tables["causal_shorth"].append(
+            [layer.means()["shorth"] for layer in found.synchrony.causal]
+        )
+        for key in ("readout_times", "silhouette_times"):
+            values = None if found.separability is None else found.separability.values
+            tables[key].append(None if values is None else [_mean(layer[key]) for layer in values])
+        tables["distinctness"].append(_distinctness(found))
+    return {
+        "states": [state.name for state in states],
+        "epochs": [state.epoch for state in states],
+        "accuracy": [state.accuracy for state in states],
+        **tables,
+    }
+
+
+def compare(
+    reference: MeasuredState, other: MeasuredState, options: AnalysisOptions
+) -> dict[str, Any]:
+    """Does another state (of training, of another substrate) spread its spikes differently?
+
+    Causal shorth of every layer, other minus reference: sample by sample where both hold as many
+    samples (taken to be the same ones), else between groups.
+
+    Args:
+        reference: compared with.
+        other: compared.
+        options: see ``AnalysisOptions``.
+    """
+    rng = np.random.default_rng((options.seed, 7))
+    here, there = reference.synchrony.causal_shorth(), other.synchrony.causal_shorth()
+    paired = len(here) == len(there)
+    layers = []
+    for index, name in enumerate(reference.layer_names):
+        a, b = there[:, index], here[:, index]
+        if paired:
+            interval = statistics.bootstrap_interval(
+                a - b, rng, level=options.level, n_resamples=options.n_resamples
+            )
+            test = statistics.paired_permutation_test(a - b, rng, n_resamples=999)
+            effect = statistics.dominance(a - b)
+        else:
+            test = statistics.two_sample_permutation_test(a, b, rng, n_resamples=999)
+            interval = statistics.Estimate(test.value, np.nan, np.nan, test.n)
+            effect = statistics.cliffs_delta(a, b)
+        layers.append(
+            {
+                "name": name,
+                "causal_shorth": summary.estimate(interval),
+                "p_value": test.p_value,
+                "effect_size": effect,
+            }
+        )
+    return {
+        "state": other.name,
+        "reference": reference.name,
+        "paired": paired,
+        "layers": layers,
+    }
+
+
+def _layers(state: RecordedActivity) -> tuple[Array, ...]:
+    return tuple(
+        np.asarray(times, dtype=np.float64) for times in (state.input_times, *state.layer_times)
+    )
+
+
+def _distinctness(state: MeasuredState) -> list[float] | None:
+    from hxloop.analysis.pathways import distinctness
+
+    if state.pathways is None:
+        return None
+    return [float(distinctness(table)) for table in state.pathways.from_runs]
+
+
+def _check_states(states: Sequence[RecordedActivity]) -> None:
+    if not states:
+        raise RunInputError("states: expected at least one; got none")
+    names = [state.name for state in states]
+    if len(set(names)) != len(names):
+        raise RunInputError(f"states: expected different names; got {names}")
+    for state in states:
+        if state.sizes != states[0].sizes:
+            raise RunInputError(
+                f"states: expected one network; {names[0]!r} has layers of {states[0].sizes} "
+                f"neurons, {state.name!r} of {state.sizes}"
+            )
+
+
+def _roles(
+    states: Sequence[RecordedActivity], trained: str | None, untrained: str | None
+) -> tuple[str, str | None]:
+    """Names of the trained and of the untrained state."""
+    names = [state.name for state in states]
+    for role, name in (("trained", trained), ("untrained", untrained)):
+        if name is not None and name not in names:
+            raise RunInputError(f"{role}: expected one of {names}; got {name!r}")
+    starts = [state.name for state in states if state.epoch == 0]
+    if trained is None:
+        trained = "trained" if "trained" in names else names[-1]
+    if untrained is None:
+        candidates = (["untrained"] if "untrained" in names else []) + starts
+        untrained = next((name for name in candidates if name != trained), None)
+    if trained == untrained:
+        raise RunInputError(f"trained, untrained: expected two states; got {trained!r} for both")
+    return trained, untrained
+
+
+def _mean(values: Array) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

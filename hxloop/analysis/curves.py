@@ -1,0 +1,282 @@
+"""Curves of an analysis: what the interactive and the printed figures both draw.
+
+Each function reads the result of ``hxloop.analysis.analyse`` and returns numbers and words; how
+they look is the business of ``analysis_figures`` (plotly) and ``analysis_static`` (matplotlib).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hxloop.analysis.looks import (
+    CLASS_COLOURS,
+    CLASS_SYMBOLS,
+    GREY,
+    SEPARABILITY,
+    SPREAD,
+    SPREAD_NAMES,
+    Analysis,
+    depth_colour,
+    is_training,
+    shown_states,
+    state_colours,
+)
+
+Values = list[float | None]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve.
+
+    Attributes:
+        name: for the legend.
+        values: one for each x; None = not defined.
+        low: lower ends of the confidence intervals; empty = none.
+        high: upper ends.
+        band: lower and upper ends of a band drawn pale; empty = none.
+        colour: "#rrggbb".
+        dash: "solid", "dash" or "dot".
+        symbol: "circle", "square", "diamond", "triangle-up", "x", or "" for none.
+    """
+
+    name: str
+    values: Values
+    low: Values
+    high: Values
+    band: tuple[Values, Values] | tuple[()]
+    colour: str
+    dash: str = "solid"
+    symbol: str = "circle"
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A plot of curves.
+
+    Attributes:
+        name: what a menu calls it.
+        y_label: with the unit.
+        x_label: with the unit; empty where the ticks say it all.
+        x: places.
+        ticks: their names; empty = numbers.
+        lines: the curves.
+        y_range: limits; None = as the data have it.
+    """
+
+    name: str
+    y_label: str
+    x_label: str
+    x: list[float]
+    ticks: list[str]
+    lines: list[Line]
+    y_range: tuple[float, float] | None = None
+
+
+def spread_curves(analysis: Analysis) -> list[Curves]:
+    """Spread of the spikes against depth: every measure, of causal and of all spikes."""
+    found = []
+    for kind, kind_name in (("causal", "spikes before the decision"), ("all", "all spikes")):
+        for key, label in SPREAD.items():
+            lines = []
+            for state in shown_states(analysis):
+                layers = analysis["synchrony"][state]["layers"]
+                intervals = [layer["intervals"][kind][key] for layer in layers]
+                bands = [layer["bands"][kind][key] for layer in layers]
+                lines.append(
+                    _state_line(
+                        analysis,
+                        state,
+                        [layer[kind][key] for layer in layers],
+                        ([i[0] for i in intervals], [i[1] for i in intervals]),
+                        ([b[0] for b in bands], [b[2] for b in bands]),
+                    )
+                )
+            if (kind, key) == ("causal", "shorth"):
+                lines += _spread_nulls(analysis)
+            found.append(_by_layer(analysis, f"{SPREAD_NAMES[key]}, {kind_name}", label, lines))
+    return found
+
+
+def separability_curves(analysis: Analysis) -> list[Curves]:
+    """Separability of the classes against depth; none where no state has labels."""
+    states = [s for s in shown_states(analysis) if analysis["separability"][s]["layers"]]
+    if not states:
+        return []
+    found = []
+    for key, label in SEPARABILITY.items():
+        lines = []
+        for state in states:
+            layers = analysis["separability"][state]["layers"]
+            lines.append(_state_line(analysis, state, *_estimates([la[key] for la in layers])))
+        layers = analysis["separability"][states[-1]]["layers"]
+        if all(key in layer["null"] for layer in layers):
+            values = [layer["null"][key]["value"] for layer in layers]
+            lines.append(null_line("labels shuffled", values))
+        elif "accuracy" in label:
+            chance = 1 / len(analysis["separability"][states[-1]]["classes"])
+            lines.append(null_line("chance", [chance] * len(layers)))
+        limits = (0.0, 1.02) if "accuracy" in label or key == "overlap" else None
+        found.append(_by_layer(analysis, label.partition(": accuracy")[0], label, lines, limits))
+    return found
+
+
+def distinctness_curves(analysis: Analysis) -> list[Curves]:
+    """Distinctness of the class pathways against depth, from runs and from weights."""
+    states = [s for s in shown_states(analysis) if analysis["pathways"][s]["from_runs"]]
+    if not states:
+        return []
+    found = []
+    label = "distinctness of the class pathways"
+    corrected = [
+        _state_line(
+            analysis,
+            state,
+            [layer["corrected"] for layer in analysis["pathways"][state]["from_runs"]["layers"]],
+        )
+        for state in states
+    ]
+    for source, name, null in (
+        ("from_runs", "traced through actual runs", "label_shuffled"),
+        ("from_weights", "from weights alone", "weight_shuffled"),
+    ):
+        lines = []
+        for state in states:
+            layers = analysis["pathways"][state][source]["layers"]
+            estimates = [layer["distinctness"] for layer in layers]
+            if source == "from_weights":
+                estimates = [{"value": v, "low": None, "high": None} for v in estimates]
+            lines.append(_state_line(analysis, state, *_estimates(estimates)))
+            values = [layer["null"][null]["value"] for layer in layers]
+            words = null.replace("label_", "winners ").replace("weight_", "weights ")
+            colour = state_colours(analysis)[state]
+            lines.append(null_line(f"{state}, {words}", values, colour))
+        found.append(_by_layer(analysis, name, label, lines, (0.0, 1.02), below_output=True))
+    name = "beyond construction and chance (corrected)"
+    found.insert(1, _by_layer(analysis, name, f"{label}, corrected", corrected, below_output=True))
+    return found
+
+
+def training_curves(analysis: Analysis) -> list[Curves]:
+    """The main measures at every logged epoch, a curve for each layer; none without epochs."""
+    if not is_training(analysis):
+        return []
+    overview = analysis["overview"]
+    order = sorted(
+        (i for i, epoch in enumerate(overview["epochs"]) if epoch is not None),
+        key=lambda i: overview["epochs"][i],
+    )
+    epochs = [float(overview["epochs"][i]) for i in order]
+    found = []
+    for key, label in (
+        ("causal_shorth", "shortest half of the spikes before the decision (τ_syn)"),
+        ("silhouette_times", SEPARABILITY["silhouette_times"]),
+        ("readout_times", SEPARABILITY["readout_times"]),
+        ("distinctness", "distinctness of the class pathways"),
+    ):
+        tables = [overview[key][i] for i in order]
+        known = next((table for table in tables if table is not None), None)
+        if known is None:
+            continue
+        names = analysis["layer_names"][: len(known)]
+        lines = [
+            Line(
+                name,
+                [None if table is None else table[layer] for table in tables],
+                [],
+                [],
+                (),
+                depth_colour(layer, len(analysis["layer_names"])),
+            )
+            for layer, name in enumerate(names)
+        ]
+        found.append(Curves(label.partition(" (")[0], label, "epoch", epochs, [], lines))
+    accuracy = [overview["accuracy"][i] for i in order]
+    if any(value is not None for value in accuracy):
+        line = Line("decisions", accuracy, [], [], (), "#000000")
+        found.append(
+            Curves("accuracy", "accuracy of the decisions", "epoch", epochs, [], [line], (0, 1.02))
+        )
+    return found
+
+
+def class_curves(analysis: Analysis) -> Curves | None:
+    """Causal shorth against depth for every class of the trained state; None without labels."""
+    layers = analysis["synchrony"][analysis["roles"]["trained"]]["layers"]
+    labels = [entry["label"] for entry in layers[0]["by_class"]]
+    if not labels:
+        return None
+    lines = [
+        Line(
+            f"class {label}",
+            [layer["by_class"][index]["causal"]["shorth"] for layer in layers],
+            [],
+            [],
+            (),
+            CLASS_COLOURS[index % len(CLASS_COLOURS)],
+            symbol=CLASS_SYMBOLS[index // len(CLASS_COLOURS) % len(CLASS_SYMBOLS)],
+        )
+        for index, label in enumerate(labels)
+    ]
+    return _by_layer(analysis, "by class", SPREAD["shorth"], lines)
+
+
+def null_line(name: str, values: Values, colour: str = GREY) -> Line:
+    """A curve of a null model."""
+    return Line(name, values, [], [], (), colour, "dot", "")
+
+
+def _spread_nulls(analysis: Analysis) -> list[Line]:
+    state = analysis["roles"]["trained"]
+    layers = analysis["synchrony"][state]["layers"]
+    jitter = layers[0]["null"]["jittered"]["sigma"]
+    names = {
+        "uniform": f"{state}, spread evenly until the decision",
+        "jittered": f"{state}, jittered by {jitter:g}",
+    }
+    return [
+        Line(
+            name, [layer["null"][key]["shorth"] for layer in layers], [], [], (), GREY,
+            "dot" if key == "uniform" else "dash", "",
+        )
+        for key, name in names.items()
+    ]  # fmt: skip
+
+
+def _state_line(
+    analysis: Analysis,
+    state: str,
+    values: Values,
+    interval: tuple[Values, Values] | tuple[()] = (),
+    band: tuple[Values, Values] | tuple[()] = (),
+) -> Line:
+    roles = analysis["roles"]
+    looks = {roles["trained"]: ("solid", "circle"), roles["untrained"]: ("dash", "square")}
+    dash, symbol = looks.get(state, ("solid", "diamond"))
+    low, high = interval or ([], [])
+    return Line(state, values, low, high, band, state_colours(analysis)[state], dash, symbol)
+
+
+def _estimates(
+    estimates: Sequence[Mapping[str, Any]],
+) -> tuple[Values, tuple[Values, Values] | tuple[()]]:
+    low = [estimate["low"] for estimate in estimates]
+    high = [estimate["high"] for estimate in estimates]
+    known = any(value is not None for value in low)
+    return [estimate["value"] for estimate in estimates], (low, high) if known else ()
+
+
+def _by_layer(
+    analysis: Analysis,
+    name: str,
+    label: str,
+    lines: list[Line],
+    limits: tuple[float, float] | None = None,
+    below_output: bool = False,
+) -> Curves:
+    ticks = list(analysis["layer_names"])
+    if below_output:
+        ticks = ticks[:-1]
+    return Curves(name, label, "", [float(i) for i in range(len(ticks))], ticks, lines, limits)

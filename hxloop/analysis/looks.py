@@ -1,0 +1,88 @@
+"""How the figures of an analysis look: colours, labels, and which states they show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Analysis = Mapping[str, Any]
+
+# Okabe and Ito's palette: told apart by colour-blind readers, too.
+TRAINED, UNTRAINED, GREY = "#0072B2", "#D55E00", "#8a8a8a"
+UNIT = "τ_syn"
+# Classes have no order: unlike colours, and unlike symbols where colours come again.
+CLASS_COLOURS = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#8a8a8a",
+)  # fmt: skip
+CLASS_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x")
+OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
+# The sequential map "cividis", for layers and epochs.
+DEPTH_COLOURS = ("#00204D", "#31446B", "#666970", "#958F78", "#CBBA69", "#FFE945")
+
+SPREAD = {
+    "shorth": "shortest half of the spikes, shorth (τ_syn)",
+    "std": "standard deviation of spike times (τ_syn)",
+    "iqr": "inter-quartile range of spike times (τ_syn)",
+    "packet_sigma": "width of the pulse packet, σ (τ_syn)",
+    "n_spikes": "number of spikes",
+    "median": "median spike time (τ_syn)",
+}
+SPREAD_NAMES = {
+    "shorth": "shortest half (shorth)",
+    "std": "standard deviation",
+    "iqr": "inter-quartile range",
+    "packet_sigma": "pulse packet σ",
+    "n_spikes": "number of spikes",
+    "median": "median spike time",
+}
+SEPARABILITY = {
+    "readout_times": "linear read-out of spike times: accuracy",
+    "readout_active": "linear read-out of who spiked: accuracy",
+    "class_mean_times": "nearest class mean, spike times: accuracy",
+    "class_mean_active": "nearest class mean, who spiked: accuracy",
+    "silhouette_times": "silhouette, spike times",
+    "silhouette_active": "silhouette, who spiked",
+    "van_rossum_contrast": "van Rossum distance between − within, relative",
+    "overlap": "overlap of active populations (Jaccard)",
+}
+
+
+def shown_states(analysis: Analysis) -> list[str]:
+    """States that are drawn beside each other, the untrained one first.
+
+    All of them, unless they are many or are epochs of a training: then those before and after it.
+    """
+    names = list(analysis["synchrony"])
+    roles = analysis["roles"]
+    chosen = [name for name in (roles["untrained"], roles["trained"]) if name is not None]
+    if len(names) > 6 or is_training(analysis):
+        return chosen
+    return chosen + [name for name in names if name not in chosen]
+
+
+def is_training(analysis: Analysis) -> bool:
+    """Whether three or more states are epochs of one training."""
+    epochs = [epoch for epoch in analysis["overview"]["epochs"] if epoch is not None]
+    return len(set(epochs)) >= 3
+
+
+def state_colours(analysis: Analysis) -> dict[str, str]:
+    """A colour for every state."""
+    roles = analysis["roles"]
+    colours = {roles["trained"]: TRAINED, roles["untrained"]: UNTRAINED}
+    others = [name for name in analysis["synchrony"] if name not in colours]
+    colours.update({name: OTHERS[i % len(OTHERS)] for i, name in enumerate(others)})
+    return {name: colours[name] for name in analysis["synchrony"]}
+
+
+def depth_colour(layer: int, n_layers: int) -> str:
+    """Colour of a layer, from dark (input) to bright (output), not too bright for white paper."""
+    place = layer / max(1, n_layers - 1) * (len(DEPTH_COLOURS) - 1.6)
+    below = int(place)
+    part = place - below
+    ends = [DEPTH_COLOURS[below], DEPTH_COLOURS[min(below + 1, len(DEPTH_COLOURS) - 1)]]
+    mixed = [
+        round((1 - part) * int(ends[0][i : i + 2], 16) + part * int(ends[1][i : i + 2], 16))
+        for i in (1, 3, 5)
+    ]
+    return "#" + "".join(f"{value:02X}" for value in mixed)

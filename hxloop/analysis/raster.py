@@ -1,0 +1,107 @@
+"""Spikes of some samples, packed for the raster of a report."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.activity import RecordedActivity
+
+Array = NDArray[np.float64] | NDArray[np.float32]
+
+# Samples a reader can choose from, at most; fewer where they would take more bytes than this.
+MOST_SAMPLES = 60
+MOST_BYTES = 2_500_000
+_SILENT = 0xFFFF
+
+
+def chosen_samples(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Indices of samples to show: the first ones of every class, classes in turn, in order.
+
+    Args:
+        labels: ``(samples,)``.
+        most: how many.
+    """
+    order = np.argsort(labels, kind="stable")
+    ordered = labels[order]
+    rank = np.arange(len(labels)) - np.searchsorted(ordered, ordered)
+    in_turn = order[np.argsort(rank, kind="stable")]
+    chosen = in_turn[:most]
+    return chosen[np.lexsort((chosen, labels[chosen]))]
+
+
+def preferred_classes(times: Array, labels: NDArray[np.int64], t_end: float) -> NDArray[np.int64]:
+    """For every neuron the class for which it spikes earliest on average.
+
+    Silence counts as a spike at the end. A neuron that never spikes has no preference, and gets
+    the number after the last class.
+
+    Args:
+        times: ``(samples, neurons)``.
+        labels: ``(samples,)``.
+        t_end: end of the observation.
+    """
+    late = np.minimum(times, t_end)
+    known = np.unique(labels)
+    means = np.stack([late[labels == label].mean(axis=0) for label in known])
+    preferred = known[means.argmin(axis=0)]
+    return np.where(np.isfinite(times).any(axis=0), preferred, labels.max() + 1)
+
+
+def raster_data(
+    states: Sequence[RecordedActivity],
+    *,
+    colours: Mapping[str, str],
+    layout: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the page's script draws the raster from.
+
+    Times are rounded to 1/65534 of the longest, silence is 65535.
+
+    Args:
+        states: of the same samples.
+        colours: of the states.
+        layout: look that all figures share.
+    """
+    sizes, labels = states[0].sizes, states[0].labels
+    bytes_each = sum(sizes) * len(states) * 2 * 4 / 3
+    chosen = chosen_samples(labels, min(MOST_SAMPLES, max(1, int(MOST_BYTES / bytes_each))))
+    layers = [(state.input_times, *state.layer_times) for state in states]
+    last = [float(np.max(t, initial=0, where=np.isfinite(t))) for times in layers for t in times]
+    t_end = max(last) or 1.0
+    step = t_end / (_SILENT - 1)
+    return {
+        "step": step,
+        "t_end": 1.02 * t_end,
+        "layout": dict(layout),
+        "layers": [
+            {
+                "name": name,
+                "title": f"{name}<br>{size} neurons",
+                "size": size,
+                "start": sum(sizes[:index]),
+            }
+            for index, (name, size) in enumerate(zip(states[0].layer_names, sizes, strict=True))
+        ],
+        "samples": [{"index": int(i), "label": int(labels[i])} for i in chosen],
+        "states": [
+            {
+                "name": state.name,
+                "colour": colours[state.name],
+                "times": _packed([t[chosen] for t in times], step),
+                "preferred": [preferred_classes(t, labels, t_end).tolist() for t in times],
+            }
+            for state, times in zip(states, layers, strict=True)
+        ],
+    }
+
+
+def _packed(layers: Sequence[Array], step: float) -> str:
+    times = np.concatenate(layers, axis=1)
+    finite = np.isfinite(times)
+    whole = np.where(finite, np.where(finite, times, 0.0) / step, _SILENT).round()
+    return base64.b64encode(whole.astype("<u2").tobytes()).decode()

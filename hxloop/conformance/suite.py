@@ -1,0 +1,27 @@
+"""All checks, in the order in which they run: what needs no more than a run comes first."""
+
+from __future__ import annotations
+
+from hxloop.conformance import (
+    accuracy,
+    events,
+    faults,
+    form,
+    lifecycle,
+    refusals,
+    repeat,
+    substrate,
+)
+
+GROUPS = (
+    form.group,
+    events.group,
+    repeat.group,
+    substrate.group,
+    accuracy.group,
+    lifecycle.group,
+    refusals.group,
+    faults.group,
+)
+ALL_CHECKS = tuple(check for group in GROUPS for check in group.checks)
+CHECKS = tuple(check for check in ALL_CHECKS if not check.long)

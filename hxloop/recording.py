@@ -1,0 +1,171 @@
+"""What a training writes to ``activity.h5``, without changing the training.
+
+All recorded runs are evaluations with trials of their own, so no random stream of the training
+moves. A log that cannot be written does not stop the training: it is told at its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.activity import (
+    TRAINED,
+    Activity,
+    ActivityWriter,
+    StateWriter,
+    epoch_name,
+)
+from hxloop.activity.schema import epoch_of
+from hxloop.config import ExperimentConfig
+from hxloop.errors import OutputError
+from hxloop.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
+from hxloop.loop import LoopNetwork
+from hxloop.losses import Loss
+from hxloop.training_options import SpikeData
+
+FINAL = "final"
+
+
+class ActivityRecorder:
+    """Records a network at the moments that a configuration names.
+
+    Args:
+        path: the activity log; made when the first state begins.
+        config: what to record is told in its section ``activity``.
+        loss: gives the decisions.
+        data: encoded samples by split.
+
+    Attributes:
+        failure: why the log could not be written; None = all went well so far. After a failure
+            nothing more is recorded.
+    """
+
+    def __init__(
+        self, path: Path, config: ExperimentConfig, loss: Loss, data: Mapping[str, SpikeData]
+    ) -> None:
+        self.path, self.config, self.loss = path, config, loss
+        self.split, self.samples = config.activity.split, config.activity.samples
+        self.data = _first_batches(data[self.split], self.samples, config.training.batch_size)
+        self.failure: OutputError | None = None
+        self._log: ActivityWriter | None = None
+
+    def continue_from(self, network: LoopNetwork, epoch: int) -> None:
+        """Forget what was recorded after an epoch, from which a training goes on.
+
+        Raises:
+            FileFormatError: there is a log, and it is damaged or not of this network.
+        """
+        if not self.path.exists():
+            return
+        with self._noting():
+            log = self._open(network)
+            late = [name for name in log.states if (epoch_of(name) or 0) > epoch]
+            log.drop([*late, TRAINED])
+
+    def record(self, network: LoopNetwork, epoch: int) -> None:
+        """Record the network after so many epochs, if that is wanted and not done yet.
+
+        Raises:
+            FileFormatError: there is a log, and it is damaged or not of this network.
+            RunFailed: the substrate failed.
+        """
+        if self.failure is not None or epoch not in self.config.activity.epochs:
+            return
+        name = epoch_name(epoch)
+        if self.path.exists() and name in self._open(network).complete_states:
+            return
+        with self.state(network, name, epoch) as observer:
+            self._evaluate(network, observer)
+
+    def record_final(self, network: LoopNetwork, epoch: int) -> None:
+        """Record the selected weights, those of an epoch, on another split than the test's.
+
+        On the test split they are recorded while they are evaluated, see ``state``.
+        """
+        if self.failure is None and FINAL in self.config.activity.epochs:
+            with self.state(network, TRAINED, epoch) as observer:
+                self._evaluate(network, observer)
+
+    @contextmanager
+    def state(self, network: LoopNetwork, name: str, epoch: int) -> Iterator[RunObserver]:
+        """An observer for ``evaluate`` that records the first samples as a state."""
+        writer: StateWriter | None = None
+        left = self.samples
+        with self._noting():
+            writer = self._open(network).state(
+                name, epoch=epoch, split=self.split, n_samples=min(left, len(self.data))
+            )
+
+        def observe(
+            activity: Activity, labels: NDArray[np.int64], decisions: NDArray[np.int64]
+        ) -> None:
+            nonlocal left
+            n = min(left, len(labels))
+            if writer is not None and self.failure is None and n:
+                with self._noting():
+                    writer.append(_first(activity, n), labels[:n], decisions[:n])
+                left -= n
+
+        try:
+            yield observe
+            if writer is not None and self.failure is None:
+                with self._noting():
+                    writer.close()
+        finally:
+            if writer is not None:
+                writer.abandon()
+
+    def _evaluate(self, network: LoopNetwork, observer: RunObserver) -> None:
+        batch_size = self.config.training.batch_size
+        evaluate(network, self.loss, self.data, batch_size, EVALUATION_TRIAL, observer)
+
+    def _open(self, network: LoopNetwork) -> ActivityWriter:
+        if self._log is None:
+            self._log = ActivityWriter(
+                self.path,
+                network.session.network,
+                about=about(self.config),
+                compress=self.config.activity.compress,
+            )
+        return self._log
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except OutputError as error:
+            self.failure = error
+
+
+def about(config: ExperimentConfig) -> dict[str, object]:
+    """What a log tells about its origin."""
+    return {
+        "experiment": config.name,
+        "dataset": config.dataset.name,
+        "seed": config.seed,
+        "backend": config.backend.name,
+        "config_digest": config.digest,
+    }
+
+
+def _first_batches(data: SpikeData, samples: int, batch_size: int) -> SpikeData:
+    # Whole batches: trial noise is drawn by the batch, and a simulator may compile for its size.
+    n = -(-samples // batch_size) * batch_size
+    return data if n >= len(data) else SpikeData(data.input_times[:n], data.labels[:n], data.image)
+
+
+def _first(activity: Activity, n: int) -> Activity:
+    """The first samples of a run."""
+    if n == activity.batch:
+        return activity
+    return replace(
+        activity,
+        input_times=activity.input_times[:n],
+        first_spike_times=tuple(times[:n] for times in activity.first_spike_times),
+    )

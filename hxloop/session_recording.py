@@ -1,0 +1,108 @@
+"""Recording a session: run as usual, and keep every run in a file, to be replayed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from numpy.typing import ArrayLike
+
+from hxloop.activity import Activity
+from hxloop.backend import Capabilities, Session, check_run
+from hxloop.errors import SessionClosedError
+from hxloop.network import NetworkSpec
+from hxloop.session_file import SessionWriter
+
+
+def record(
+    session: Session, path: str | os.PathLike[str], *, append: bool = False
+) -> RecordingSession:
+    """Record every run of a session into a file.
+
+    ``get_backend("replay", path=...)`` answers later with what was recorded, without the
+    substrate: to go through a training again step by step, to look for a fault, or to test.
+
+    Args:
+        session: an open session, on any backend. Closing the recording closes it.
+        path: of the file, HDF5. A process that is killed leaves all runs in it that were
+            done by then.
+        append: add to a file that is there, of the same network and backend.
+
+    Raises:
+        OutputError: the file is there and ``append`` is False, it is of another network or
+            substrate, or it cannot be written.
+
+    Example:
+        >>> with record(backend.open(network), "chip.h5") as session:  # doctest: +SKIP
+        ...     loop = LoopNetwork(session, weights)
+        ...     output_times, activity = loop.forward(input_times)
+    """
+    return RecordingSession(session, Path(path), append)
+
+
+class RecordingSession:
+    """A session that keeps what it does; see ``record``.
+
+    What else the session can do beyond the protocol, it does unrecorded.
+    """
+
+    def __init__(self, session: Session, path: Path, append: bool) -> None:
+        self.session, self.path = session, path
+        self._writer = SessionWriter(path, session.network, session.capabilities, append)
+        self._open = True
+
+    @property
+    def network(self) -> NetworkSpec:
+        """The network of the session."""
+        return self.session.network
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the session."""
+        return self.session.capabilities
+
+    def run(
+        self,
+        weights: Sequence[ArrayLike],
+        input_times: ArrayLike,
+        *,
+        record: Iterable[str] = (),
+        trial: int | None = None,
+    ) -> Activity:
+        """Run one batch and keep it; see ``hxloop.backend.Session.run``.
+
+        Raises:
+            OutputError: the run was made and cannot be written.
+        """
+        if not self._open:
+            raise SessionClosedError(f"recording {self.path}: this session is closed")
+        names = tuple(record)
+        asked, times = check_run(self.network, weights, input_times, self.capabilities, names)
+        activity = self.session.run(weights, input_times, record=names, trial=trial)
+        self._writer.append(asked, times, trial, activity)
+        return activity
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
+    def close(self) -> None:
+        """Close the file and the session. Closing twice is allowed."""
+        self._open = False
+        try:
+            self._writer.close()
+        finally:
+            self.session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

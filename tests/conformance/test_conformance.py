@@ -1,0 +1,50 @@
+"""Every backend of the project does what every backend must do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from hxloop.conformance import ALL_CHECKS, Check, Subject, require_substrate, run_check
+from hxloop.errors import CompilerError, MissingDependencyError
+from tests.conformance.subjects import CI, ENTRIES, Entry, subject_of
+
+
+def open_subject(entry: Entry) -> Subject:
+    """The backend of a row; skips, or in CI fails, if its substrate is not there."""
+    try:
+        subject = subject_of(entry)
+        require_substrate(subject)
+    except (MissingDependencyError, CompilerError) as error:
+        if CI and entry.required:
+            pytest.fail(f"{entry} may not be skipped in CI: {error}")
+        pytest.skip(str(error))
+    return subject
+
+
+@pytest.fixture(scope="module")
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """One subject for all checks of a backend, closed before the next one is opened."""
+    with open_subject(request.param) as subject:
+        yield subject
+
+
+def parameters() -> Iterator[object]:
+    for entry in ENTRIES:
+        for check in ALL_CHECKS:
+            marks = [pytest.mark.slow] if check.long else []
+            yield pytest.param(entry, check, id=f"{entry}-{check}", marks=marks)
+
+
+@pytest.mark.parametrize(
+    ("subject", "check"), list(parameters()), indirect=["subject"], scope="module"
+)
+def test_backend_conforms(subject: Subject, check: Check) -> None:
+    result = run_check(check, subject)
+    if result.status == "not applicable":
+        pytest.skip(result.detail)
+    if result.status == "expected":
+        pytest.xfail(result.detail)
+    # An unexpected pass is a failure, too: the list of known deviations is out of date.
+    assert result.good, f"{result.description}\n{result.detail}"

@@ -1,0 +1,64 @@
+"""What a test may do to the chip behind the double, and how it is installed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MAGIC = b"contract double, coco list\n"
+
+
+@dataclass
+class Laboratory:
+    """The chip on the table, and what goes wrong there.
+
+    Attributes:
+        chip: number of the drawn chip.
+        imperfections: its preset, see ``hxloop.backends.imperfections``.
+        weight_lsb: weight of one bit at the standard operating point, in units of the distance
+            between leak and threshold.
+        offset_ns: how much later than they happened spikes are stamped.
+        spike_loss: probability that the link loses an event, in either direction.
+        stalls: so many of the next runs stall.
+        late_us: how long recording goes on after the end of a run.
+        seed: of the trial noise.
+        log: names of calls, in order.
+    """
+
+    chip: int = 3
+    imperfections: str = "calibrated"
+    weight_lsb: float = 1 / 78
+    offset_ns: float = 0.0
+    spike_loss: float = 0.0
+    stalls: int = 0
+    late_us: float = 50.0
+    seed: int = 1
+    log: list[str] = field(default_factory=list)
+
+
+# As there is one chip, there is one of these; ``install`` sets it.
+current = Laboratory()
+
+
+def install(monkeypatch: Any, laboratory: Laboratory | None = None) -> Laboratory:
+    """Make ``import pynn_brainscales.brainscales2`` find the double, until the test ends."""
+    global current
+    from tests.contract_double import pynn
+
+    parent = types.ModuleType("pynn_brainscales")
+    parent.brainscales2 = pynn  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pynn_brainscales", parent)
+    monkeypatch.setitem(sys.modules, "pynn_brainscales.brainscales2", pynn)
+    monkeypatch.setattr(pynn.simulator, "state", None)
+    current = laboratory or Laboratory()
+    return current
+
+
+def write_calibration(path: Path, **values: Any) -> Path:
+    """A calibration file, in a format of the double's own: targets by name, see ``Chip``."""
+    path.write_bytes(MAGIC + json.dumps(values).encode())
+    return path
