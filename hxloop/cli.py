@@ -18,10 +18,21 @@ from hxloop.activity.export import DEFAULT_TAU_SYN_MS, export_activity
 from hxloop.analysis.run import analyse_recording
 from hxloop.backend import backend_class, backend_names, get_backend, unknown_name
 from hxloop.bench import benchmark_names, run_benchmark
+from hxloop.calibrating import (
+    RATIO_BOUNDS,
+    calibrate_backend,
+    chip_backend,
+    judge_result,
+    verify_backend,
+)
+from hxloop.calibrating import summary as result_summary
+from hxloop.calibration import load_calibration
+from hxloop.calibration.result import options_from
 from hxloop.config import ExperimentConfig, apply_override
 from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_checks
 from hxloop.datasets import DATASETS
 from hxloop.errors import (
+    CalibrationInterrupted,
     CapacityError,
     ConfigError,
     HxloopError,
@@ -38,6 +49,8 @@ from hxloop.experiments.registry import (
     load_experiment,
     study_of,
 )
+from hxloop.operating_point import OperatingPoint
+from hxloop.provenance import provenance
 from hxloop.rundir import RunDirectory
 from hxloop.training import Trainer
 
@@ -231,6 +244,84 @@ def bench(
     output.measured(run_benchmark(what, output.note), json_)
 
 
+@app.command()
+def calibrate(
+    out: Annotated[Path, typer.Option(help="File of the calibration (HDF5).")],
+    backend: Annotated[str, typer.Option(help="Backend whose chip it is.")] = "emulated-chip",
+    chip: Annotated[int | None, typer.Option(help="Number of the chip.")] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="What neurons are to be, e.g. tau_mem_us=12."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="backend.options.NAME=VALUE or calibration.NAME=VALUE; repeatable.",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Measure whether the calibration in --out still holds.")
+    ] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of calibrations to take from and add to.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file in --out.")] = False,
+    json_: Json = False,
+) -> None:
+    """Calibrate a chip through its own interface; writes a result and a report.
+
+    Stopped with Ctrl-C, the same command goes on.
+    """
+    values: dict[str, Any] = {"backend": {"options": {}}, "calibration": {}, "target": {}}
+    for setting in settings or []:
+        if not setting.startswith(("backend.options.", "calibration.")):
+            raise ConfigError(
+                f"--set {setting!r}: expected backend.options.NAME=VALUE or calibration.NAME=VALUE"
+            )
+        apply_override(values, setting)
+    for setting in target or []:
+        apply_override(values, f"target.{setting}")
+    point = OperatingPoint.from_mapping(values["target"])
+    options = options_from(values["calibration"])
+    if verify:
+        _verify(out, backend, chip, values["backend"]["options"], json_)
+        return
+    if out.exists() and not force:
+        raise OutputError(f"{out}: exists. Give another --out, or --force to replace it.")
+    chosen = chip_backend(backend, chip, values["backend"]["options"], point)
+    with output.calibration_progress() as progress:
+        result = calibrate_backend(chosen, point, options, out=out, cache=cache, progress=progress)
+    judgement = judge_result(chosen, result)
+    # Imported here: figures take a second to import, and not every command has a report.
+    from hxloop.calibration.report import write_calibration_report
+
+    report = out.with_suffix(".html")
+    summary = result_summary(result, judgement, chosen)
+    write_calibration_report(report, result, summary, provenance(backend=backend))
+    output.calibrated({**summary, "file": str(out), "report": str(report)}, RATIO_BOUNDS, json_)
+
+
+def _verify(
+    path: Path, backend: str, chip: int | None, options: dict[str, Any], as_json: bool
+) -> None:
+    result = load_calibration(path)
+    chosen = chip_backend(backend, chip, options, result.target)
+    seen = verify_backend(chosen, result)
+    summary = {
+        "chip": seen.chip_id,
+        "expired": seen.expired,
+        "out_of_tolerance": sorted(seen.out),
+        "checked": seen.checked,
+        "moved": dict(seen.moved),
+        "made": result.made,
+        "runs": seen.runs,
+        "seconds": round(seen.seconds, 2),
+    }
+    output.verified(summary, seen.message, as_json)
+
+
 @app.command("check-backend")
 def check_backend(
     name: Annotated[str, typer.Argument(help="A backend; `hxloop backends` lists them.")],
@@ -354,7 +445,7 @@ def _run(words: list[str], debug: bool) -> int:
         hint = f"{words[0]} " if words[0] in known else ""
         output.error(f"{problem}. More: hxloop {hint}--help")
         return error.exit_code
-    except TrainingInterrupted as error:
+    except (TrainingInterrupted, CalibrationInterrupted) as error:
         output.error(str(error))
         return INTERRUPTED
     except typer.Abort:
