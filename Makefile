@@ -28,10 +28,10 @@ demo: $(STAMP)  ## train Yin-Yang in the loop on an emulated chip (about 2 minut
 	@$(BIN)/hxloop train yin-yang-in-the-loop --epochs 20 --out runs/demo --force
 
 test: $(STAMP)  ## run the test suite
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 test-all: $(STAMP)  ## run the test suite with the slow trainings
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(STAMP)  ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -7,18 +7,17 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from hxloop.backends.imperfections import Imperfections
 from hxloop.network import NetworkSpec
-from hxloop.ttfs.parameters import NeuronParameters
+from hxloop.placement import SIGNED_INPUTS as SIGNED_INPUTS
+from hxloop.placement import PlacedLayer, place_layers
 
 Array = NDArray[np.float64]
 
-# BrainScaleS-2: 512 circuits with 256 synapses each; a signed weight takes two of them.
+# BrainScaleS-2.
 N_CIRCUITS = 512
-SIGNED_INPUTS = 128
 
 # Streams of the chip seed, one for each quantity, so that adding one changes no other.
 _QUANTITIES = (
@@ -33,39 +32,6 @@ _QUANTITIES = (
     "dead",
 )
 _CHIP_STREAM, _TRIAL_STREAM = 0x43686970, 0x54726961
-
-
-@dataclass(frozen=True)
-class PlacedLayer:
-    """A layer on the chip.
-
-    Attributes:
-        circuits: ``(post, merged)``, which circuits make up each neuron.
-        parameters: what the neurons really are.
-        strength_exc, strength_inh: ``(pre, post)``, factor on every weight of that sign.
-        scale: distance between nominal leak and threshold, the unit of the trial noise.
-    """
-
-    circuits: NDArray[np.int64]
-    parameters: NeuronParameters
-    strength_exc: Array
-    strength_inh: Array
-    scale: float
-
-    def effective_weights(self, weights: Array) -> Array:
-        """``(pre, post)`` weights as the neurons feel them, in the precision of ``weights``."""
-        felt = np.empty(weights.shape, weights.dtype)
-        _felt(np.ascontiguousarray(weights), self.strength_exc, self.strength_inh, felt)
-        return felt
-
-
-# In one pass, see ``weight_grid``.
-@njit(cache=True, nogil=True)
-def _felt(weights, strength_exc, strength_inh, felt):  # type: ignore[no-untyped-def]
-    for i in range(weights.shape[0]):
-        for j in range(weights.shape[1]):
-            w = weights[i, j]
-            felt[i, j] = w * (strength_exc[i, j] if w > 0 else strength_inh[i, j])
 
 
 @dataclass(frozen=True)
@@ -125,45 +91,19 @@ class ChipModel:
             dead=noise["dead"] < spread.dead,
         )
 
-    def place(self, network: NetworkSpec) -> tuple[PlacedLayer, ...]:
-        """Put the layers onto the circuits, in order.
+    def place(
+        self, network: NetworkSpec, usable: NDArray[np.bool_] | None = None
+    ) -> tuple[PlacedLayer, ...]:
+        """Put the layers onto the circuits, in order; only onto usable ones, where given.
 
-        A neuron with more than 128 inputs takes several circuits with a common membrane: each
-        brings its own slice of the inputs and its own synaptic strength; conductances add, so
-        1/tau_mem is averaged and the leak potentials are averaged by conductance; synaptic
-        time constants are averaged (a simplification: on a chip every slice keeps its own);
-        the first circuit's threshold and reset count.
+        What becomes of neurons on several circuits: ``hxloop.placement.place_layer``.
         """
-        layers = []
-        start = 0
-        for (pre, post), merged, layer in zip(
-            network.shapes, merged_circuits(network), network.layers, strict=True
-        ):
-            circuits = start + np.arange(post * merged).reshape(post, merged)
+        order = np.arange(len(self.dead)) if usable is None else np.flatnonzero(usable)
+        circuits, start = [], 0
+        for (_, post), merged in zip(network.shapes, merged_circuits(network), strict=True):
+            circuits.append(order[start : start + post * merged].reshape(post, merged))
             start += post * merged
-            neuron = layer.neuron
-            scale = neuron.v_threshold - neuron.v_leak
-            conductance = 1 / self.tau_mem[circuits]
-            leak = np.average(self.v_leak[circuits], axis=1, weights=conductance)
-            first = circuits[:, 0]
-            threshold = neuron.v_threshold + scale * self.v_threshold[first]
-            slices = np.minimum(np.arange(pre) // SIGNED_INPUTS, merged - 1)
-            layers.append(
-                PlacedLayer(
-                    circuits=circuits,
-                    parameters=NeuronParameters(
-                        tau_mem=neuron.tau_mem / conductance.mean(axis=1),
-                        tau_syn_exc=neuron.tau_syn * self.tau_syn_exc[circuits].mean(axis=1),
-                        tau_syn_inh=neuron.tau_syn * self.tau_syn_inh[circuits].mean(axis=1),
-                        v_threshold=np.where(self.dead[first], np.inf, threshold),
-                        v_leak=neuron.v_leak + scale * leak,
-                    ),
-                    strength_exc=self.strength_exc[circuits].T[slices],
-                    strength_inh=self.strength_inh[circuits].T[slices],
-                    scale=scale,
-                )
-            )
-        return tuple(layers)
+        return place_layers(network, circuits, self.as_dict())
 
     def as_dict(self, n_circuits: int | None = None) -> dict[str, Array]:
         """The fixed pattern by name, of the first ``n_circuits`` circuits."""

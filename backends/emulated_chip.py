@@ -2,13 +2,16 @@
 
 Modelled: fixed-pattern spread of every neuron parameter and of the synaptic strengths, dead
 circuits, trial noise, 6-bit signed weights, 8 ns time stamps of inputs and recorded spikes,
-the number of circuits and of inputs of a circuit. Not modelled: limited link bandwidth,
-crosstalk between stored parameters, saturation of the membrane and of the synaptic inputs,
-drift. It is a model of the chip's statistics, not of its circuits.
+the number of circuits and of inputs of a circuit, knobs and converters for a calibration, drift
+and, if asked for, crosstalk between stored codes. Not modelled: limited link bandwidth,
+saturation of the membrane and of the synaptic inputs. It is a model of the chip's statistics,
+not of its circuits.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,12 +34,24 @@ from hxloop.backends.chip_model import (
     circuits_needed,
     merged_circuits,
 )
+from hxloop.backends.chip_readout import ChipReadout, ReadoutNoise
 from hxloop.backends.event_solver import ChipLayer, EventSolver
 from hxloop.backends.imperfections import Imperfections
+from hxloop.backends.knob_curves import KNOBS, KnobCurves
+from hxloop.backends.knob_options import KnobOptions
+from hxloop.backends.knob_session import KnobSession
 from hxloop.backends.precision import PRECISIONS, RESOLUTION, check_precision
 from hxloop.backends.weight_grid import WeightGrid
-from hxloop.errors import CapacityError, ConfigError, SessionClosedError, UnknownNameError
+from hxloop.errors import (
+    CalibrationError,
+    CapacityError,
+    ConfigError,
+    SessionClosedError,
+    UnknownNameError,
+)
 from hxloop.network import NetworkSpec
+from hxloop.operating_point import OperatingPoint
+from hxloop.readout import OBSERVABLES, Calibration, Codes, check_codes, is_calibration
 from hxloop.units import TimeBase
 
 Array = NDArray[np.float64]
@@ -80,9 +95,11 @@ class EmulatedChipBackend:
         codegen: how Brian2 runs: "cpp_standalone" (compiled once, cached) or "numpy" (no
             compiler needed, several times slower).
         cache_dir: where compiled models are kept; None: the user's cache folder.
+        knob_options: how knobs and converters are, fields of ``KnobOptions``; None: defaults.
+        hours: how long the chip has been drifting.
 
     Raises:
-        UnknownNameError: an unknown preset, imperfection, solver or codegen target.
+        UnknownNameError: an unknown preset, imperfection, knob option, solver or codegen target.
         ConfigError: a value out of range.
     """
 
@@ -100,9 +117,12 @@ class EmulatedChipBackend:
     dt: float = 1 / 200
     codegen: str = "cpp_standalone"
     cache_dir: str | None = None
+    knob_options: Mapping[str, Any] | KnobOptions | None = None
+    hours: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "imperfections", Imperfections.resolve(self.imperfections))
+        object.__setattr__(self, "knob_options", KnobOptions.resolve(self.knob_options))
         if isinstance(self.chip, bool) or not isinstance(self.chip, int) or self.chip < 0:
             raise ConfigError(f"emulated-chip: chip must be a number >= 0; got {self.chip!r}")
         if self.solver not in SOLVERS:
@@ -119,6 +139,9 @@ class EmulatedChipBackend:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
                 raise ConfigError(f"emulated-chip: {name} must be a positive number; got {value!r}")
+        number = isinstance(self.hours, int | float) and not isinstance(self.hours, bool)
+        if not number or not 0 <= self.hours <= 1e5:
+            raise ConfigError(f"emulated-chip: hours must be from 0 to 1e5; got {self.hours!r}")
         if not 1e-5 <= self.dt <= 0.1:
             raise ConfigError(
                 f"emulated-chip: dt must be from 1e-5 to 0.1 (a tenth of tau_syn); got {self.dt}"
@@ -152,6 +175,8 @@ class EmulatedChipBackend:
             weight_limit=grid.limit if grid else None,
             max_neurons=N_CIRCUITS if self.enforce_limits else None,
             max_fan_in=SIGNED_INPUTS * N_CIRCUITS if self.enforce_limits else None,
+            knobs=frozenset(KNOBS),
+            observables=frozenset(OBSERVABLES),
         )
 
     @property
@@ -165,18 +190,15 @@ class EmulatedChipBackend:
 
         Args:
             network: what to run.
-            calibration: not supported; the preset says how well the chip is calibrated.
+            calibration: a result of ``hxloop.calibration`` for this chip. None: all knobs are
+                at the median code, where the chip is as ``imperfections`` says.
             seed: of the trial noise; None draws one, which ``RunInfo`` reports.
 
         Raises:
-            CapacityError: the network needs more than 512 circuits, or a calibration was given.
+            CapacityError: the network needs more than 512 circuits, or more than are usable.
+            CalibrationError: the calibration is for another chip or for other time constants.
             CompilerError: (solver "brian2") there is no C++ compiler.
         """
-        if calibration is not None:
-            raise CapacityError(
-                "backend 'emulated-chip': expected calibration=None, this chip has no knobs yet; "
-                "choose imperfections='calibrated' or 'uncalibrated' instead"
-            )
         check_stream("seed", seed)
         needed = circuits_needed(network)
         if self.enforce_limits and needed > N_CIRCUITS:
@@ -193,14 +215,68 @@ class EmulatedChipBackend:
                 "enforce_limits=False."
             )
         check_network(network, self.capabilities, self.name)
+        if calibration is not None:
+            self._check_calibration(calibration, network, needed)
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
-        return EmulatedChipSession(self, network, seed)
+        return EmulatedChipSession(self, network, seed, calibration)
 
     def chip_model(self, network: NetworkSpec) -> ChipModel:
-        """The drawn chip, large enough for the network."""
+        """The drawn chip, large enough for the network, with all knobs at the median code."""
+        curves = self._curves(network)
+        if self.hours == 0:
+            return curves.model
+        return curves.pattern(curves.default_codes(), OperatingPoint())
+
+    def _curves(self, network: NetworkSpec) -> KnobCurves:
         n_circuits = max(N_CIRCUITS, circuits_needed(network))
-        return ChipModel.draw(self._imperfections, self.chip, n_circuits)
+        model = ChipModel.draw(self._imperfections, self.chip, n_circuits)
+        options = KnobOptions.resolve(self.knob_options)
+        if options != KnobOptions():
+            digest = hashlib.sha256(json.dumps(options.as_dict()).encode()).hexdigest()
+            model = replace(model, chip_id=f"{model.chip_id}-{digest[:8]}")
+        return KnobCurves(model, self.chip, options, float(self.hours))
+
+    def _check_calibration(self, calibration: Any, network: NetworkSpec, needed: int) -> None:
+        if not is_calibration(calibration):
+            raise CalibrationError(
+                "backend 'emulated-chip': calibration: expected a result of "
+                f"hxloop.calibration.calibrate, or None; got {type(calibration).__name__}"
+            )
+        chip_id = self._curves(network).model.chip_id
+        if calibration.chip_id not in (None, chip_id):
+            raise CalibrationError(
+                f"backend 'emulated-chip': the calibration was made on chip {calibration.chip_id}; "
+                f"this is {chip_id} (chip={self.chip}, and the imperfections). Open the chip it "
+                "was made on, or say that any chip will do: calibration.for_any_chip()"
+            )
+        calibration.target.check_network(network, self.tau_syn_us)
+        usable = int(calibration.usable.sum())
+        if needed > usable:
+            raise CapacityError(
+                f"backend 'emulated-chip': network {network} needs {needed} neuron circuits; of "
+                f"{len(calibration.usable)} on chip {chip_id} the calibration left {usable} usable"
+            )
+
+    def parameters_at(
+        self,
+        network: NetworkSpec,
+        codes: Mapping[str, Codes] | None = None,
+        target: OperatingPoint | None = None,
+    ) -> dict[str, Array]:
+        """The hidden truth, for reports: the fixed pattern of the whole chip at given codes.
+
+        Args:
+            network: says how large the chip is.
+            codes: of all knobs; None: the median codes.
+            target: what deviations are relative to; None: the default operating point.
+
+        Returns:
+            As ``substrate_parameters``, for every circuit.
+        """
+        curves = self._curves(network)
+        chosen = curves.default_codes() if codes is None else codes
+        return curves.pattern(chosen, target or OperatingPoint()).as_dict()
 
     def substrate_parameters(self, network: NetworkSpec) -> dict[str, Array]:
         """The hidden truth, for reports: fixed pattern of every circuit the network uses.
@@ -211,22 +287,81 @@ class EmulatedChipBackend:
         return self.chip_model(network).as_dict(circuits_needed(network))
 
 
-class EmulatedChipSession:
-    """A network on an emulated chip."""
+class EmulatedChipSession(KnobSession):
+    """A network on an emulated chip.
 
-    def __init__(self, backend: EmulatedChipBackend, network: NetworkSpec, seed: int) -> None:
+    Attributes:
+        circuits: for each layer ``(post, merged)``, which circuits make up its neurons.
+    """
+
+    def __init__(
+        self,
+        backend: EmulatedChipBackend,
+        network: NetworkSpec,
+        seed: int,
+        calibration: Calibration | None = None,
+    ) -> None:
         self.network = network
         self.capabilities = backend.capabilities
         self._backend = backend
         self._seed = seed
         self._trial = 0
         self._imperfections = backend._imperfections
-        model = backend.chip_model(network)
-        self._chip_id = model.chip_id
-        self._layers = model.place(network)
-        self._grid = WeightGrid(backend.weight_lsb) if backend.quantise_weights else None
+        self._curves = backend._curves(network)
+        self._calibration = calibration
+        point = OperatingPoint()
+        trial_lsb = self._imperfections.threshold_trial * point.distance_lsb
+        super().__init__(
+            ChipReadout(
+                self._curves,
+                backend.weight_lsb,
+                self.capabilities.weight_levels,
+                ReadoutNoise(seed, trial_lsb),
+            ),
+            self._curves.model.chip_id,
+            self._turned,
+            self._check_open,
+        )
+        lsb = backend.weight_lsb
+        if calibration is None:
+            self._layers = backend.chip_model(network).place(network)
+        else:
+            lsb *= calibration.weight_scale
+            codes = check_codes(calibration.codes, self.knob_ranges, self.n_circuits)
+            self._readout.set_knobs(codes)
+            self._turned(self.codes, calibration.target)
+        self._grid = WeightGrid(lsb) if backend.quantise_weights else None
+        if self._grid is not None:
+            self.capabilities = replace(self.capabilities, weight_limit=self._grid.limit)
         self._dtype = PRECISIONS[backend.precision]
         self._solver: Solver | None = _make_solver(backend, network)
+
+    @property
+    def circuits(self) -> tuple[NDArray[np.int64], ...]:
+        """For each layer ``(post, merged)``, which circuits make up its neurons."""
+        return tuple(placed.circuits for placed in self._layers)
+
+    def _turned(self, codes: Mapping[str, Codes], target: OperatingPoint | None) -> None:
+        calibration = self._calibration
+        if target is None:
+            target = calibration.target if calibration else OperatingPoint()
+        model = self._curves.pattern(codes, target)
+        if calibration is not None:
+            # The grid is in weights of the size that they were measured to have.
+            scale = calibration.weight_scale
+            exc, inh = model.strength_exc / scale, model.strength_inh / scale
+            model = replace(model, strength_exc=exc, strength_inh=inh)
+        self._layers = model.place(self.network, calibration.usable if calibration else None)
+
+    def _check_open(self) -> None:
+        self._open_solver()
+
+    def _open_solver(self) -> Solver:
+        if self._solver is None:
+            raise SessionClosedError(
+                "backend 'emulated-chip': this session is closed; open another one"
+            )
+        return self._solver
 
     def run(
         self,
@@ -237,10 +372,7 @@ class EmulatedChipSession:
         trial: int | None = None,
     ) -> Activity:
         """Run one batch; see ``hxloop.backend.Session.run``."""
-        if self._solver is None:
-            raise SessionClosedError(
-                "backend 'emulated-chip': this session is closed; open another one"
-            )
+        solver = self._open_solver()
         check_stream("trial", trial)
         matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
         start = time.perf_counter()
@@ -248,8 +380,9 @@ class EmulatedChipSession:
             trial, self._trial = self._trial, self._trial + 1
         noise = TrialNoise(self._imperfections, self._seed, trial)
 
-        delivered = self._truncate(times)
-        n_rounded = n_moved(times, delivered, self._backend.tick, self.network.t_window)
+        scaled = times * self._time_scale
+        delivered = self._truncate(scaled)
+        n_rounded = n_moved(scaled, delivered, self._backend.tick, self.network.t_window)
         used, clipped, layers = [], [], []
         for index, (matrix, placed) in enumerate(zip(matrices, self._layers, strict=True)):
             if self._grid is None:
@@ -271,16 +404,17 @@ class EmulatedChipSession:
                     lost=noise.lost(index, *shape),
                 )
             )
-        spikes = self._solver.run(delivered, layers)
+        spikes = [self._recorded(layer) for layer in solver.run(delivered, layers)]
         lost = sum(int(layer.lost.sum()) for layer in layers if layer.lost is not None)
         return Activity(
-            input_times=delivered,
-            first_spike_times=tuple(self._truncate(layer) for layer in spikes),
+            input_times=delivered / self._time_scale,
+            first_spike_times=tuple(spikes),
             weights_used=tuple(used),
             info=RunInfo(
                 backend="emulated-chip",
                 versions={"hxloop": __version__, "numpy": np.__version__},
                 chip_id=self._chip_id,
+                calibration_digest=self._calibration.digest if self._calibration else None,
                 seed=self._seed,
                 trial=trial,
                 clipped_weights=tuple(clipped),
@@ -289,6 +423,18 @@ class EmulatedChipSession:
                 duration_seconds=time.perf_counter() - start,
             ),
         )
+
+    @property
+    def _time_scale(self) -> float:
+        return 1.0 if self._calibration is None else self._calibration.time_scale
+
+    def _recorded(self, spikes: Array) -> Array:
+        """Spike times as recorded, in the model time that a calibration makes of them."""
+        stamped = self._truncate(spikes)
+        if self._calibration is None:
+            return stamped
+        times = np.maximum(stamped / self._time_scale - self._calibration.spike_offset, 0.0)
+        return np.where(times > self.network.t_window, np.inf, times)
 
     def _truncate(self, times: Array) -> Array:
         """Times cut down to the chip's clock; always a new array."""

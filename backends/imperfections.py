@@ -84,6 +84,12 @@ class Imperfections:
         calibrated chip (ratio of spreads: leak 0.30, reset 0.20, threshold 0.35, tau_mem 0.45,
         tau_syn 0.20), so it is a chip that just passes. No bound is published for the
         synaptic strength; 5 % is assumed. Dead circuits are avoided by the placement.
+
+        A stand-in that costs nothing. What ``hxloop calibrate`` really leaves on an emulated
+        chip is much less (README of the experiment calibration-pays: tau_mem 0.002, tau_syn
+        0.003, strength 0.004, threshold 0.009, leak and reset 0.007), because this chip has
+        nothing that limits it but noise, converters and the steps of the knobs. The values
+        here stay at the bounds for real chips.
         """
         raw = cls()
         return replace(

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from hxloop.backend import Capabilities, check_network, unknown_name
 from hxloop.backends.pynn_adapter import PynnSession
-from hxloop.backends.pynn_dialect import GridDialect, check_options, refuse_calibration
+from hxloop.backends.pynn_dialect import (
+    GridDialect,
+    check_options,
+    refuse_calibration,
+    time_step,
+)
 from hxloop.backends.sample_schedule import Array, SampleSchedule
 from hxloop.errors import UnknownNameError
 from hxloop.network import LayerSpec, NetworkSpec
@@ -29,7 +34,8 @@ class PynnBrian2Backend:
     """Runs the network in Brian2 by way of PyNN, with a fixed time step.
 
     Args:
-        dt: time step in model time; errors are proportional to it.
+        dt: time step in model time, or as a share of the shortest time constant if that is below
+            1; errors are proportional to it.
         weight_limit: largest magnitude of a weight; None: unlimited.
         clip_weights: clip and count weights beyond the limit; False refuses them.
         codegen: how Brian2 computes: "numpy", or "cython", which compiles for half a minute when
@@ -65,14 +71,15 @@ class PynnBrian2Backend:
         """Open a session. ``seed`` is not used: there is no noise.
 
         Raises:
-            CapacityError: another session is open on pyNN.brian2, a time constant is too short
-                for ``dt``, or a calibration was given.
+            CapacityError: another session is open on pyNN.brian2, or a calibration was given.
             MissingDependencyError: PyNN or Brian2 is not installed.
         """
         refuse_calibration(self.name, calibration)
         check_network(network, self.capabilities, self.name)
         dialect = Brian2Dialect(
-            dt=self.dt, weight_limit=self.weight_limit, clip_weights=self.clip_weights
+            dt=time_step(self.dt, network),
+            weight_limit=self.weight_limit,
+            clip_weights=self.clip_weights,
         )
         dialect.codegen = self.codegen
         return PynnSession(dialect, network, self.capabilities)

@@ -407,6 +407,20 @@ def check_options(backend: Any, *, largest_dt: float) -> None:
         )
 
 
+def time_step(dt: float, network: NetworkSpec) -> float:
+    """The step of a simulator on a time grid: ``dt``, finer where time constants are short.
+
+    What is declared of errors holds for time constants of 1 and more; an integrator's error goes
+    with the number of steps in a time constant.
+
+    Args:
+        dt: as asked for.
+        network: its time constants.
+    """
+    taus = [tau for layer in network.layers for tau in (layer.neuron.tau_mem, layer.neuron.tau_syn)]
+    return dt * min(1.0, *taus)
+
+
 def refuse_calibration(name: str, calibration: Any) -> None:
     """A simulator has nothing to calibrate.
 

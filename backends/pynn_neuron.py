@@ -15,6 +15,7 @@ from hxloop.backends.pynn_dialect import (
     check_options,
     environment,
     refuse_calibration,
+    time_step,
 )
 from hxloop.backends.sample_schedule import SampleSchedule
 from hxloop.network import LayerSpec, NetworkSpec
@@ -25,7 +26,8 @@ class PynnNeuronBackend:
     """Runs the network in NEURON, with a fixed time step.
 
     Args:
-        dt: time step in model time; errors are proportional to it.
+        dt: time step in model time, or as a share of the shortest time constant if that is below
+            1; errors are proportional to it.
         weight_limit: largest magnitude of a weight; None: unlimited.
         clip_weights: clip and count weights beyond the limit; False refuses them.
 
@@ -55,15 +57,16 @@ class PynnNeuronBackend:
         """Open a session. ``seed`` is not used: there is no noise.
 
         Raises:
-            CapacityError: another session is open on NEURON, a time constant is too short for
-                ``dt``, or a calibration was given.
+            CapacityError: another session is open on NEURON, or a calibration was given.
             MissingDependencyError: NEURON is not installed.
             CompilerError: PyNN's mechanisms, compiled once, cannot be.
         """
         refuse_calibration(self.name, calibration)
         check_network(network, self.capabilities, self.name)
         dialect = NeuronDialect(
-            dt=self.dt, weight_limit=self.weight_limit, clip_weights=self.clip_weights
+            dt=time_step(self.dt, network),
+            weight_limit=self.weight_limit,
+            clip_weights=self.clip_weights,
         )
         return PynnSession(dialect, network, self.capabilities)
 

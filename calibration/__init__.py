@@ -1,0 +1,28 @@
+"""Calibration: measure a chip through its own interface, and correct it.
+
+It sees a session and its knobs (``hxloop.readout``), never a backend's inside::
+
+    from hxloop import get_backend
+    from hxloop.calibration import calibrate, scale_network
+
+    chip = get_backend("emulated-chip", chip=3, imperfections="uncalibrated", solver="event")
+    with chip.open(scale_network(512), seed=1) as session:
+        result = calibrate(session)
+    session = chip.open(network, calibration=result)
+"""
+
+from hxloop.calibration.files import load_calibration, save_calibration
+from hxloop.calibration.procedures import calibrate
+from hxloop.calibration.result import CalibrationOptions, CalibrationResult, CalibrationTarget
+from hxloop.calibration.scales import fit_scales, scale_network
+
+__all__ = [
+    "CalibrationOptions",
+    "CalibrationResult",
+    "CalibrationTarget",
+    "calibrate",
+    "fit_scales",
+    "load_calibration",
+    "save_calibration",
+    "scale_network",
+]

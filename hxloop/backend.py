@@ -41,7 +41,8 @@ class Capabilities:
         tau_ratios: the values of ``tau_mem/tau_syn`` it can do; None = every one.
         records: names that ``run(record=...)`` accepts beyond the first spikes.
         max_batch: largest number of samples of one run; None = unlimited.
-        knobs: names of the settings that a calibration may turn.
+        knobs: names of the settings that a calibration may turn, see ``hxloop.readout``.
+        observables: what a session with knobs can be read out with, beyond ``run``.
     """
 
     deterministic: bool
@@ -56,6 +57,7 @@ class Capabilities:
     records: frozenset[str] = frozenset()
     max_batch: int | None = None
     knobs: frozenset[str] = frozenset()
+    observables: frozenset[str] = frozenset()
 
 
 @runtime_checkable

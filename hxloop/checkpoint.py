@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from hxloop.errors import FileFormatError, OutputError
+from hxloop.atomic_write import write_atomically
+from hxloop.errors import FileFormatError
 
 SCHEMA = "hxloop-checkpoint-1"
 
@@ -74,25 +73,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"checkpoint {path}: corrupt, its digest does not match its data. {advice}"
         )
     return Checkpoint(tensors, json.loads(state))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that readers, and a power cut, see all of it or none.
-
-    Raises:
-        OutputError: the folder cannot be written to.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _digest(tensors: Mapping[str, Tensor], state: str) -> str:

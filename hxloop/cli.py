@@ -1,27 +1,19 @@
-"""The ``hxloop`` command."""
+"""The ``hxloop`` command: its entry point, and what becomes of errors."""
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import hxloop
 from hxloop import cli_output as output
-from hxloop.activity import TRAINED
-from hxloop.activity.export import DEFAULT_TAU_SYN_MS, export_activity
-from hxloop.analysis.run import analyse_recording
-from hxloop.backend import backend_class, backend_names, get_backend, unknown_name
-from hxloop.bench import benchmark_names, run_benchmark
-from hxloop.config import ExperimentConfig, apply_override
-from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_checks
-from hxloop.datasets import DATASETS
+from hxloop import cli_runs, cli_tools
+from hxloop.backend import unknown_name
+from hxloop.cli_app import FAILURE, INTERRUPTED, USAGE, app
 from hxloop.errors import (
+    CalibrationInterrupted,
     CapacityError,
     ConfigError,
     HxloopError,
@@ -30,39 +22,10 @@ from hxloop.errors import (
     TrainingInterrupted,
     UnknownNameError,
 )
-from hxloop.experiment import evaluate_run, prepare, train_prepared
-from hxloop.experiment import resume as resume_run
-from hxloop.experiments.registry import (
-    experiment_description,
-    experiment_names,
-    load_experiment,
-    study_of,
-)
-from hxloop.rundir import RunDirectory
-from hxloop.training import Trainer
 
-USAGE, FAILURE, INTERRUPTED = 2, 1, 130
+# Importing them adds their commands to the application.
+COMMANDS = (cli_runs, cli_tools)
 _USAGE_ERRORS = (ConfigError, UnknownNameError, OutputError, NetworkError, CapacityError)
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=False,
-    pretty_exceptions_enable=False,
-    help="Train spiking networks in the loop on analog chips, with exact gradients.",
-)
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Experiment = Annotated[str, typer.Argument(help="A shipped experiment, or a TOML file.")]
-RunDir = Annotated[Path, typer.Argument(help="Folder of a run.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="A value of the configuration, e.g. backend.options.chip=3; repeatable.",
-    ),
-]
-BackendName = Annotated[str | None, typer.Option("--backend", help="Run on another backend.")]
 
 
 @app.callback()
@@ -71,255 +34,6 @@ def root(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
 ) -> None:
     """Options before the command; ``main`` sees to both of them."""
-
-
-@app.command()
-def train(
-    experiment: Experiment,
-    backend: BackendName = None,
-    epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder [runs/EXPERIMENT].")] = None,
-    settings: Settings = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a run in --out.")] = False,
-    json_: Json = False,
-) -> None:
-    """Train an experiment; writes a run folder with a report."""
-    overrides = list(settings or [])
-    if epochs is not None:
-        overrides.append(f"training.epochs={epochs}")
-    if seed is not None:
-        overrides.append(f"seed={seed}")
-    config = _configuration(experiment, backend, overrides)
-    folder = out if out is not None else Path("runs") / Path(experiment).stem
-    if study_of(config) is not None:
-        _study(config, folder, force, json_)
-        return
-    RunDirectory.check(folder, force=force)
-    prepared = prepare(config)
-    output.announce(prepared)
-    with output.progress() as progress, _stop_on_interrupt() as on_trainer:
-        result = train_prepared(
-            prepared, folder, force=force, progress=progress, on_trainer=on_trainer
-        )
-    output.trained(result, json_)
-
-
-@app.command()
-def resume(run_dir: RunDir, json_: Json = False) -> None:
-    """Continue an interrupted training, bit for bit as if it had not been interrupted."""
-    config = RunDirectory.open(run_dir).config()
-    if study_of(config) is not None:
-        _study(config, run_dir, False, json_)
-        return
-    with output.progress() as progress, _stop_on_interrupt() as on_trainer:
-        result = resume_run(run_dir, progress=progress, on_trainer=on_trainer)
-    output.trained(result, json_)
-
-
-@app.command()
-def evaluate(
-    run_dir: RunDir,
-    backend: BackendName = None,
-    settings: Settings = None,
-    activity: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write what all layers did to an activity log."),
-    ] = None,
-    state: Annotated[str, typer.Option(help="Its name in that log.")] = TRAINED,
-    json_: Json = False,
-) -> None:
-    """Evaluate a finished run on the test split, here or on another backend.
-
-    --set takes options of the backend only, for example --set backend.options.chip=7.
-    """
-    values: dict[str, Any] = {"backend": {"options": {}}}
-    for setting in settings or []:
-        if not setting.startswith("backend.options."):
-            raise ConfigError(
-                f"--set {setting!r}: a finished run is evaluated as it was trained; expected "
-                "backend.options.NAME=VALUE"
-            )
-        apply_override(values, setting)
-    options = values["backend"]["options"]
-    result = evaluate_run(run_dir, backend, options, activity=activity, state=state)
-    output.evaluated(result, json_)
-
-
-@app.command()
-def export(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN_DIR|ACTIVITY.h5|SPIKES.npz",
-            help="Folder of a run, an activity log, or arrays of spike times.",
-        ),
-    ],
-    to: Annotated[str, typer.Option("--to", metavar="[nwb|npz]", help="The format.")],
-    out: Annotated[Path, typer.Option(help="The file to write.")],
-    state: Annotated[str | None, typer.Option(help="Which state [nwb: trained; npz: all].")] = None,
-    samples: Annotated[int | None, typer.Option(help="The first so many [all].")] = None,
-    tau_syn_ms: Annotated[
-        float, typer.Option(help="How long a unit of model time is, for NWB.")
-    ] = DEFAULT_TAU_SYN_MS,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file --out.")] = False,
-    json_: Json = False,
-) -> None:
-    """Write recorded activity for other programs: NWB, or plain arrays."""
-    output.exported(
-        export_activity(
-            source, out, to, state=state, samples=samples, tau_syn_ms=tau_syn_ms, force=force
-        ),
-        json_,
-    )
-
-
-@app.command()
-def analyse(
-    recording: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN_DIR|ACTIVITY.h5|SPIKES.npz",
-            help="Folder of a run with an activity log, an activity log, or arrays of spike times.",
-        ),
-    ],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results [RUN_DIR/analysis, NAME-analysis].")
-    ] = None,
-    json_: Json = False,
-) -> None:
-    """Ask recorded activity what the network learned; writes a report with figures."""
-    output.analysed(analyse_recording(recording, out, say=output.note), json_)
-
-
-@app.command()
-def experiments(json_: Json = False) -> None:
-    """List the shipped experiments."""
-    found = {name: experiment_description(name) for name in experiment_names()}
-    output.listing("experiments", found, json_)
-
-
-@app.command()
-def backends(json_: Json = False) -> None:
-    """List the installed backends."""
-    found = {}
-    for name in backend_names():
-        try:
-            found[name] = (backend_class(name).__doc__ or "").strip().partition("\n")[0]
-        except HxloopError as error:
-            found[name] = f"not usable: {error}"
-    output.listing("backends", found, json_)
-
-
-@app.command()
-def datasets(json_: Json = False) -> None:
-    """List the data sets."""
-    output.listing("datasets", dict(DATASETS), json_)
-
-
-@app.command()
-def bench(
-    what: Annotated[
-        str, typer.Argument(metavar="[engine|chip|activity]", help="What to measure.")
-    ] = ("engine"),
-    json_: Json = False,
-) -> None:
-    """Measure what this machine does: step times, epochs, memory."""
-    known = benchmark_names()
-    if what not in known:
-        raise UnknownNameError(unknown_name("benchmark", what, known))
-    output.measured(run_benchmark(what, output.note), json_)
-
-
-@app.command("check-backend")
-def check_backend(
-    name: Annotated[str, typer.Argument(help="A backend; `hxloop backends` lists them.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="An option of the backend, e.g. chip=3; repeatable."
-        ),
-    ] = None,
-    statistical: Annotated[
-        bool,
-        typer.Option(
-            "--statistical",
-            help="Judge medians and most of the neurons, as for a backend with noise.",
-        ),
-    ] = False,
-    long: Annotated[bool, typer.Option("--long", help="With the check of 200 runs.")] = False,
-    json_: Json = False,
-) -> int:
-    """Check that a backend does what every backend must do."""
-    options: dict[str, Any] = {}
-    for setting in settings or []:
-        apply_override(options, setting)
-    subject = Subject(
-        get_backend(name, **options),
-        statistical=True if statistical else None,
-        label=" ".join([name, *(settings or [])]),
-    )
-    checks = ALL_CHECKS if long else CHECKS
-    with output.checking(len(checks)) as listener:
-        report = run_checks(subject, checks, listener)
-    output.checked(report, json_)
-    return 0 if report.good else FAILURE
-
-
-def _configuration(experiment: str, backend: str | None, overrides: list[str]) -> ExperimentConfig:
-    if backend is None:
-        return load_experiment(experiment, overrides)
-    shipped = load_experiment(experiment)
-    values = shipped.model_dump()
-    if backend != shipped.backend.name:
-        # The shipped options belong to the shipped backend; those given by --set are meant.
-        values["backend"] = {"name": backend, "options": {}}
-    for override in overrides:
-        apply_override(values, override)
-    source = [f"configuration {experiment}", f"--backend {backend}", *overrides]
-    return ExperimentConfig.from_mapping(values, " with ".join(source))
-
-
-def _study(config: ExperimentConfig, folder: Path, force: bool, as_json: bool) -> None:
-    study = study_of(config)
-    if study is None:
-        raise UnknownNameError(f"experiment {config.name!r} is not a study")
-    output.note(f"{config.name}: {config.description}".rstrip(": "))
-    try:
-        with output.progress() as progress, _stop_on_interrupt() as on_trainer:
-            result = study(
-                config,
-                folder,
-                force=force,
-                progress=progress,
-                on_trainer=on_trainer,
-                say=output.note,
-            )
-    except (TrainingInterrupted, KeyboardInterrupt) as error:
-        raise TrainingInterrupted(
-            f"the study was stopped; what is done is kept. Continue with: hxloop resume {folder}"
-        ) from error
-    output.study_done(result, folder, as_json)
-
-
-@contextmanager
-def _stop_on_interrupt() -> Iterator[Callable[[Trainer], None]]:
-    """The first Ctrl-C stops after the batch with a checkpoint, the second at once."""
-    trainers: list[Trainer] = []
-    previous = signal.getsignal(signal.SIGINT)
-
-    def handler(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, previous)
-        if not trainers:
-            raise KeyboardInterrupt
-        output.note("stopping after this batch (Ctrl-C again: at once) ...")
-        trainers[-1].request_stop()
-
-    signal.signal(signal.SIGINT, handler)
-    try:
-        yield trainers.append
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -354,7 +68,7 @@ def _run(words: list[str], debug: bool) -> int:
         hint = f"{words[0]} " if words[0] in known else ""
         output.error(f"{problem}. More: hxloop {hint}--help")
         return error.exit_code
-    except TrainingInterrupted as error:
+    except (TrainingInterrupted, CalibrationInterrupted) as error:
         output.error(str(error))
         return INTERRUPTED
     except typer.Abort:

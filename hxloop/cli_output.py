@@ -21,6 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from hxloop.calibration.procedures import Progress as CalibrationProgress
 from hxloop.training_options import ProgressListener
 
 if TYPE_CHECKING:
@@ -142,6 +143,40 @@ def study_done(result: Mapping[str, Any], folder: Path, as_json: bool) -> None:
     line(f"Results: {folder / 'results.json'}, {folder / 'figure.png'}")
 
 
+def calibrated(
+    summary: Mapping[str, Any], bounds: Mapping[str, float | None], as_json: bool
+) -> None:
+    """The end of a calibration."""
+    if as_json:
+        json_object(summary)
+        return
+    line(f"Chip {summary['chip']}: {summary['runs']} runs, {summary['seconds']:.1f} s")
+    line(f"Spread, calibrated over uncalibrated (judged by {summary['ratios_judged_by']}):")
+    for name, ratio in summary["ratios"].items():
+        bound = bounds.get(name)
+        limit = f"  (real chips are accepted up to {bound:.2f})" if bound is not None else ""
+        line(f"  {name:<12} {ratio:.3f}{limit}")
+    line(f"  strengths are left with a spread of {100 * summary['strength_spread']:.2f} %")
+    failed = ", ".join(str(circuit) for circuit in summary["failed"])
+    line(f"Failed circuits: {len(summary['failed'])}{f' ({failed})' if failed else ''}")
+    for name in ("file", "report"):
+        if name in summary:
+            line(f"{name.capitalize() + ':':<9}{summary[name]}")
+
+
+def verified(summary: Mapping[str, Any], message: str, as_json: bool) -> None:
+    """The end of a verification; that a calibration has expired is said on stderr, too."""
+    if summary["expired"]:
+        note(f"warning: {message}")
+    if as_json:
+        json_object(summary)
+        return
+    line(message)
+    for name, moved in summary["moved"].items():
+        line(f"  {name:<12} moved by {moved:.2f} tolerances")
+    line(f"{summary['runs']} runs, {summary['seconds']:.1f} s")
+
+
 def listing(kind: str, entries: Mapping[str, str], as_json: bool) -> None:
     """Names with descriptions."""
     if as_json:
@@ -204,6 +239,44 @@ def progress() -> Iterator[ProgressListener]:
         console=console,
     ) as bar:
         yield _Bar(bar)
+
+
+@contextmanager
+def calibration_progress() -> Iterator[CalibrationProgress]:
+    """A progress bar on a terminal, a line a step elsewhere."""
+    console = _console()
+    if not console.is_terminal:
+        yield _StepLines()
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"),
+        TimeElapsedColumn(), TextColumn("{task.fields[news]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as bar:
+        yield _StepBar(bar)
+
+
+class _StepLines:
+    def __init__(self) -> None:
+        self._runs = 0
+
+    def on_step(self, name: str, index: int, steps: int) -> None:
+        note(f"step {index + 1}/{steps}  {name}  ({self._runs} runs so far)")
+
+    def on_run(self, runs: int) -> None:
+        self._runs = runs
+
+
+class _StepBar:
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("Starting", total=None, news="")
+
+    def on_step(self, name: str, index: int, steps: int) -> None:
+        self._bar.update(self._task, total=steps, completed=index, description=name)
+
+    def on_run(self, runs: int) -> None:
+        self._bar.update(self._task, news=f"{runs} runs")
 
 
 class _Lines:

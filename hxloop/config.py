@@ -81,11 +81,15 @@ class InitialisationConfig(_Section):
 class BackendConfig(_Section):
     """Backend by name, with its options.
 
+    ``calibration`` is a file of ``hxloop calibrate``; with ``twin`` the gradient is that of the
+    neurons as they were measured.
     ``record``: a file to which every run of a training is added, see ``hxloop.record``.
     """
 
     name: str = "ideal"
     options: dict[str, Any] = {}
+    calibration: str | None = None
+    twin: bool = False
     record: str | None = None
 
 

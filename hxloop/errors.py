@@ -68,6 +68,14 @@ class RunFailed(HxloopError, RuntimeError):
         self.retryable = retryable
 
 
+class CalibrationError(HxloopError, ValueError):
+    """A calibration that did not work out, or that is not for this chip or network."""
+
+
+class CalibrationInterrupted(HxloopError):
+    """A calibration was stopped on request; the steps that are done are kept."""
+
+
 class ConformanceError(HxloopError, AssertionError):
     """A backend does not keep what the protocol or its own capabilities promise."""
 

@@ -200,7 +200,7 @@ def _run(
         resumed = [*before.get("resumed", []), origin["started"]]
         origin |= {"started": before.get("started"), "resumed": resumed}
     trainer = Trainer(
-        LoopNetwork(session, prepared.weights),
+        prepared.loop_network(session),
         prepared.loss,
         prepared.data["train"],
         prepared.data["validation"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from hxloop.activity import Activity
 from hxloop.activity_check import check_activity
 from hxloop.backend import Session
-from hxloop.errors import NetworkError, RunFailed
-from hxloop.ttfs import GradientCounts, recorded_spike_times
+from hxloop.errors import CapacityError, NetworkError, RunFailed
+from hxloop.network import NeuronSpec
+from hxloop.placement import PlacedLayer, place_layers
+from hxloop.ttfs import GradientCounts, NeuronParameters, recorded_spike_times
 
 
 class LoopNetwork(nn.Module):
@@ -29,9 +31,11 @@ class LoopNetwork(nn.Module):
         weights: initial weights, one matrix ``(pre, post)`` for each layer; copied.
         max_dw_norm: gradient cap, see ``recorded_spike_times``.
         retries: how often a run is repeated after a transient fault.
+        twin: what the neurons of each layer are measured to be (``digital_twin``); the gradient
+            is then that of this model instead of the nominal one.
 
     Raises:
-        NetworkError: weights that do not fit the session's network.
+        NetworkError: weights or a twin that do not fit the session's network.
 
     Attributes:
         weights: the trained parameters, float64.
@@ -45,6 +49,7 @@ class LoopNetwork(nn.Module):
         *,
         max_dw_norm: float | None = None,
         retries: int = 0,
+        twin: Sequence[PlacedLayer] | None = None,
     ) -> None:
         super().__init__()
         shapes = session.network.shapes
@@ -53,6 +58,12 @@ class LoopNetwork(nn.Module):
             raise NetworkError(
                 f"LoopNetwork: network {session.network} has weights of shapes {shapes}; got {got}"
             )
+        if twin is not None and tuple(t.strength_exc.shape for t in twin) != shapes:
+            raise NetworkError(
+                f"LoopNetwork: twin: expected layers of shapes {shapes} for network "
+                f"{session.network}; got {[t.strength_exc.shape for t in twin]}"
+            )
+        self.twin = None if twin is None else tuple(twin)
         self.session = session
         self.weights = nn.ParameterList(
             [nn.Parameter(torch.tensor(np.asarray(m, dtype=np.float64))) for m in weights]
@@ -77,30 +88,35 @@ class LoopNetwork(nn.Module):
         """
         activity = self._run(np.asarray(input_times), trial)
         times = torch.from_numpy(activity.input_times)
-        for layer, weights, used, recorded in zip(
-            self.session.network.layers,
-            self.weights,
-            activity.weights_used,
-            activity.first_spike_times,
-            strict=True,
-        ):
+        for index, recorded in enumerate(activity.first_spike_times):
+            neuron, weights, used = self._model(index, activity.weights_used[index])
             times = recorded_spike_times(
                 times,
                 weights,
                 torch.from_numpy(recorded),
-                layer.neuron,
-                weights_used=torch.from_numpy(used),
+                neuron,
+                weights_used=used,
                 max_dw_norm=self.max_dw_norm,
                 counts=self.gradient_counts,
             )
         return times, activity
+
+    def _model(
+        self, index: int, used: NDArray[np.float64]
+    ) -> tuple[NeuronSpec | NeuronParameters, Tensor, Tensor]:
+        """Neurons of a layer, its trained weights and those in use, as the gradient has them."""
+        weights, held = self.weights[index], torch.from_numpy(used)
+        if self.twin is None:
+            return self.session.network.layers[index].neuron, weights, held
+        felt = torch.from_numpy(self.twin[index].strengths(used))
+        return self.twin[index].parameters, weights * felt, held * felt
 
     def weight_arrays(self) -> tuple[NDArray[np.float64], ...]:
         """Copies of the weights, one ``(pre, post)`` array for each layer."""
         return tuple(weights.detach().numpy(force=True).copy() for weights in self.weights)
 
     def with_session(self, session: Session) -> LoopNetwork:
-        """The same weights on another substrate (copied).
+        """The same weights on another substrate (copied), without a twin.
 
         Raises:
             NetworkError: the other session was opened with a network of another shape.
@@ -144,3 +160,29 @@ class LoopNetwork(nn.Module):
             check_activity(activity, self.session.network, input_times)
             return replace(activity, info=replace(activity.info, retries=attempt))
         raise RunFailed("LoopNetwork: retries must be at least 0")
+
+
+def digital_twin(
+    session: Session, pattern: Mapping[str, NDArray[np.float64]]
+) -> tuple[PlacedLayer, ...]:
+    """A network's neurons as they are measured to be, for ``LoopNetwork(twin=...)``.
+
+    Args:
+        session: open; it says on which circuits the network is placed.
+        pattern: of the whole chip, as ``CalibrationResult.pattern`` gives it. NaN, what could
+            not be measured of a circuit, is taken as nominal.
+
+    Raises:
+        CapacityError: a session that does not tell its placement.
+    """
+    circuits = getattr(session, "circuits", None)
+    if circuits is None:
+        raise CapacityError(
+            f"digital_twin: {type(session).__name__} does not say on which circuits its neurons "
+            "are; expected a session of a chip that can be calibrated"
+        )
+    known = {
+        name: np.where(np.isfinite(values), values, 0.0 if name.startswith("v_") else 1.0)
+        for name, values in pattern.items()
+    }
+    return place_layers(session.network, circuits, known)

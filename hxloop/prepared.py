@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.backend import Backend, Session, get_backend, unknown_name
+from hxloop.calibration import CalibrationResult, load_calibration
 from hxloop.config import ExperimentConfig
 from hxloop.datasets import Dataset, load_dataset
 from hxloop.errors import ConfigError, UnknownNameError
 from hxloop.initialisation import balanced_weights, initial_weights
+from hxloop.loop import LoopNetwork, digital_twin
 from hxloop.losses import Loss, get_loss
 from hxloop.network import NetworkSpec
 from hxloop.session_recording import record
@@ -33,6 +35,9 @@ class Prepared:
         weights: initial weights, ``(pre, post)`` for each layer.
         datasets: raw splits by name ("train", "validation", "test").
         data: encoded splits by name.
+        calibration: of the backend's chip; None: as it is.
+        twin: what the neurons of the chip are measured to be; the gradient is then that of
+            this model. None: that of the nominal one.
     """
 
     config: ExperimentConfig
@@ -42,10 +47,14 @@ class Prepared:
     weights: tuple[NDArray[np.float64], ...]
     datasets: Mapping[str, Dataset]
     data: Mapping[str, SpikeData]
+    calibration: CalibrationResult | None = None
+    twin: Mapping[str, NDArray[np.float64]] | None = None
 
     def open_session(self) -> Session:
-        """Open the backend with the network and the configuration's seed; record, if asked to."""
-        session = self.backend.open(self.network, seed=self.config.seed)
+        """Open the backend with network, calibration and seed; record, if asked to."""
+        session = self.backend.open(
+            self.network, calibration=self.calibration, seed=self.config.seed
+        )
         path = self.config.backend.record
         if path is None:
             return session
@@ -54,6 +63,11 @@ class Prepared:
         except BaseException:
             session.close()
             raise
+
+    def loop_network(self, session: Session) -> LoopNetwork:
+        """The initial weights on an open session, with the gradient that is asked for."""
+        twin = None if self.twin is None else digital_twin(session, self.twin)
+        return LoopNetwork(session, self.weights, twin=twin)
 
     @property
     def substrate(self) -> Mapping[str, NDArray[np.float64]]:
@@ -112,6 +126,7 @@ def prepare(config: ExperimentConfig) -> Prepared:
         UnknownNameError: an unknown backend, backend option, data set or loss.
         ConfigError: values that do not fit together.
         NetworkError: a network that makes no sense.
+        FileFormatError, CalibrationError: a calibration that cannot be read or does not fit.
     """
     chosen = config.dataset
     sizes = {
@@ -148,4 +163,15 @@ def prepare(config: ExperimentConfig) -> Prepared:
         raise UnknownNameError(
             unknown_name("initialisation.method", start.method, ("balanced", "normal"))
         )
-    return Prepared(config, network, backend, loss, weights, datasets, data)
+    calibration = None
+    if config.backend.calibration is not None:
+        calibration = load_calibration(Path(config.backend.calibration), network=network)
+    elif config.backend.twin:
+        raise ConfigError(
+            "backend.twin: needs measurements of the chip; set backend.calibration to a file made "
+            "by: hxloop calibrate --out FILE"
+        )
+    return Prepared(
+        config, network, backend, loss, weights, datasets, data, calibration,
+        calibration.pattern() if calibration is not None and config.backend.twin else None,
+    )  # fmt: skip

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from hxloop.activity import LOG_NAME
-from hxloop.checkpoint import write_atomically
+from hxloop.atomic_write import write_atomically
 from hxloop.config import ExperimentConfig
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.network import NetworkSpec

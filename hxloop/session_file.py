@@ -223,7 +223,8 @@ class SessionFile:
 
     Attributes:
         network: of the session.
-        capabilities: of the session; what can only be done live (records, knobs) left out.
+        capabilities: of the session; what can only be done live (records, knobs, observables) is
+            left out.
         runs: all runs, in the order in which they were made.
     """
 

@@ -23,7 +23,8 @@ TERMINAL = ("hxloop.cli", "hxloop.cli_output")
 SANDBOXES = ("hxloop.conformance.runner",)
 # What uses everything else; nothing below may import it.
 TOP = (
-    "hxloop.cli", "hxloop.cli_output", "hxloop.experiment", "hxloop.experiments", "hxloop.bench",
+    "hxloop.cli", "hxloop.cli_app", "hxloop.cli_output", "hxloop.cli_tools", "hxloop.cli_runs",
+    "hxloop.experiment", "hxloop.experiments", "hxloop.bench",
     "hxloop.conformance", "hxloop.recording",
 )  # fmt: skip
 TRAINING = (

@@ -14,7 +14,7 @@ from hxloop.activity import LOG_NAME, RecordedActivity, read_activity
 from hxloop.analysis.analyse import analyse
 from hxloop.analysis.looks import shown_states
 from hxloop.analysis.measures import AnalysisOptions
-from hxloop.checkpoint import write_atomically
+from hxloop.atomic_write import write_atomically
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.provenance import provenance
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
     reason="needs a Chromium browser, for example Debian's package chromium",
 )
 FAST = AnalysisOptions(n_resamples=50, n_permutations=99, n_null=20)
-PATIENCE = 180_000  # ms; a few seconds do on an idle machine
+PATIENCE = 300_000  # ms; a few seconds do on an idle machine
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 
 

@@ -37,7 +37,8 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 def parameters() -> Iterator[object]:
     for entry in ENTRIES:
         for check in ALL_CHECKS:
-            marks = [pytest.mark.slow] if check.long else []
+            marks = [pytest.mark.xdist_group(str(entry))]
+            marks += [pytest.mark.slow] if check.long else []
             yield pytest.param(entry, check, id=f"{entry}-{check}", marks=marks)
 
 

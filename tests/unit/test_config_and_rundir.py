@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from safetensors.torch import save
 
-from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomically
+from hxloop.atomic_write import write_atomically
+from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hxloop.config import ExperimentConfig, apply_override
 from hxloop.errors import ConfigError, FileFormatError, HxloopError, OutputError
 from hxloop.experiments.registry import experiment_names, load_experiment

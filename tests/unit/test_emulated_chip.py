@@ -18,6 +18,7 @@ from hxloop.backends.chip_model import N_CIRCUITS, TrialNoise
 from hxloop.backends.emulated_chip import EmulatedChipBackend
 from hxloop.backends.imperfections import Imperfections
 from hxloop.errors import (
+    CalibrationError,
     CapacityError,
     ConfigError,
     HxloopError,
@@ -470,10 +471,8 @@ def test_a_closed_session_says_so(solver):
         session.run(*workload())
 
 
-def test_a_calibration_is_refused():
-    with pytest.raises(
-        CapacityError, match=r"expected calibration=None.*imperfections='calibrated"
-    ):
+def test_what_is_no_calibration_is_refused():
+    with pytest.raises(CalibrationError, match=r"expected a result of .*calibrate.*got dict"):
         chip().open(NETWORK, calibration={"v_leak": 3})
 
 

@@ -35,7 +35,7 @@ def test_make_targets_and_commands_it_names_exist(capsys):
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert {"demo", "test"} <= targets
     assert targets <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    for command in set(re.findall(r"(?:`|^)hxloop ([a-z]+)", README, re.MULTILINE)):
+    for command in set(re.findall(r"(?:`|^)hxloop ([a-z-]+)", README, re.MULTILINE)):
         with pytest.raises(SystemExit) as status:
             main([command, "--help"])
         assert status.value.code == 0, command

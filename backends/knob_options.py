@@ -1,0 +1,84 @@
+"""How the knobs and converters of an emulated chip are: spreads, faults, drift, noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from hxloop.backend import unknown_name
+from hxloop.errors import ConfigError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class KnobOptions:
+    """Statistics of the curves between codes and parameters, and of the read-out.
+
+    How far parameters lie apart at equal codes is said by ``Imperfections``; this is the rest.
+    Where no source is named, none was found, and the value is an assumption.
+
+    Attributes:
+        gain: spread (standard deviation of the logarithm) of the slope of the potentials over
+            code, and half of it of the exponents of the other curves.
+        offset_codes: spread of the code at which a synaptic input has no offset current
+            (three real chips: 110-130 codes around 270-310).
+        stuck: probability that one knob of a circuit does not react.
+        weak: probability that one knob of a circuit reaches only a twentieth of its range.
+            With ``dead`` these come to 4 of 1536 circuits; on three real chips 1 of 1536 had a
+            knob at the end of its range.
+        crosstalk: by how many codes a cell is off when all other cells of its block of 128 hold
+            the same code; less in proportion when fewer do. 0 is none.
+        drift: how far parameters wander in a day, in units of their spread at equal codes
+            (random walk; real chips are calibrated anew every night, by how much they
+            drift is not published).
+        cadc_noise: standard deviation of a sample of the parallel converter, in its LSB.
+        cadc_offset: spread of its channels' offsets, which their own calibration left.
+        madc_noise: standard deviation of a sample of the fast converter, in its LSB.
+
+    Raises:
+        ConfigError: a value that is no number, negative, or a probability above 1.
+    """
+
+    gain: float = 0.05
+    offset_codes: float = 125.0
+    stuck: float = 2 / 1536
+    weak: float = 1 / 1536
+    crosstalk: float = 0.0
+    drift: float = 0.1
+    cadc_noise: float = 1.0
+    cadc_offset: float = 0.5
+    madc_noise: float = 2.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            upper = {"stuck": 1.0, "weak": 1.0, "gain": 0.2}.get(field.name, 1e4)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not (math.isfinite(value) and 0 <= value <= upper):
+                raise ConfigError(
+                    f"knob_options.{field.name}: expected a number from 0 to {upper:g}; "
+                    f"got {value!r}"
+                )
+
+    @classmethod
+    def resolve(cls, value: Mapping[str, Any] | KnobOptions | None) -> KnobOptions:
+        """From a mapping of some fields; None has the defaults.
+
+        Raises:
+            UnknownNameError: an unknown field.
+            ConfigError: a value out of range, or no mapping.
+        """
+        if isinstance(value, KnobOptions):
+            return value
+        if value is not None and not isinstance(value, Mapping):
+            raise ConfigError(f"knob_options: expected a table of values; got {value!r}")
+        known = [field.name for field in fields(cls)]
+        for name in value or {}:
+            if name not in known:
+                raise UnknownNameError(unknown_name("knob option", name, known))
+        return cls(**(value or {}))
+
+    def as_dict(self) -> dict[str, float]:
+        """All fields by name."""
+        return asdict(self)

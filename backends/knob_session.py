@@ -1,0 +1,68 @@
+"""The part of an emulated chip's session that a calibration talks to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from hxloop.backends.chip_readout import ChipReadout
+from hxloop.backends.knob_curves import KNOB_RANGES
+from hxloop.operating_point import OperatingPoint
+from hxloop.readout import Codes, KnobRange, Readings, Stimulus, Traces
+
+
+class KnobSession:
+    """``hxloop.readout.Readout``, for a session to inherit.
+
+    Args:
+        readout: codes and converters.
+        chip_id: of the chip.
+        on_change: called with the codes and the target when knobs have been turned.
+        check_open: raises when the session is closed.
+    """
+
+    def __init__(
+        self,
+        readout: ChipReadout,
+        chip_id: str,
+        on_change: Callable[[Mapping[str, Codes], OperatingPoint | None], None],
+        check_open: Callable[[], None],
+    ) -> None:
+        self._readout, self._chip_id = readout, chip_id
+        self._on_change, self._check_open = on_change, check_open
+
+    @property
+    def chip_id(self) -> str:
+        """Which chip this is."""
+        return self._chip_id
+
+    @property
+    def n_circuits(self) -> int:
+        """Number of circuits of the chip."""
+        return len(next(iter(self._readout.codes.values())))
+
+    @property
+    def knob_ranges(self) -> Mapping[str, KnobRange]:
+        """The knobs by name."""
+        return KNOB_RANGES
+
+    @property
+    def codes(self) -> dict[str, Codes]:
+        """Present codes; copies."""
+        return self._readout.codes
+
+    def set_knobs(self, codes: Mapping[str, Codes], target: OperatingPoint | None = None) -> None:
+        """Turn knobs; see ``hxloop.readout.Readout``."""
+        self._check_open()
+        self._readout.set_knobs(codes)
+        self._on_change(self._readout.codes, target)
+
+    def measure(self, stimulus: Stimulus, observe: Iterable[str]) -> Readings:
+        """Read all circuits out in parallel; see ``hxloop.readout.Readout``."""
+        self._check_open()
+        return self._readout.measure(stimulus, observe)
+
+    def trace(self, stimulus: Stimulus, circuits: Any, line: str = "membrane") -> Traces:
+        """Fast traces of one or two circuits a run; see ``hxloop.readout.Readout``."""
+        self._check_open()
+        return self._readout.trace(stimulus, circuits, line)

@@ -1,0 +1,408 @@
+"""The calibration of a chip: the sequence of searches, and the verification of what they found.
+
+The order is the one proven on BrainScaleS-2 (calix, for current-based neurons): synaptic time
+constants, threshold, synaptic strengths to the median, offsets of the synaptic inputs, leak,
+membrane time constant, reset, leak again, then all once more in small corrections. Everything
+is measured through the session alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop import __version__
+from hxloop.backend import Session
+from hxloop.calibration import measurements as of
+from hxloop.calibration.files import load_unfinished, save_unfinished
+from hxloop.calibration.measurements import Bench
+from hxloop.calibration.result import (
+    QUANTITIES,
+    CalibrationOptions,
+    CalibrationResult,
+    Scales,
+    StepRecord,
+    Unfinished,
+    request_key,
+    wanted,
+)
+from hxloop.calibration.scales import check_scale_network, fit_scales
+from hxloop.calibration.search import (
+    Bisection,
+    LinearSearch,
+    Model,
+    Prediction,
+    Search,
+    inverse,
+    linear,
+    noisy_bisection,
+    proportional,
+)
+from hxloop.errors import CalibrationError
+from hxloop.operating_point import OperatingPoint
+from hxloop.readout import Codes, as_readout
+
+Array = NDArray[np.float64]
+
+
+class Progress(Protocol):
+    """Who is told how it goes."""
+
+    def on_step(self, name: str, index: int, steps: int) -> None:
+        """A step begins."""
+        ...
+
+    def on_run(self, runs: int) -> None:
+        """So many chip runs have been done."""
+        ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """One knob and what it is turned for.
+
+    Attributes:
+        name, knob, unit: see ``StepRecord``.
+        measure: of all circuits at given codes of all knobs.
+        target: value wanted; None: the median of what is measured at the present codes.
+        rising: the value grows with the code.
+        model: of the curve, for jumps.
+        refined: corrected once more in small steps at the end.
+        as_of: name of an earlier step whose target is taken.
+    """
+
+    name: str
+    knob: str
+    unit: str
+    measure: Callable[[Bench, Mapping[str, Codes]], Array]
+    target: float | None
+    rising: bool
+    model: Model
+    refined: bool = True
+    as_of: str | None = None
+
+
+def sequence(target: OperatingPoint) -> tuple[Step, ...]:
+    """The steps, in their order."""
+    up = linear(1 / of.CODES_PER_LSB)
+    # Slope of an offset: what 125 codes, its spread on real chips, do to the membrane there.
+    shift = 0.005 * target.tau_mem_us
+    steps = []
+    for sign in ("exc", "inh"):
+        steps.append(
+            Step(f"tau_syn_{sign}", f"i_bias_syn_tau_{sign}", "us", _signed(of.tau_syn, sign),
+                 target.tau_syn_us, False, inverse)
+        )  # fmt: skip
+    steps.append(
+        Step("v_threshold", "v_threshold", "LSB", of.threshold, target.v_threshold_lsb, True, up)
+    )
+    for sign, earlier in (("exc", None), ("inh", "strength_exc")):
+        steps.append(
+            Step(f"strength_{sign}", f"i_bias_gm_{sign}", "LSB", _signed(of.charge, sign),
+                 None, True, proportional, as_of=earlier)
+        )  # fmt: skip
+    for sign, rising in (("inh", False), ("exc", True)):
+        steps.append(
+            Step(f"offset_{sign}", f"i_shift_{sign}", "LSB", _signed(of.input_offset, sign), 0.0,
+                 rising, linear(shift if rising else -shift), refined=False)
+        )  # fmt: skip
+    leak = Step("v_leak", "v_leak", "LSB", of.rest, target.v_leak_lsb, True, up)
+    mem = Step("tau_mem", "i_bias_leak", "us", of.tau_mem, target.tau_mem_us, False, inverse)
+    reset = Step("v_reset", "v_reset", "LSB", of.reset, target.v_reset_lsb, True, up)
+    return (*steps, leak, mem, reset)
+
+
+def _signed(
+    measure: Callable[[Bench, Mapping[str, Codes], str], Array], sign: str
+) -> Callable[[Bench, Mapping[str, Codes]], Array]:
+    return lambda bench, codes: measure(bench, codes, sign)
+
+
+def calibrate(
+    session: Session,
+    target: OperatingPoint | None = None,
+    options: CalibrationOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    resume: Path | None = None,
+) -> CalibrationResult:
+    """Calibrate a chip.
+
+    Args:
+        session: with knobs and converters (``hxloop.readout.Readout``). For the fit of the
+            scales opened with ``scale_network(n)``, a neuron for every circuit.
+            Its knobs are left at the result.
+        target: what the neurons are to be.
+        options: how.
+        progress: who is told.
+        resume: file that every finished step is kept in. One of the same target, options and
+            chip is gone on from, and it is removed in the end.
+
+    Raises:
+        CapacityError: a session without knobs.
+        NetworkError: the scales are to be fitted, and the network is not one for that.
+        CalibrationError: more circuits failed than ``options.max_failed``, the scales could
+            not be fitted, or the session's network has another ratio of time constants.
+    """
+    chip = as_readout(session)
+    target, options = target or OperatingPoint(), options or CalibrationOptions()
+    unit_us = target.tau_syn_us / session.network.layers[0].neuron.tau_syn
+    target.check_network(session.network, unit_us)
+    if options.scales:
+        check_scale_network(session.network)
+    key = request_key(target, options, chip.chip_id, __version__)
+    state = load_unfinished(resume, key) if resume is not None else None
+    bench = Bench(chip, target, progress.on_run if progress else None)
+    clock = _Clock(bench, state)
+    plan = list(_plan(target, options))
+    names = ["before", *(name for name, _, _ in plan), "verify"]
+
+    def begin(index: int) -> None:
+        if progress is not None:
+            progress.on_step(names[index], index, len(names))
+
+    def keep(current: Unfinished) -> None:
+        current.runs, current.seconds = clock.spent()
+        if resume is not None:
+            save_unfinished(resume, key, current)
+
+    if state is None:
+        begin(0)
+        codes = chip.codes
+        state = Unfinished(codes, characterise(bench, codes, 2)[0])
+        keep(state)
+    for index, (name, step, search) in enumerate(plan[len(state.steps) :], len(state.steps)):
+        begin(index + 1)
+        rng = np.random.default_rng([options.seed, index])
+        _run_step(bench, name, step, search, state, rng)
+        keep(state)
+    begin(len(names) - 1)
+    estimates, errors = characterise(bench, state.codes, options.repeats)
+    failures = judge(estimates, errors, target, options)
+    check_failures(failures, estimates, target, options)
+    bench.set(state.codes)
+    scales = _scales(bench, failures) if options.scales else Scales()
+    keep(state)
+    if resume is not None:
+        resume.unlink(missing_ok=True)
+    return CalibrationResult(
+        target=target,
+        options=options,
+        chip_id=chip.chip_id,
+        codes=state.codes,
+        before=state.before,
+        estimates=estimates,
+        errors_of_estimates=errors,
+        failures=failures,
+        scales=scales,
+        steps=tuple(state.steps),
+        runs=state.runs,
+        seconds=state.seconds,
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def characterise(
+    bench: Bench,
+    codes: Mapping[str, Codes],
+    repeats: int,
+    pairs: NDArray[np.int64] | None = None,
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Measure every quantity of every circuit at given codes.
+
+    Args:
+        bench: with the session.
+        codes: of all knobs.
+        repeats: measurements of each; of time constants a third of them, which are precise.
+        pairs: circuits whose time constants are measured; None: all. The others have NaN.
+
+    Returns:
+        Values and their standard errors, by quantity. Strengths are in units of the median
+        excitatory one.
+    """
+    chosen = bench.pairs if pairs is None else pairs
+
+    def spread_out(values: Array) -> Array:
+        full = np.full(bench.session.n_circuits, np.nan)
+        full[chosen.ravel()] = values
+        return full
+
+    measures: dict[str, tuple[Callable[[], Array], int]] = {
+        "v_threshold": (lambda: of.threshold(bench, codes), repeats),
+        "v_leak": (lambda: of.rest(bench, codes), repeats),
+        "v_reset": (lambda: of.reset(bench, codes), repeats),
+        "tau_mem": (lambda: spread_out(of.tau_mem(bench, codes, chosen)), _few(repeats)),
+        "tau_syn_exc": (lambda: spread_out(of.tau_syn(bench, codes, "exc", chosen)), _few(repeats)),
+        "tau_syn_inh": (lambda: spread_out(of.tau_syn(bench, codes, "inh", chosen)), _few(repeats)),
+        "strength_exc": (lambda: of.charge(bench, codes, "exc"), repeats),
+        "strength_inh": (lambda: of.charge(bench, codes, "inh"), repeats),
+    }
+    found = {name: of.averaged(*measure) for name, measure in measures.items()}
+    unit = float(np.nanmedian(found["strength_exc"][0]))
+    values, errors = {}, {}
+    for name, (mean, error) in found.items():
+        scale = unit if name.startswith("strength") else 1.0
+        values[name], errors[name] = mean / scale, error / scale
+    return values, errors
+
+
+def judge(
+    estimates: Mapping[str, Array],
+    errors: Mapping[str, Array],
+    target: OperatingPoint,
+    options: CalibrationOptions,
+) -> dict[int, str]:
+    """Circuits that are not good, and why.
+
+    A circuit is good if every quantity, with two standard errors added to its deviation, is
+    within the tolerance: one that may be bad is not passed.
+    """
+    reasons: dict[int, list[str]] = {}
+    for name, unit in QUANTITIES.items():
+        goal, tolerance = wanted(name, target), options.tolerance(name, target)
+        deviation = np.abs(estimates[name] - goal) + 2 * np.nan_to_num(errors[name])
+        for circuit in np.flatnonzero(~(deviation <= tolerance)):
+            value = estimates[name][circuit]
+            seen = f"{value:.4g} {unit}" if np.isfinite(value) else "not measurable"
+            text = f"{name} {seen}, expected {goal:g} +- {tolerance:.3g}"
+            reasons.setdefault(int(circuit), []).append(text)
+    return {circuit: "; ".join(texts) for circuit, texts in sorted(reasons.items())}
+
+
+def check_failures(
+    failures: Mapping[int, str],
+    estimates: Mapping[str, Array],
+    target: OperatingPoint,
+    options: CalibrationOptions,
+) -> None:
+    """Refuse a calibration that has left too many circuits outside the tolerances.
+
+    Raises:
+        CalibrationError: more than ``options.max_failed``; says by how much each quantity is off.
+    """
+    n_circuits = len(estimates["v_leak"])
+    if len(failures) <= options.max_failed * n_circuits:
+        return
+    lines = []
+    for name, unit in QUANTITIES.items():
+        goal, tolerance = wanted(name, target), options.tolerance(name, target)
+        off = np.abs(estimates[name] - goal)
+        out = int((~(off <= tolerance)).sum())
+        median = float(np.nanmedian(off)) if np.isfinite(off).any() else np.nan
+        lines.append(
+            f"  {name}: {out} circuits out of tolerance or not measurable; median deviation "
+            f"{median:.3g} {unit}, tolerance {tolerance:.3g}"
+        )
+    raise CalibrationError(
+        f"calibration: {len(failures)} of {n_circuits} circuits failed; at most "
+        f"{options.max_failed:.0%} may (max_failed):\n" + "\n".join(lines) + "\nIs the target "
+        "within reach of the knobs, and the read-out quiet enough for these tolerances?"
+    )
+
+
+# --- one step -----------------------------------------------------------------------------
+
+
+def _plan(
+    target: OperatingPoint, options: CalibrationOptions
+) -> Iterator[tuple[str, Step, Search]]:
+    """The whole sequence: searches, the leak again, and corrections of everything."""
+    steps = {step.name: step for step in sequence(target)}
+    for name, step in steps.items():
+        yield name, step, _search(step, options)
+    yield "v_leak again", steps["v_leak"], _search(steps["v_leak"], options)
+    if options.refine_steps:
+        last = ("v_threshold", "v_reset", "v_leak")
+        first = [name for name in steps if name not in last]
+        for step in (steps[name] for name in (*first, *last)):
+            if step.refined:
+                repeats = _few(options.repeats) if step.unit == "us" else options.repeats
+                refined = replace(step, measure=_repeated(step.measure, repeats))
+                search = Prediction(step.model, options.refine_steps + 1, furthest=40)
+                yield f"refine {step.name}", refined, search
+
+
+def _search(step: Step, options: CalibrationOptions) -> Search:
+    searches: dict[str, Callable[[], Search]] = {
+        "noisy-bisection": noisy_bisection,
+        "bisection": Bisection,
+        "prediction": lambda: Prediction(step.model, 6),
+        "linear": LinearSearch,
+    }
+    return searches[options.search]()
+
+
+def _repeated(
+    measure: Callable[[Bench, Mapping[str, Codes]], Array], repeats: int
+) -> Callable[[Bench, Mapping[str, Codes]], Array]:
+    return lambda bench, codes: of.averaged(lambda: measure(bench, codes), repeats)[0]
+
+
+def _few(repeats: int) -> int:
+    return max(2, repeats // 3)
+
+
+def _run_step(
+    bench: Bench,
+    name: str,
+    step: Step,
+    search: Search,
+    state: Unfinished,
+    rng: np.random.Generator,
+) -> None:
+    begun, runs = time.perf_counter(), bench.runs
+    goal = step.target
+    if goal is None:
+        origin = step.as_of or step.name
+        if origin not in state.targets:
+            state.targets[origin] = float(np.nanmedian(step.measure(bench, state.codes)))
+        goal = state.targets[origin]
+    found = search(
+        lambda codes: step.measure(bench, {**state.codes, step.knob: codes}),
+        np.full(bench.session.n_circuits, goal),
+        state.codes[step.knob],
+        bench.session.knob_ranges[step.knob],
+        step.rising,
+        rng,
+    )
+    state.codes[step.knob] = found.codes
+    state.steps.append(
+        StepRecord(
+            name=name,
+            knob=step.knob,
+            unit=step.unit,
+            errors=found.errors,
+            at_end=found.at_end,
+            convergence=found.convergence,
+            runs=bench.runs - runs,
+            seconds=time.perf_counter() - begun,
+        )
+    )
+
+
+class _Clock:
+    """Runs and seconds, those before an interruption included."""
+
+    def __init__(self, bench: Bench, state: Unfinished | None) -> None:
+        self._bench, self._begun = bench, time.perf_counter()
+        self._before = state.seconds if state else 0.0
+        bench.runs = state.runs if state else 0
+
+    def spent(self) -> tuple[int, float]:
+        return self._bench.runs, self._before + time.perf_counter() - self._begun
+
+
+def _scales(bench: Bench, failures: Mapping[int, str]) -> Scales:
+    session = bench.session
+    usable = None
+    if session.network.sizes[1:] == (session.n_circuits,):
+        usable = np.ones(session.n_circuits, dtype=np.bool_)
+        usable[list(failures)] = False
+    return fit_scales(session, usable=usable, on_run=bench.count)

@@ -1,0 +1,291 @@
+"""What calibration is worth: transfer, training in the loop, and what a week of drift undoes.
+
+One network is trained in software. Every chip is calibrated, and then tested with the
+transferred network and with networks trained on it in the loop, each with all knobs at the
+median code and with those of the calibration. The chip then drifts, and all are tested again,
+with the old calibration and with a new one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.backend import get_backend, unknown_name
+from hxloop.calibration import (
+    CalibrationResult,
+    calibrate,
+    load_calibration,
+    save_calibration,
+    scale_network,
+)
+from hxloop.config import ExperimentConfig
+from hxloop.errors import ConfigError
+from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
+from hxloop.experiments.calibration_pays.figure import write_figure
+from hxloop.experiments.study_parts import (
+    check_list,
+    on_backend,
+    part_weights,
+    study_folder,
+    study_options,
+    train_part,
+)
+from hxloop.provenance import now
+from hxloop.rundir import RunDirectory
+from hxloop.training_options import ProgressListener
+
+# How the networks are named in results, with what the tables call them.
+NETWORKS = {
+    "transfer": "transferred",
+    "loop_uncalibrated": "in the loop, uncalibrated",
+    "loop_uncalibrated_twin": "in the loop, uncalibrated, twin",
+    "loop_calibrated": "in the loop, calibrated",
+    "loop_calibrated_twin": "in the loop, calibrated, twin",
+}
+# States of a chip in which networks are tested.
+STATES = {
+    "uncalibrated": "all knobs at the median code",
+    "calibrated": "calibrated",
+    "drifted_uncalibrated": "after drift, all knobs at the median code",
+    "drifted_old": "after drift, old calibration",
+    "drifted_new": "after drift, calibrated anew",
+}
+SAMPLES = 300  # of the test set, for the error of spike times
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """The ``[study]`` table.
+
+    Attributes:
+        name: of the study.
+        chips: numbers of the chips.
+        hours: of drift.
+        networks: which networks, of ``NETWORKS``.
+    """
+
+    name: str = "calibration-pays"
+    chips: tuple[int, ...] = (1, 2, 3, 4, 5)
+    hours: float = 168.0
+    networks: tuple[str, ...] = tuple(NETWORKS)
+
+    def __post_init__(self) -> None:
+        check_list("chips", self.chips)
+        check_list("networks", self.networks)
+        for network in self.networks:
+            if network not in NETWORKS:
+                raise ConfigError(unknown_name("network in study.networks", network, NETWORKS))
+        if not self.hours > 0:
+            raise ConfigError(f"study.hours: expected more than 0; got {self.hours!r}")
+
+
+@dataclass(frozen=True)
+class _Chip:
+    """One chip, fresh and drifted, with its calibrations."""
+
+    number: int
+    fresh: Prepared
+    drifted: Prepared
+    first: CalibrationResult
+    second: CalibrationResult
+
+    def in_state(self, state: str) -> Prepared:
+        """What a network is tested on."""
+        chip = self.drifted if state.startswith("drifted") else self.fresh
+        chosen = {"calibrated": self.first, "drifted_old": self.first, "drifted_new": self.second}
+        return replace(chip, calibration=chosen.get(state))
+
+    def training(self, network: str) -> Prepared:
+        """What a network is trained on."""
+        calibrated = "uncalibrated" not in network
+        twin = self.first.pattern(before=not calibrated) if network.endswith("twin") else None
+        return replace(self.fresh, calibration=self.first if calibrated else None, twin=twin)
+
+
+def run(
+    config: ExperimentConfig,
+    out: Path,
+    *,
+    force: bool = False,
+    progress: ProgressListener | None = None,
+    on_trainer: OnTrainer | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Run the study, or what is missing of it; see ``registry.study_of``.
+
+    Raises:
+        ConfigError: a configuration that is not valid.
+        OutputError: ``out`` holds something else.
+        TrainingInterrupted: stopped on request; another call goes on.
+    """
+    options = study_options(StudyOptions, config)
+    on_chip = prepare(on_backend(config, config.backend.name, config.backend.options))
+    limit = on_chip.backend.capabilities.weight_limit
+    training = config.training.model_copy(update={"weight_limit": limit})
+    in_software = on_backend(config.model_copy(update={"training": training}), "ideal", {})
+    software = replace(on_chip, config=in_software, backend=get_backend("ideal"))
+    folder = study_folder(config, out, force)
+    results = _results(folder, config, options)
+    if results["software"] is None:
+        say("Training in software")
+        result = train_part(software, folder.path / "software", progress, on_trainer)
+        results["software"] = result.as_dict() | {"run_dir": "software"}
+        _write(folder, results)
+    weights = {"transfer": part_weights(folder, "software", software)}
+    done = {row["chip"] for row in results["chips"]}
+    for number in options.chips:
+        if number in done:
+            continue
+        chip = _chip(on_chip, number, options.hours, folder.path, say)
+        row: dict[str, Any] = {
+            "chip": number,
+            "chip_id": chip.first.chip_id,
+            "calibration": _described(chip.first),
+            "networks": {},
+        }
+        for network in options.networks:
+            seconds, epochs = None, None
+            if network != "transfer":
+                say(f"Chip {number}: {NETWORKS[network]}")
+                name = f"chip-{number}-{network.replace('_', '-')}"
+                trained = train_part(
+                    chip.training(network), folder.path / name, progress, on_trainer
+                )
+                weights[network] = part_weights(folder, name, chip.fresh)
+                metrics = trained.training.metrics if trained.training else ()
+                seconds, epochs = trained.as_dict()["seconds"], _epochs_to(metrics, 0.9)
+            row["networks"][network] = {
+                "seconds": seconds,
+                "epochs_to_90": epochs,
+                "states": {
+                    state: _tested(chip.in_state(state), weights[network], software)
+                    for state in _states(network)
+                },
+            }
+        results["chips"].append(row)
+        _write(folder, results)
+    results["finished"] = results["finished"] or now()
+    _write(folder, results)
+    write_figure(results, folder.path / "figure.png")
+    return results
+
+
+def markdown_table(results: Mapping[str, Any]) -> str:
+    """The results as tables, means over the chips with the lowest and the highest."""
+    if not results["chips"]:
+        return ""
+    lines = [
+        f"In software: {100 * results['software']['test_accuracy']:.1f} %",
+        "",
+        "| network | chip | accuracy (%) | lowest to highest | epochs to 90 % "
+        "| spike times off (tau_syn) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for network in results["study"]["networks"]:
+        called = NETWORKS[network]
+        parts = [row["networks"][network] for row in results["chips"]]
+        epochs = [part["epochs_to_90"] for part in parts]
+        taken = [str(value) if value else "never" for value in epochs]
+        for state in _states(network):
+            tested = [part["states"][state] for part in parts]
+            scores = [100 * test["accuracy"] for test in tested]
+            off = float(np.mean([test["spike_error"] for test in tested]))
+            lines.append(
+                f"| {called} | {STATES[state]} | {np.mean(scores):.1f} | {min(scores):.1f} to "
+                f"{max(scores):.1f} | {', '.join(taken) if network != 'transfer' else ''} "
+                f"| {off:.3f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _states(network: str) -> tuple[str, ...]:
+    """Where a network is tested: transferred ones everywhere, others where they belong."""
+    if network == "transfer":
+        return tuple(STATES)
+    if "uncalibrated" in network:
+        return ("uncalibrated", "drifted_uncalibrated")
+    return ("calibrated", "drifted_old", "drifted_new")
+
+
+def _chip(
+    prepared: Prepared, number: int, hours: float, folder: Path, say: Callable[[str], None]
+) -> _Chip:
+    parts, results = [], []
+    for age in (0.0, hours):
+        options = {**prepared.config.backend.options, "chip": number, "hours": age}
+        backend = get_backend(prepared.config.backend.name, **options)
+        config = on_backend(prepared.config, prepared.config.backend.name, options)
+        parts.append(replace(prepared, config=config, backend=backend))
+        path = folder / f"calibration-{number}-{age:g}h.h5"
+        if not path.exists():
+            say(f"Chip {number}, {age:g} hours old: calibration")
+            with backend.open(scale_network(512), seed=prepared.config.seed) as session:
+                save_calibration(path, calibrate(session))
+        results.append(load_calibration(path, network=prepared.network))
+    return _Chip(number, parts[0], parts[1], results[0], results[1])
+
+
+def _described(result: CalibrationResult) -> dict[str, Any]:
+    return {
+        "failed": list(result.failed),
+        "runs": result.runs,
+        "seconds": round(result.seconds, 1),
+        "weight_scale": result.weight_scale,
+        "time_scale": result.time_scale,
+        "spike_offset": result.spike_offset,
+    }
+
+
+def _tested(
+    prepared: Prepared, weights: Sequence[NDArray[np.float64]], software: Prepared
+) -> dict[str, float]:
+    """Accuracy on the chip, and by how much its spikes are off from those of the ideal model."""
+    accuracy = evaluate_prepared(prepared, weights).test.accuracy
+    times = prepared.data["test"].input_times[:SAMPLES]
+    with prepared.open_session() as session, software.open_session() as ideal:
+        chip = session.run(weights, times, trial=0)
+        model = ideal.run(chip.weights_used, chip.input_times)
+    pairs = list(zip(chip.first_spike_times, model.first_spike_times, strict=True))
+    both = [np.isfinite(a) & np.isfinite(b) for a, b in pairs]
+    off = np.concatenate([np.abs(a[m] - b[m]) for (a, b), m in zip(pairs, both, strict=True)])
+    apart = [float((np.isfinite(a) != np.isfinite(b)).mean()) for a, b in pairs]
+    return {
+        "accuracy": accuracy,
+        "spike_error": float(np.median(off)),
+        "silent_disagreement": float(np.mean(apart)),
+    }
+
+
+def _epochs_to(metrics: Sequence[Mapping[str, Any]], accuracy: float) -> int | None:
+    for epoch in metrics:
+        if epoch["validation_accuracy"] >= accuracy:
+            return int(epoch["epoch"])
+    return None
+
+
+def _results(
+    folder: RunDirectory, config: ExperimentConfig, options: StudyOptions
+) -> dict[str, Any]:
+    if (folder.path / "results.json").exists():
+        return folder.read_json("results.json")
+    return {
+        "experiment": config.name,
+        "seed": config.seed,
+        "epochs": config.training.epochs,
+        "study": json.loads(json.dumps(asdict(options))),
+        "software": None,
+        "chips": [],
+        "finished": None,
+    }
+
+
+def _write(folder: RunDirectory, results: Mapping[str, Any]) -> None:
+    folder.write_json("results.json", results)
+    folder.write_text("results.md", markdown_table(results))

@@ -1,0 +1,151 @@
+"""Commands that train and evaluate."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hxloop import cli_output as output
+from hxloop.activity import TRAINED
+from hxloop.cli_app import BackendName, Experiment, Json, RunDir, Settings, app
+from hxloop.config import ExperimentConfig, apply_override
+from hxloop.errors import ConfigError, TrainingInterrupted, UnknownNameError
+from hxloop.experiment import evaluate_run, prepare, train_prepared
+from hxloop.experiment import resume as resume_run
+from hxloop.experiments.registry import load_experiment, study_of
+from hxloop.rundir import RunDirectory
+from hxloop.training import Trainer
+
+
+@app.command()
+def train(
+    experiment: Experiment,
+    backend: BackendName = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder [runs/EXPERIMENT].")] = None,
+    settings: Settings = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a run in --out.")] = False,
+    json_: Json = False,
+) -> None:
+    """Train an experiment; writes a run folder with a report."""
+    overrides = list(settings or [])
+    if epochs is not None:
+        overrides.append(f"training.epochs={epochs}")
+    if seed is not None:
+        overrides.append(f"seed={seed}")
+    config = _configuration(experiment, backend, overrides)
+    folder = out if out is not None else Path("runs") / Path(experiment).stem
+    if study_of(config) is not None:
+        _study(config, folder, force, json_)
+        return
+    RunDirectory.check(folder, force=force)
+    prepared = prepare(config)
+    output.announce(prepared)
+    with output.progress() as progress, _stop_on_interrupt() as on_trainer:
+        result = train_prepared(
+            prepared, folder, force=force, progress=progress, on_trainer=on_trainer
+        )
+    output.trained(result, json_)
+
+
+@app.command()
+def resume(run_dir: RunDir, json_: Json = False) -> None:
+    """Continue an interrupted training, bit for bit as if it had not been interrupted."""
+    config = RunDirectory.open(run_dir).config()
+    if study_of(config) is not None:
+        _study(config, run_dir, False, json_)
+        return
+    with output.progress() as progress, _stop_on_interrupt() as on_trainer:
+        result = resume_run(run_dir, progress=progress, on_trainer=on_trainer)
+    output.trained(result, json_)
+
+
+@app.command()
+def evaluate(
+    run_dir: RunDir,
+    backend: BackendName = None,
+    settings: Settings = None,
+    activity: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write what all layers did to an activity log."),
+    ] = None,
+    state: Annotated[str, typer.Option(help="Its name in that log.")] = TRAINED,
+    json_: Json = False,
+) -> None:
+    """Evaluate a finished run on the test split, here or on another backend.
+
+    --set takes options of the backend only, for example --set backend.options.chip=7.
+    """
+    values: dict[str, Any] = {"backend": {"options": {}}}
+    for setting in settings or []:
+        if not setting.startswith("backend.options."):
+            raise ConfigError(
+                f"--set {setting!r}: a finished run is evaluated as it was trained; expected "
+                "backend.options.NAME=VALUE"
+            )
+        apply_override(values, setting)
+    options = values["backend"]["options"]
+    result = evaluate_run(run_dir, backend, options, activity=activity, state=state)
+    output.evaluated(result, json_)
+
+
+def _configuration(experiment: str, backend: str | None, overrides: list[str]) -> ExperimentConfig:
+    if backend is None:
+        return load_experiment(experiment, overrides)
+    shipped = load_experiment(experiment)
+    values = shipped.model_dump()
+    if backend != shipped.backend.name:
+        # The shipped options belong to the shipped backend; those given by --set are meant.
+        values["backend"] = {"name": backend, "options": {}}
+    for override in overrides:
+        apply_override(values, override)
+    source = [f"configuration {experiment}", f"--backend {backend}", *overrides]
+    return ExperimentConfig.from_mapping(values, " with ".join(source))
+
+
+def _study(config: ExperimentConfig, folder: Path, force: bool, as_json: bool) -> None:
+    study = study_of(config)
+    if study is None:
+        raise UnknownNameError(f"experiment {config.name!r} is not a study")
+    output.note(f"{config.name}: {config.description}".rstrip(": "))
+    try:
+        with output.progress() as progress, _stop_on_interrupt() as on_trainer:
+            result = study(
+                config,
+                folder,
+                force=force,
+                progress=progress,
+                on_trainer=on_trainer,
+                say=output.note,
+            )
+    except (TrainingInterrupted, KeyboardInterrupt) as error:
+        raise TrainingInterrupted(
+            f"the study was stopped; what is done is kept. Continue with: hxloop resume {folder}"
+        ) from error
+    output.study_done(result, folder, as_json)
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[Trainer], None]]:
+    """The first Ctrl-C stops after the batch with a checkpoint, the second at once."""
+    trainers: list[Trainer] = []
+    previous = signal.getsignal(signal.SIGINT)
+
+    def handler(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, previous)
+        if not trainers:
+            raise KeyboardInterrupt
+        output.note("stopping after this batch (Ctrl-C again: at once) ...")
+        trainers[-1].request_stop()
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield trainers.append
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,230 @@
+"""Commands about recordings, backends and this machine: all but those that train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hxloop import cli_output as output
+from hxloop.activity.export import DEFAULT_TAU_SYN_MS, export_activity
+from hxloop.analysis.run import analyse_recording
+from hxloop.backend import backend_class, backend_names, get_backend, unknown_name
+from hxloop.bench import benchmark_names, run_benchmark
+from hxloop.calibrating import (
+    RATIO_BOUNDS,
+    calibrate_backend,
+    chip_backend,
+    judge_result,
+    verify_backend,
+)
+from hxloop.calibrating import summary as result_summary
+from hxloop.calibration import load_calibration
+from hxloop.calibration.result import options_from
+from hxloop.cli_app import FAILURE, Json, app
+from hxloop.config import apply_override
+from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_checks
+from hxloop.datasets import DATASETS
+from hxloop.errors import ConfigError, HxloopError, OutputError, UnknownNameError
+from hxloop.experiments.registry import experiment_description, experiment_names
+from hxloop.operating_point import OperatingPoint
+from hxloop.provenance import provenance
+
+
+@app.command()
+def export(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_DIR|ACTIVITY.h5|SPIKES.npz",
+            help="Folder of a run, an activity log, or arrays of spike times.",
+        ),
+    ],
+    to: Annotated[str, typer.Option("--to", metavar="[nwb|npz]", help="The format.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    state: Annotated[str | None, typer.Option(help="Which state [nwb: trained; npz: all].")] = None,
+    samples: Annotated[int | None, typer.Option(help="The first so many [all].")] = None,
+    tau_syn_ms: Annotated[
+        float, typer.Option(help="How long a unit of model time is, for NWB.")
+    ] = DEFAULT_TAU_SYN_MS,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file --out.")] = False,
+    json_: Json = False,
+) -> None:
+    """Write recorded activity for other programs: NWB, or plain arrays."""
+    output.exported(
+        export_activity(
+            source, out, to, state=state, samples=samples, tau_syn_ms=tau_syn_ms, force=force
+        ),
+        json_,
+    )
+
+
+@app.command()
+def analyse(
+    recording: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_DIR|ACTIVITY.h5|SPIKES.npz",
+            help="Folder of a run with an activity log, an activity log, or arrays of spike times.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results [RUN_DIR/analysis, NAME-analysis].")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Ask recorded activity what the network learned; writes a report with figures."""
+    output.analysed(analyse_recording(recording, out, say=output.note), json_)
+
+
+@app.command()
+def calibrate(
+    out: Annotated[Path, typer.Option(help="File of the calibration (HDF5).")],
+    backend: Annotated[str, typer.Option(help="Backend whose chip it is.")] = "emulated-chip",
+    chip: Annotated[int | None, typer.Option(help="Number of the chip.")] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="What neurons are to be, e.g. tau_mem_us=12."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="backend.options.NAME=VALUE or calibration.NAME=VALUE; repeatable.",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Measure whether the calibration in --out still holds.")
+    ] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of calibrations to take from and add to.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file in --out.")] = False,
+    json_: Json = False,
+) -> None:
+    """Calibrate a chip through its own interface; writes a result and a report.
+
+    Stopped with Ctrl-C, the same command goes on.
+    """
+    values: dict[str, Any] = {"backend": {"options": {}}, "calibration": {}, "target": {}}
+    for setting in settings or []:
+        if not setting.startswith(("backend.options.", "calibration.")):
+            raise ConfigError(
+                f"--set {setting!r}: expected backend.options.NAME=VALUE or calibration.NAME=VALUE"
+            )
+        apply_override(values, setting)
+    for setting in target or []:
+        apply_override(values, f"target.{setting}")
+    point = OperatingPoint.from_mapping(values["target"])
+    options = options_from(values["calibration"])
+    if verify:
+        _verify(out, backend, chip, values["backend"]["options"], json_)
+        return
+    if out.exists() and not force:
+        raise OutputError(f"{out}: exists. Give another --out, or --force to replace it.")
+    chosen = chip_backend(backend, chip, values["backend"]["options"], point)
+    with output.calibration_progress() as progress:
+        result = calibrate_backend(chosen, point, options, out=out, cache=cache, progress=progress)
+    judgement = judge_result(chosen, result)
+    # Imported here: figures take a second to import, and not every command has a report.
+    from hxloop.calibration.report import write_calibration_report
+
+    report = out.with_suffix(".html")
+    summary = result_summary(result, judgement, chosen)
+    write_calibration_report(report, result, summary, provenance(backend=backend))
+    output.calibrated({**summary, "file": str(out), "report": str(report)}, RATIO_BOUNDS, json_)
+
+
+def _verify(
+    path: Path, backend: str, chip: int | None, options: dict[str, Any], as_json: bool
+) -> None:
+    result = load_calibration(path)
+    chosen = chip_backend(backend, chip, options, result.target)
+    seen = verify_backend(chosen, result)
+    summary = {
+        "chip": seen.chip_id,
+        "expired": seen.expired,
+        "out_of_tolerance": sorted(seen.out),
+        "checked": seen.checked,
+        "moved": dict(seen.moved),
+        "made": result.made,
+        "runs": seen.runs,
+        "seconds": round(seen.seconds, 2),
+    }
+    output.verified(summary, seen.message, as_json)
+
+
+@app.command("check-backend")
+def check_backend(
+    name: Annotated[str, typer.Argument(help="A backend; `hxloop backends` lists them.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="An option of the backend, e.g. chip=3; repeatable."
+        ),
+    ] = None,
+    statistical: Annotated[
+        bool,
+        typer.Option(
+            "--statistical",
+            help="Judge medians and most of the neurons, as for a backend with noise.",
+        ),
+    ] = False,
+    long: Annotated[bool, typer.Option("--long", help="With the check of 200 runs.")] = False,
+    json_: Json = False,
+) -> int:
+    """Check that a backend does what every backend must do."""
+    options: dict[str, Any] = {}
+    for setting in settings or []:
+        apply_override(options, setting)
+    subject = Subject(
+        get_backend(name, **options),
+        statistical=True if statistical else None,
+        label=" ".join([name, *(settings or [])]),
+    )
+    checks = ALL_CHECKS if long else CHECKS
+    with output.checking(len(checks)) as listener:
+        report = run_checks(subject, checks, listener)
+    output.checked(report, json_)
+    return 0 if report.good else FAILURE
+
+
+@app.command()
+def bench(
+    what: Annotated[
+        str, typer.Argument(metavar="[engine|chip|pynn|activity]", help="What to measure.")
+    ] = ("engine"),
+    json_: Json = False,
+) -> None:
+    """Measure what this machine does: step times, epochs, memory."""
+    known = benchmark_names()
+    if what not in known:
+        raise UnknownNameError(unknown_name("benchmark", what, known))
+    output.measured(run_benchmark(what, output.note), json_)
+
+
+@app.command()
+def experiments(json_: Json = False) -> None:
+    """List the shipped experiments."""
+    found = {name: experiment_description(name) for name in experiment_names()}
+    output.listing("experiments", found, json_)
+
+
+@app.command()
+def backends(json_: Json = False) -> None:
+    """List the installed backends."""
+    found = {}
+    for name in backend_names():
+        try:
+            found[name] = (backend_class(name).__doc__ or "").strip().partition("\n")[0]
+        except HxloopError as error:
+            found[name] = f"not usable: {error}"
+    output.listing("backends", found, json_)
+
+
+@app.command()
+def datasets(json_: Json = False) -> None:
+    """List the data sets."""
+    output.listing("datasets", dict(DATASETS), json_)

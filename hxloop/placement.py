@@ -1,0 +1,113 @@
+"""Layers on the circuits of a chip: what neurons are that several circuits make up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from hxloop.network import LayerSpec, NetworkSpec
+from hxloop.ttfs.parameters import NeuronParameters
+
+Array = NDArray[np.float64]
+
+# BrainScaleS-2: 256 synapses a circuit, and a signed weight takes two of them.
+SIGNED_INPUTS = 128
+
+
+@dataclass(frozen=True)
+class PlacedLayer:
+    """A layer on the chip.
+
+    Attributes:
+        circuits: ``(post, merged)``, which circuits make up each neuron.
+        parameters: what the neurons really are, or are measured to be.
+        strength_exc, strength_inh: ``(pre, post)``, factor on every weight of that sign.
+        scale: distance between nominal leak and threshold, the unit of the trial noise.
+    """
+
+    circuits: NDArray[np.int64]
+    parameters: NeuronParameters
+    strength_exc: Array
+    strength_inh: Array
+    scale: float
+
+    def strengths(self, weights: Array) -> Array:
+        """``(pre, post)`` factors on these weights, in their precision."""
+        exc, inh = (
+            s.astype(weights.dtype, copy=False) for s in (self.strength_exc, self.strength_inh)
+        )
+        return np.where(weights > 0, exc, inh)
+
+    def effective_weights(self, weights: Array) -> Array:
+        """``(pre, post)`` weights as the neurons feel them, in the precision of ``weights``."""
+        felt = np.empty(weights.shape, weights.dtype)
+        _felt(np.ascontiguousarray(weights), self.strength_exc, self.strength_inh, felt)
+        return felt
+
+
+# In one pass, see ``hxloop.backends.weight_grid``.
+@njit(cache=True, nogil=True)
+def _felt(weights: Array, strength_exc: Array, strength_inh: Array, felt: Array) -> None:
+    for i in range(weights.shape[0]):
+        for j in range(weights.shape[1]):
+            w = weights[i, j]
+            felt[i, j] = w * (strength_exc[i, j] if w > 0 else strength_inh[i, j])
+
+
+def place_layer(
+    layer: LayerSpec, pre: int, circuits: NDArray[np.int64], pattern: Mapping[str, Array]
+) -> PlacedLayer:
+    """A layer on given circuits.
+
+    A neuron with more than 128 inputs takes several circuits with a common membrane: each
+    brings its own slice of the inputs and its own synaptic strength; conductances add, so
+    1/tau_mem is averaged and the leak potentials are averaged by conductance; synaptic
+    time constants are averaged (a simplification: on a chip every slice keeps its own);
+    the first circuit's threshold and reset count.
+
+    Args:
+        layer: the layer.
+        pre: number of its inputs.
+        circuits: ``(post, merged)``.
+        pattern: by name, one value for each circuit of the chip: ``tau_mem, tau_syn_exc,
+            tau_syn_inh, strength_exc, strength_inh`` as factors, ``v_threshold, v_leak`` as
+            shifts in units of the leak-threshold distance, and perhaps ``dead``.
+    """
+    neuron, merged = layer.neuron, circuits.shape[1]
+    scale = neuron.v_threshold - neuron.v_leak
+    conductance = 1 / pattern["tau_mem"][circuits]
+    leak = np.average(pattern["v_leak"][circuits], axis=1, weights=conductance)
+    first = circuits[:, 0]
+    threshold = neuron.v_threshold + scale * pattern["v_threshold"][first]
+    if "dead" in pattern:
+        threshold = np.where(pattern["dead"][first], np.inf, threshold)
+    slices = np.minimum(np.arange(pre) // SIGNED_INPUTS, merged - 1)
+    return PlacedLayer(
+        circuits=circuits,
+        parameters=NeuronParameters(
+            tau_mem=neuron.tau_mem / conductance.mean(axis=1),
+            tau_syn_exc=neuron.tau_syn * pattern["tau_syn_exc"][circuits].mean(axis=1),
+            tau_syn_inh=neuron.tau_syn * pattern["tau_syn_inh"][circuits].mean(axis=1),
+            v_threshold=threshold,
+            v_leak=neuron.v_leak + scale * leak,
+        ),
+        strength_exc=pattern["strength_exc"][circuits].T[slices],
+        strength_inh=pattern["strength_inh"][circuits].T[slices],
+        scale=scale,
+    )
+
+
+def place_layers(
+    network: NetworkSpec,
+    circuits: Sequence[NDArray[np.int64]],
+    pattern: Mapping[str, Array],
+) -> tuple[PlacedLayer, ...]:
+    """All layers of a network, each on its circuits; see ``place_layer``."""
+    return tuple(
+        place_layer(layer, pre, chosen, pattern)
+        for layer, (pre, _), chosen in zip(network.layers, network.shapes, circuits, strict=True)
+    )

@@ -1,0 +1,117 @@
+"""Weight scale, time scale and spike-time offset, fitted from spikes on any backend."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hxloop import get_backend
+from hxloop.calibration import fit_scales, scale_network
+from hxloop.errors import CalibrationError, NetworkError
+from hxloop.network import NetworkSpec
+
+
+class Distorted:
+    """An ideal substrate whose weights, clock and stamps are off: what is to be recovered."""
+
+    def __init__(self, session, weight=1.0, time=1.0, offset=0.0, noise=0.0):
+        self.inner, self.weight, self.time = session, weight, time
+        self.offset, self.noise = offset, noise
+        self.network, self.capabilities = session.network, session.capabilities
+
+    def run(self, weights, input_times, *, record=(), trial=None):
+        scaled = [self.weight * matrix for matrix in weights]
+        activity = self.inner.run(scaled, input_times / self.time)
+        spikes = self.time * activity.output_times + self.offset
+        spikes = spikes + np.random.default_rng(trial).normal(0, self.noise, spikes.shape)
+        return replace(
+            activity,
+            input_times=np.array(input_times),
+            first_spike_times=(spikes,),
+            weights_used=tuple(np.array(matrix) for matrix in weights),
+        )
+
+
+def ideal(n=6, tau_mem=1.0):
+    return get_backend("ideal").open(scale_network(n, tau_mem))
+
+
+@pytest.mark.parametrize("tau_mem", [1.0, 1.7, 2.0])
+def test_an_ideal_substrate_has_scale_1_and_offset_0(tau_mem):
+    with ideal(tau_mem=tau_mem) as session:
+        scales = fit_scales(session, trials=2)
+    assert scales.weight_scale == pytest.approx(1, abs=1e-6)
+    assert scales.time_scale == pytest.approx(1, abs=1e-6)
+    assert scales.spike_offset == pytest.approx(0, abs=1e-6)
+    assert scales.residual < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("weight", "time", "offset"),
+    [(1.3, 1.0, 0.0), (0.8, 1.1, 0.0), (1.0, 0.9, 0.05), (1.15, 1.04, -0.013)],
+)
+@pytest.mark.parametrize("tau_mem", [1.0, 2.0])
+def test_known_distortions_are_recovered(weight, time, offset, tau_mem):
+    with ideal(tau_mem=tau_mem) as session:
+        scales = fit_scales(Distorted(session, weight, time, offset), trials=2)
+    got = (scales.weight_scale, scales.time_scale, scales.spike_offset)
+    # Derivatives are taken numerically, with steps of 1e-8: they are good to half the digits.
+    np.testing.assert_allclose(got, (weight, time, offset), atol=1e-4)
+
+
+def test_noise_averages_out():
+    with ideal(n=200) as session:
+        scales = fit_scales(Distorted(session, 1.1, 1.0, 0.02, noise=0.02), trials=10)
+    # The median of 2000 spikes is good to 0.02 * 1.25 / sqrt(2000) = 6e-4 for each of some 30
+    # samples; the three parameters share that, and depend on each other.
+    assert scales.weight_scale == pytest.approx(1.1, abs=0.02)
+    assert scales.spike_offset == pytest.approx(0.02, abs=0.01)
+
+
+def test_the_emulated_chip_without_imperfections_is_late_by_its_clock_only():
+    backend = get_backend("emulated-chip", imperfections="none", solver="event")
+    with backend.open(scale_network(8), seed=0) as session:
+        scales = fit_scales(session, trials=1)
+    # Stamps are floored to 8 ns, half of it on average.
+    assert scales.spike_offset == pytest.approx(-backend.tick / 2, abs=backend.tick / 2)
+    assert scales.weight_scale == pytest.approx(1, abs=0.002)
+    assert scales.time_scale == pytest.approx(1, abs=0.002)
+
+
+def test_chosen_neurons_only():
+    class OneBroken(Distorted):
+        def run(self, weights, input_times, *, record=(), trial=None):
+            activity = super().run(weights, input_times, trial=trial)
+            spikes = activity.output_times.copy()
+            spikes[:, :4] = np.inf
+            return replace(activity, first_spike_times=(spikes,))
+
+    with ideal() as session:
+        broken = OneBroken(session)
+        with pytest.raises(CalibrationError, match=r"only 0 of \d+ test samples"):
+            fit_scales(broken, trials=1)
+        usable = np.arange(6) >= 4
+        assert fit_scales(broken, usable=usable, trials=1).weight_scale == pytest.approx(1)
+
+
+def test_what_the_model_does_not_explain_is_refused():
+    class Shuffled(Distorted):
+        def run(self, weights, input_times, *, record=(), trial=None):
+            activity = super().run(weights, input_times, trial=trial)
+            return replace(activity, first_spike_times=(activity.output_times[::-1].copy(),))
+
+    with ideal() as session, pytest.raises(CalibrationError, match=r"best fit leaves .* off"):
+        fit_scales(Shuffled(session), trials=1)
+
+
+def test_other_networks_are_refused():
+    for network in (NetworkSpec.feed_forward(32, 4, 2), NetworkSpec.feed_forward(8, 4)):
+        with (
+            get_backend("ideal").open(network) as session,
+            pytest.raises(
+                NetworkError, match=r"one layer and at least 16 inputs.*got " + str(network)
+            ),
+        ):
+            fit_scales(session)
