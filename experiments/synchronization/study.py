@@ -48,7 +48,8 @@ class StudyOptions:
     Attributes:
         name: of the study; the experiment's name by default.
         seeds: of the networks in software.
-        eight: hidden layers of the deeper network.
+        eight: hidden layers of the deeper network; () leaves it out.
+        eight_seeds: of the deeper networks.
         eight_inhibitory: inhibitory neurons in each of them.
         chip: number of the emulated chip.
         chip_epochs: of the training in the loop on it; 0 leaves it out.
@@ -60,6 +61,7 @@ class StudyOptions:
     name: str = "synchronization"
     seeds: tuple[int, ...] = (1, 2, 3)
     eight: tuple[int, ...] = (100,) * 8
+    eight_seeds: tuple[int, ...] = (1,)
     eight_inhibitory: int = 25
     chip: int = 1
     chip_epochs: int = 6
@@ -157,7 +159,7 @@ def _parts(config: ExperimentConfig, options: StudyOptions) -> dict[str, Experim
     base = on_backend(config, config.backend.name, config.backend.options)
     parts = {f"deep-{seed}": base.model_copy(update={"seed": seed}) for seed in options.seeds}
     shape = {"hidden": options.eight, "n_inhibitory": options.eight_inhibitory}
-    for seed in options.seeds if options.eight else ():
+    for seed in options.eight_seeds if options.eight else ():
         network = base.network.model_copy(update=shape)
         parts[f"eight-{seed}"] = base.model_copy(update={"seed": seed, "network": network})
     if options.chip_epochs:
