@@ -69,6 +69,7 @@ def _draw_differences(
         xlabel="log10 of the distance from ideal (tau_syn); left end: none",
         ylabel="share of spikes",
         yscale="log",
+        ylim=(5e-6, 20),  # room for the legend
     )
     axis.set_title("spike times", fontsize=10)
-    axis.legend(frameon=False, fontsize=7)
+    axis.legend(frameon=False, fontsize=7, ncols=2, loc="upper center")
