@@ -108,7 +108,7 @@ def compile_mechanisms(folder: Path | None = None) -> bool:
             [str(driver)], cwd=work, environment={**os.environ, "PATH": path}
         )
         if status != 0 or not is_compiled(work):
-            log = "\n".join(output.strip().splitlines()[-15:])
+            log = "\n".join(output.strip().splitlines()[-60:])
             raise CompilerError(
                 f"backend 'pynn-neuron': {driver} failed (exit status {status}). End of the "
                 f"log:\n{log}"

@@ -14,6 +14,7 @@ import pytest
 from hxloop import NetworkSpec, NeuronSpec, get_backend
 from hxloop.backends import neuron_mechanisms, pynn_dialect
 from hxloop.backends.neuron_mechanisms import compile_mechanisms, find_nrnivmodl, is_compiled
+from hxloop.backends.pynn_grid import time_step
 from hxloop.errors import (
     CapacityError,
     CompilerError,
@@ -61,11 +62,17 @@ def test_an_unknown_way_to_generate_code_is_refused():
         get_backend("pynn-brian2", codegen="cpp_standalone")
 
 
-@every
-def test_time_constants_that_the_step_does_not_resolve_are_refused(name):
-    short = NetworkSpec.feed_forward(2, 3, neuron=NeuronSpec(tau_mem=0.1))
+SHORT = NetworkSpec.feed_forward(2, 3, neuron=NeuronSpec(tau_mem=0.1))
+
+
+def test_time_constants_that_the_step_does_not_resolve_are_refused():
     with pytest.raises(CapacityError, match=r"layer 0 has tau_mem = 0.1.*dt <= 0.02"):
-        get_backend(name, dt=0.03).open(short)
+        get_backend("pynn-nest", dt=0.03).open(SHORT)
+
+
+def test_on_a_time_grid_the_step_follows_the_shortest_time_constant():
+    assert time_step(0.03, SHORT) == pytest.approx(0.003)
+    assert time_step(0.03, NETWORK) == 0.03
 
 
 @every
@@ -137,7 +144,7 @@ def test_a_mechanism_that_does_not_compile_shows_the_log_and_leaves_nothing(sour
     (sources / "tiny.mod").write_text("NEURON { POINT_PROCESS }")
     with pytest.raises(CompilerError, match="exit status") as caught:
         compile_mechanisms(sources)
-    assert "tiny.mod" in str(caught.value)
+    assert "POINT_PROCESS" in str(caught.value)
     assert [path.name for path in sources.iterdir()] == ["tiny.mod"]
 
 
