@@ -116,6 +116,7 @@ def _substrates(axis: Any, substrates: Mapping[str, Any] | None) -> None:
     axis.set_title("the same trained network on other substrates", fontsize=10)
     axis.set_ylabel("causal shorth (tau_syn)")
     if substrates is None:
+        axis.set_visible(False)
         return
     overview = substrates["overview"]
     rows = zip(overview["states"], overview["accuracy"], overview["causal_shorth"], strict=True)
