@@ -81,7 +81,9 @@ def _substrates(substrates: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _ablation(ablation: Mapping[str, Any]) -> Iterator[str]:
-    columns = ("own class", "other classes", "random: own", "random: others", "difference", "p")
+    columns = (
+        "points lost by its class", "by others", "random: by its class", "by others", "difference", "p"
+    )  # fmt: skip
     yield f"| silenced of each layer (%) | neurons | {' | '.join(columns)} |"
     yield "|---|---|" + "---|" * len(columns)
     for row in ablation["fractions"]:
