@@ -81,9 +81,8 @@ def _substrates(substrates: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _ablation(ablation: Mapping[str, Any]) -> Iterator[str]:
-    columns = (
-        "points lost by its class", "by others", "random: by its class", "by others", "difference", "p"
-    )  # fmt: skip
+    lost = ("points lost by its class", "by others", "random: by its class", "by others")
+    columns = (*lost, "difference", "p")
     yield f"| silenced of each layer (%) | neurons | {' | '.join(columns)} |"
     yield "|---|---|" + "---|" * len(columns)
     for row in ablation["fractions"]:
