@@ -177,8 +177,9 @@ def tau_mem(
 
 
 def charge(bench: Bench, codes: Mapping[str, Codes], sign: str) -> Array:
-    """What an event of each sign adds to a membrane without leak, LSB: synaptic strength.
+    """What an event of each sign adds to a membrane without leak, LSB.
 
+    That is the synaptic strength times the synaptic time constant.
     Only the input of that sign is on. Its offset current lets the membrane drift, so the reset
     is released just before the events, and a run without events is subtracted.
     """

@@ -224,8 +224,9 @@ def characterise(
         pairs: circuits whose time constants are measured; None: all. The others have NaN.
 
     Returns:
-        Values and their standard errors, by quantity. Strengths are in units of the median
-        excitatory one.
+        Values and their standard errors, by quantity. Strengths, the jump of the current at an
+        event, are in units of the median excitatory one; where the synaptic time constant was
+        not measured, it is taken to be that of the target.
     """
     chosen = bench.pairs if pairs is None else pairs
 
@@ -245,6 +246,13 @@ def characterise(
         "strength_inh": (lambda: of.charge(bench, codes, "inh"), repeats),
     }
     found = {name: of.averaged(*measure) for name, measure in measures.items()}
+    for sign in ("exc", "inh"):
+        # A charge is a jump of the current times the time constant with which it decays; at
+        # calibrated codes that is the same for all, before it is not.
+        tau = found[f"tau_syn_{sign}"][0]
+        per_jump = np.where(np.isfinite(tau), tau, bench.target.tau_syn_us)
+        charge, error = found[f"strength_{sign}"]
+        found[f"strength_{sign}"] = charge / per_jump, error / per_jump
     unit = float(np.nanmedian(found["strength_exc"][0]))
     values, errors = {}, {}
     for name, (mean, error) in found.items():

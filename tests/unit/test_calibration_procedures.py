@@ -66,17 +66,28 @@ def test_all_bad_circuits_are_found_and_few_good_ones_are_lost():
     assert len(result.failed) > len(judgement.dead)
 
 
-def test_estimates_are_the_truth_within_their_errors():
-    result = calibrated()
-    truth = faulty_chip().parameters_at(scale_network(512), result.codes, TARGET)
+@pytest.mark.parametrize("before", [False, True], ids=["calibrated", "before"])
+def test_estimates_are_the_truth_within_their_errors(before):
+    result, chip = calibrated(), faulty_chip()
+    codes = result.codes
+    if before:
+        with chip.open(scale_network(512)) as session:
+            codes = session.codes
+    truth = chip.parameters_at(scale_network(512), codes, TARGET)
     unit = np.median(truth["strength_exc"][result.usable])
-    for name, values in result.pattern().items():
+    for name, values in result.pattern(before=before).items():
         true = truth[name] / unit if name.startswith("strength") else truth[name]
         off = (values - true)[result.usable]
         # The converter's own channel offsets (0.5 LSB), which no measurement can see, come on
         # top of the noise; fits of time constants and charges are good to a percent.
         allowed = 5 * 0.5 / TARGET.distance_lsb + 0.03 if name.startswith("v_") else 0.04
-        assert np.abs(off).max() < allowed, name
+        if before:
+            # Measured twice only, and of potentials that are far from where they should be.
+            known = result.usable & np.isfinite(values)
+            assert known.sum() > 450
+            assert np.corrcoef(values[known], true[known])[0, 1] > 0.98, name
+            allowed *= 2
+        assert np.nanmax(np.abs(off)) < allowed, name
 
 
 def test_spikes_of_a_calibrated_chip_are_close_to_the_ideal_ones():
