@@ -1,13 +1,15 @@
-"""What studies share: their folder, their options, and the trainings they consist of.
+"""What studies share: their options, their folder, and the trainings they consist of.
 
 A study is a configuration with a ``[study]`` table, see ``registry.study_of``. Its folder holds
-``config.toml``, ``results.json`` and a run folder for every training; a study that was stopped
-goes on with what is missing.
+``config.toml``, ``results.json``, ``results.md`` and a run folder for every training; a study
+that was stopped goes on with what is missing.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +19,7 @@ from hxloop.backend import unknown_name
 from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, OutputError
 from hxloop.experiment import OnTrainer, Prepared, RunResult, resume_prepared, train_prepared
-from hxloop.provenance import provenance
+from hxloop.provenance import now, provenance
 from hxloop.rundir import RunDirectory
 from hxloop.training_options import ProgressListener
 
@@ -76,18 +78,83 @@ def on_backend(config: ExperimentConfig, name: str, options: dict[str, Any]) -> 
     return config.model_copy(update={"backend": backend, "study": {}})
 
 
-def train_part(
-    prepared: Prepared,
-    path: Path,
-    progress: ProgressListener | None,
-    on_trainer: OnTrainer | None,
-) -> RunResult:
-    """Train one part of a study in ``path``, or go on with what is there."""
-    if (path / "config.toml").is_file():
-        return resume_prepared(prepared, path, progress=progress, on_trainer=on_trainer)
-    return train_prepared(prepared, path, progress=progress, on_trainer=on_trainer)
+@dataclass(frozen=True)
+class Study:
+    """A study under way: its folder, and the results so far, which no interruption loses.
 
+    Attributes:
+        folder: of the study.
+        results: what ``results.json`` holds; change it, then ``save``.
+        table: ``results`` as Markdown, "" as long as there is nothing to show.
+        progress, on_trainer: see ``hxloop.experiment.train``.
+    """
 
-def part_weights(folder: RunDirectory, name: str, prepared: Prepared) -> tuple[NDArray[Any], ...]:
-    """Weights of a training that is done."""
-    return RunDirectory.open(folder.path / name).weights(prepared.network)
+    folder: RunDirectory
+    results: dict[str, Any]
+    table: Callable[[Mapping[str, Any]], str]
+    progress: ProgressListener | None
+    on_trainer: OnTrainer | None
+
+    @classmethod
+    def open(
+        cls,
+        config: ExperimentConfig,
+        out: Path,
+        empty: Mapping[str, Any],
+        table: Callable[[Mapping[str, Any]], str],
+        *,
+        force: bool,
+        progress: ProgressListener | None,
+        on_trainer: OnTrainer | None,
+    ) -> Study:
+        """Begin a study, or go on with the one in ``out``.
+
+        Args:
+            config: of the study.
+            out: its folder.
+            empty: results before anything was measured; name, seed and ``finished`` are added.
+            table, progress, on_trainer: see above.
+            force: start anew in a folder that holds another study.
+
+        Raises:
+            OutputError: ``out`` holds something else, or cannot be written.
+        """
+        folder = study_folder(config, out, force)
+        if (folder.path / "results.json").exists():
+            results = folder.read_json("results.json")
+        else:
+            # As it would be read again: lists, not tuples.
+            results = json.loads(json.dumps(dict(empty)))
+            results = {"experiment": config.name, "seed": config.seed, **results, "finished": None}
+        return cls(folder, results, table, progress, on_trainer)
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.folder.path
+
+    def save(self) -> None:
+        """Write the results so far."""
+        self.folder.write_json("results.json", self.results)
+        self.folder.write_text("results.md", self.table(self.results))
+
+    def finish(self) -> None:
+        """Write the results, with the moment at which the study was first complete."""
+        self.results["finished"] = self.results["finished"] or now()
+        self.save()
+
+    def train(self, name: str, prepared: Prepared) -> RunResult:
+        """Train one part in the run folder ``name``, or go on with what is there."""
+        path = self.path / name
+        train = resume_prepared if (path / "config.toml").is_file() else train_prepared
+        return train(prepared, path, progress=self.progress, on_trainer=self.on_trainer)
+
+    def train_first(self, name: str, prepared: Prepared) -> None:
+        """Train what everything else starts from, and keep what came of it in ``results[name]``."""
+        # The folder is relative, so that a study can be moved and shared.
+        self.results[name] = self.train(name, prepared).as_dict() | {"run_dir": name}
+        self.save()
+
+    def weights(self, name: str, prepared: Prepared) -> tuple[NDArray[Any], ...]:
+        """Weights of a part that has been trained."""
+        return RunDirectory.open(self.path / name).weights(prepared.network)

@@ -8,7 +8,6 @@ with the old calibration and with a new one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,16 +28,7 @@ from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError
 from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.experiments.calibration_pays.figure import write_figure
-from hxloop.experiments.study_parts import (
-    check_list,
-    on_backend,
-    part_weights,
-    study_folder,
-    study_options,
-    train_part,
-)
-from hxloop.provenance import now
-from hxloop.rundir import RunDirectory
+from hxloop.experiments.study_parts import Study, check_list, on_backend, study_options
 from hxloop.training_options import ProgressListener
 
 # How the networks are named in results, with what the tables call them.
@@ -131,19 +121,24 @@ def run(
     training = config.training.model_copy(update={"weight_limit": limit})
     in_software = on_backend(config.model_copy(update={"training": training}), "ideal", {})
     software = replace(on_chip, config=in_software, backend=get_backend("ideal"))
-    folder = study_folder(config, out, force)
-    results = _results(folder, config, options)
-    if results["software"] is None:
+    empty = {
+        "epochs": config.training.epochs,
+        "study": asdict(options),
+        "software": None,
+        "chips": [],
+    }
+    study = Study.open(
+        config, out, empty, markdown_table, force=force, progress=progress, on_trainer=on_trainer
+    )
+    if study.results["software"] is None:
         say("Training in software")
-        result = train_part(software, folder.path / "software", progress, on_trainer)
-        results["software"] = result.as_dict() | {"run_dir": "software"}
-        _write(folder, results)
-    weights = {"transfer": part_weights(folder, "software", software)}
-    done = {row["chip"] for row in results["chips"]}
+        study.train_first("software", software)
+    weights = {"transfer": study.weights("software", software)}
+    done = {row["chip"] for row in study.results["chips"]}
     for number in options.chips:
         if number in done:
             continue
-        chip = _chip(on_chip, number, options.hours, folder.path, say)
+        chip = _chip(on_chip, number, options.hours, study.path, say)
         row: dict[str, Any] = {
             "chip": number,
             "chip_id": chip.first.chip_id,
@@ -155,10 +150,8 @@ def run(
             if network != "transfer":
                 say(f"Chip {number}: {NETWORKS[network]}")
                 name = f"chip-{number}-{network.replace('_', '-')}"
-                trained = train_part(
-                    chip.training(network), folder.path / name, progress, on_trainer
-                )
-                weights[network] = part_weights(folder, name, chip.fresh)
+                trained = study.train(name, chip.training(network))
+                weights[network] = study.weights(name, chip.fresh)
                 metrics = trained.training.metrics if trained.training else ()
                 seconds, epochs = trained.as_dict()["seconds"], _epochs_to(metrics, 0.9)
             row["networks"][network] = {
@@ -169,12 +162,11 @@ def run(
                     for state in _states(network)
                 },
             }
-        results["chips"].append(row)
-        _write(folder, results)
-    results["finished"] = results["finished"] or now()
-    _write(folder, results)
-    write_figure(results, folder.path / "figure.png")
-    return results
+        study.results["chips"].append(row)
+        study.save()
+    study.finish()
+    write_figure(study.results, study.path / "figure.png")
+    return study.results
 
 
 def markdown_table(results: Mapping[str, Any]) -> str:
@@ -268,24 +260,3 @@ def _epochs_to(metrics: Sequence[Mapping[str, Any]], accuracy: float) -> int | N
         if epoch["validation_accuracy"] >= accuracy:
             return int(epoch["epoch"])
     return None
-
-
-def _results(
-    folder: RunDirectory, config: ExperimentConfig, options: StudyOptions
-) -> dict[str, Any]:
-    if (folder.path / "results.json").exists():
-        return folder.read_json("results.json")
-    return {
-        "experiment": config.name,
-        "seed": config.seed,
-        "epochs": config.training.epochs,
-        "study": json.loads(json.dumps(asdict(options))),
-        "software": None,
-        "chips": [],
-        "finished": None,
-    }
-
-
-def _write(folder: RunDirectory, results: Mapping[str, Any]) -> None:
-    folder.write_json("results.json", results)
-    folder.write_text("results.md", markdown_table(results))

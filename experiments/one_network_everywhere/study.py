@@ -20,15 +20,7 @@ from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, MissingDependencyError
 from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.experiments.one_network_everywhere.figure import write_figure
-from hxloop.experiments.study_parts import (
-    on_backend,
-    part_weights,
-    study_folder,
-    study_options,
-    train_part,
-)
-from hxloop.provenance import now
-from hxloop.rundir import RunDirectory
+from hxloop.experiments.study_parts import Study, on_backend, study_options
 from hxloop.training_options import EvaluationResult, ProgressListener
 
 # Edges of the histograms of spike-time differences, log10; what is smaller is in the first bin.
@@ -121,17 +113,23 @@ def run(
     """
     options = study_options(StudyOptions, config)
     prepared = prepare(on_backend(config, config.backend.name, config.backend.options))
-    folder = study_folder(config, out, force)
-    results = _results(folder, config)
-    if results["network"] is None:
+    empty = {
+        "batch": config.training.batch_size,
+        "network": None,
+        "backends": {},
+        "histogram_log10_edges": EDGES.tolist(),
+    }
+    study = Study.open(
+        config, out, empty, markdown_table, force=force, progress=progress, on_trainer=on_trainer
+    )
+    rows = study.results["backends"]
+    if study.results["network"] is None:
         say(f"Training the network on {config.backend.name}")
-        trained = train_part(prepared, folder.path / "network", progress, on_trainer)
-        results["network"] = trained.as_dict() | {"run_dir": "network"}
-        _write(folder, results)
-    weights = part_weights(folder, "network", prepared)
+        study.train_first("network", prepared)
+    weights = study.weights("network", prepared)
     reference = None
     for place in options.places:
-        row = results["backends"].setdefault(place.label, {"backend": place.name})
+        row = rows.setdefault(place.label, {"backend": place.name})
         row["nominal"] = place.nominal
         if reference is not None and "accuracy" in row:
             continue
@@ -146,26 +144,24 @@ def run(
             reference = evaluation if reference is None else reference
             row |= _row(evaluation, reference)
             say(f"  {100 * row['accuracy']:.1f} %, {1e3 * row['batch_seconds']:.0f} ms a batch")
-        _write(folder, results)
+        study.save()
     for place in options.places:
-        row = results["backends"][place.label]
+        row = rows[place.label]
         if not place.train or "missing" in row or "training" in row:
             continue
         say(f"{place.label}: {options.epochs} epochs of training in the loop")
         part = _placed(prepared, place, options.epochs)
-        path = folder.path / place.label.replace(" ", "-").replace(",", "")
-        trained = train_part(part, path, progress, on_trainer)
+        trained = study.train(place.label.replace(" ", "-").replace(",", ""), part)
         metrics = trained.training.metrics if trained.training else ()
         row["training"] = {
             "test_accuracy": trained.test.accuracy,
             "validation_accuracies": [m["validation_accuracy"] for m in metrics],
             "seconds_per_epoch": trained.as_dict()["seconds_per_epoch"],
         }
-        _write(folder, results)
-    results["finished"] = results["finished"] or now()
-    _write(folder, results)
-    write_figure(results, folder.path / "figure.png")
-    return results
+        study.save()
+    study.finish()
+    write_figure(study.results, study.path / "figure.png")
+    return study.results
 
 
 def markdown_table(results: Mapping[str, Any]) -> str:
@@ -234,23 +230,3 @@ def _row(result: EvaluationResult, reference: EvaluationResult) -> dict[str, Any
         "histogram": np.histogram(logarithms, EDGES)[0].tolist(),
         "batch_seconds": median(full),
     }
-
-
-def _results(folder: RunDirectory, config: ExperimentConfig) -> dict[str, Any]:
-    if (folder.path / "results.json").exists():
-        return folder.read_json("results.json")
-    return {
-        "experiment": config.name,
-        "seed": config.seed,
-        "batch": config.training.batch_size,
-        "network": None,
-        "backends": {},
-        "histogram_log10_edges": EDGES.tolist(),
-        "finished": None,
-    }
-
-
-def _write(folder: RunDirectory, results: Mapping[str, Any]) -> None:
-    folder.write_json("results.json", results)
-    if results["network"] is not None:
-        folder.write_text("results.md", markdown_table(results))

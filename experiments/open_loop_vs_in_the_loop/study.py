@@ -8,7 +8,6 @@ chip, with the same trial noise.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,26 +20,11 @@ from hxloop.analysis.report import DecisionPlane
 from hxloop.backend import Backend, get_backend
 from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError
-from hxloop.experiment import (
-    OnTrainer,
-    Prepared,
-    RunResult,
-    evaluate_prepared,
-    prepare,
-)
+from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.experiment_report import plane_of
 from hxloop.experiments.open_loop_vs_in_the_loop.figure import write_figure
-from hxloop.experiments.study_parts import (
-    check_list,
-    on_backend,
-    part_weights,
-    study_folder,
-    study_options,
-    train_part,
-)
+from hxloop.experiments.study_parts import Study, check_list, on_backend, study_options
 from hxloop.loop import LoopNetwork
-from hxloop.provenance import now
-from hxloop.rundir import RunDirectory
 from hxloop.training_options import ProgressListener
 
 STARTS = ("scratch", "open-loop")
@@ -108,20 +92,21 @@ def run(
     options = StudyOptions.of(config)
     chips = list(_chips(config, options))
     software = prepare(_in_software(config, chips[0].backend.capabilities.weight_limit))
-    folder = study_folder(config, out, force)
-    results = _results(folder, config, options)
-
-    def trained(name: str, prepared: Prepared) -> RunResult:
-        return train_part(prepared, folder.path / name, progress, on_trainer)
-
-    if results["software"] is None:
+    empty = {
+        "epochs": config.training.epochs,
+        "study": asdict(options),
+        "software": None,
+        "chips": [],
+    }
+    study = Study.open(
+        config, out, empty, markdown_table, force=force, progress=progress, on_trainer=on_trainer
+    )
+    if study.results["software"] is None:
         say("Open loop: training in software")
-        # Relative, so that the folder of a study can be moved and shared.
-        results["software"] = trained("software", software).as_dict() | {"run_dir": "software"}
-        _write(folder, results)
-    open_weights = part_weights(folder, "software", software)
+        study.train_first("software", software)
+    open_weights = study.weights("software", software)
 
-    done = {(row["preset"], row["chip"]) for row in results["chips"]}
+    done = {(row["preset"], row["chip"]) for row in study.results["chips"]}
     for part in chips:
         preset, chip = part.preset, part.chip
         if (preset, chip) in done:
@@ -131,7 +116,7 @@ def run(
         transfer = evaluate_prepared(prepared, open_weights)
         if options.start == "open-loop":
             prepared = replace(prepared, weights=open_weights)
-        loop = trained(part.folder, prepared)
+        loop = study.train(part.folder, prepared)
         row = {
             "preset": preset,
             "chip": chip,
@@ -142,21 +127,20 @@ def run(
         }
         say(f"  open loop {100 * row['open_loop']:.1f} %, in the loop "
             f"{100 * row['in_the_loop']:.1f} %")  # fmt: skip
-        results["chips"].append(row)
-        _write(folder, results)
-    results["finished"] = results["finished"] or now()
-    _write(folder, results)
+        study.results["chips"].append(row)
+        study.save()
+    study.finish()
 
     # The last chip of the last preset is shown: of the shipped ones, the most imperfect kind.
     shown = replace(software, config=chips[-1].config, backend=chips[-1].backend)
-    loop_weights = part_weights(folder, chips[-1].folder, software)
+    loop_weights = study.weights(chips[-1].folder, software)
     planes = [
         (f"{kind}, {chips[-1].preset} chip {chips[-1].chip}", plane)
         for kind, weights in (("open loop", open_weights), ("in the loop", loop_weights))
         if (plane := _plane(shown, weights)) is not None
     ]
-    write_figure(results, planes, folder.path / "figure.png")
-    return results
+    write_figure(study.results, planes, study.path / "figure.png")
+    return study.results
 
 
 def markdown_table(results: Mapping[str, Any]) -> str:
@@ -214,24 +198,3 @@ def _in_software(config: ExperimentConfig, limit: float | None) -> ExperimentCon
     """
     training = config.training.model_copy(update={"weight_limit": limit})
     return on_backend(config, "ideal", {}).model_copy(update={"training": training})
-
-
-def _results(
-    folder: RunDirectory, config: ExperimentConfig, options: StudyOptions
-) -> dict[str, Any]:
-    if (folder.path / "results.json").exists():
-        return folder.read_json("results.json")
-    return {
-        "experiment": config.name,
-        "seed": config.seed,
-        "epochs": config.training.epochs,
-        "study": json.loads(json.dumps(asdict(options))),
-        "software": None,
-        "chips": [],
-        "finished": None,
-    }
-
-
-def _write(folder: RunDirectory, results: Mapping[str, Any]) -> None:
-    folder.write_json("results.json", results)
-    folder.write_text("results.md", markdown_table(results))

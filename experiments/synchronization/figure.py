@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hxloop.errors import OutputError
-from hxloop.experiments.synchronization.tables import by_kind
+from hxloop.experiments.synchronization.tables import by_kind, depth
 
 TRAINED, UNTRAINED, CHIP, NULL = "#0072B2", "#999999", "#D55E00", "#000000"
 SUBSTRATE_COLOURS = ("#0072B2", "#D55E00", "#E69F00", "#009E73")
@@ -18,7 +18,7 @@ Layers = Sequence[Mapping[str, Any]]
 
 
 def write_figure(results: Mapping[str, Any], path: Path) -> None:
-    """Draw ``results.json``.
+    """Draw ``results.json``; a panel whose networks are not in it is left out.
 
     Args:
         results: of the study.
@@ -30,10 +30,10 @@ def write_figure(results: Mapping[str, Any], path: Path) -> None:
     kinds = by_kind(results["networks"])
     figure = Figure(figsize=(12, 6.8), layout="constrained")
     axes = figure.subplots(2, 3)
-    _spread(axes[0, 0], kinds.get("deep", []), kinds.get("chip", []), "spread, four layers")
-    _spread(axes[0, 1], kinds.get("eight", []), [], "spread, eight layers")
-    _training(axes[0, 2], kinds.get("deep", []))
-    deep = kinds.get("deep", [])
+    deep = kinds["deep"]
+    _spread(axes[0, 0], deep, kinds.get("chip", []))
+    _spread(axes[0, 1], kinds.get("eight", []), [])
+    _training(axes[0, 2], deep)
     _against_depth(
         axes[1, 0], deep, "silhouette_times", "silhouette of the classes", "null_silhouette"
     )
@@ -47,8 +47,11 @@ def write_figure(results: Mapping[str, Any], path: Path) -> None:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _spread(axis: Any, members: Layers, chip: Layers, title: str) -> None:
-    axis.set_title(title, fontsize=10)
+def _spread(axis: Any, members: Layers, chip: Layers) -> None:
+    if not members:
+        axis.set_visible(False)
+        return
+    axis.set_title(f"spread, {depth(members)}", fontsize=10)
     axis.set_ylabel("causal shorth (tau_syn)")
     shown = [
         (members, "untrained", UNTRAINED, "untrained"),
@@ -59,12 +62,10 @@ def _spread(axis: Any, members: Layers, chip: Layers, title: str) -> None:
         for index, network in enumerate(networks):
             values = _row(network, state, "causal_shorth")[:-1]  # at the output: the decision
             axis.plot(values, "o-", color=colour, ms=4, label=None if index else label)
-    if members:
-        band = np.array(members[0]["bands"][:-1], dtype=float)
-        places = range(len(band))
-        axis.fill_between(places, band[:, 0], band[:, 2], color=TRAINED, alpha=0.15, lw=0)
-        _name_layers(axis, len(band))
-        axis.legend(frameon=False, fontsize=8)
+    band = np.array(members[0]["bands"][:-1], dtype=float)
+    axis.fill_between(range(len(band)), band[:, 0], band[:, 2], color=TRAINED, alpha=0.15, lw=0)
+    _name_layers(axis, len(band))
+    axis.legend(frameon=False, fontsize=8)
     axis.set_ylim(0, None)
 
 
@@ -77,8 +78,6 @@ def _row(network: Mapping[str, Any], role: str, table: str) -> np.ndarray:
 def _training(axis: Any, members: Layers) -> None:
     axis.set_title("spread while training, first seed", fontsize=10)
     axis.set(xlabel="epoch", ylabel="causal shorth (tau_syn)")
-    if not members:
-        return
     overview = members[0]["overview"]
     epochs = [members[0]["epochs"] if e is None else e for e in overview["epochs"]]
     table = np.array(overview["causal_shorth"], dtype=float)[:, :-1]
@@ -95,7 +94,7 @@ def _training(axis: Any, members: Layers) -> None:
 
 
 def _against_depth(axis: Any, members: Layers, table: str, title: str, null: str | None) -> None:
-    axis.set_title(f"{title}, four layers", fontsize=10)
+    axis.set_title(f"{title}, {depth(members)}", fontsize=10)
     axis.set_ylabel(title)
     count = 0
     for role, colour in (("untrained", UNTRAINED), ("trained", TRAINED)):
@@ -104,12 +103,11 @@ def _against_depth(axis: Any, members: Layers, table: str, title: str, null: str
             values = values[: len(network["layer_names"]) - 1]  # without the output
             count = len(values)
             axis.plot(values, "o-", ms=4, color=colour, label=role if index == 0 else None)
-    if members and null is not None:
+    if null is not None:
         values = np.array(members[0][null][:count], dtype=float)
         axis.plot(values, ":", color=NULL, lw=1, label="labels shuffled")
     _name_layers(axis, count)
-    if members:
-        axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8)
 
 
 def _substrates(axis: Any, substrates: Mapping[str, Any] | None) -> None:

@@ -26,18 +26,10 @@ from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, MissingDependencyError
 from hxloop.evaluation import EVALUATION_TRIAL
 from hxloop.experiment import OnTrainer, Prepared, prepare
-from hxloop.experiments.study_parts import (
-    check_list,
-    on_backend,
-    study_folder,
-    study_options,
-    train_part,
-)
+from hxloop.experiments.study_parts import Study, check_list, on_backend, study_options
 from hxloop.experiments.synchronization.figure import write_figure
 from hxloop.experiments.synchronization.tables import markdown_tables
-from hxloop.provenance import now
 from hxloop.recording import FINAL
-from hxloop.rundir import RunDirectory
 from hxloop.training_options import ProgressListener
 
 
@@ -116,41 +108,43 @@ def run(
         TrainingInterrupted: stopped on request; another call goes on.
     """
     options = study_options(StudyOptions, config)
-    folder = study_folder(config, out, force)
-    results = _results(folder, config)
+    study = Study.open(
+        config, out, {"networks": {}}, markdown_tables,
+        force=force, progress=progress, on_trainer=on_trainer,
+    )  # fmt: skip
+    results = study.results
     parts = _parts(config, options)
     for name, part in parts.items():
         if name in results["networks"]:
             continue
         say(f"{name}: training")
-        trained = train_part(prepare(part), folder.path / name, progress, on_trainer)
+        trained = study.train(name, prepare(part))
         say(f"{name}: analysis")
         analysis = analyse_recording(
-            folder.path / name, name=name, options=AnalysisOptions(seed=config.seed)
+            study.path / name, name=name, options=AnalysisOptions(seed=config.seed)
         ).analysis
         results["networks"][name] = {
             "test_accuracy": trained.test.accuracy,
             "epochs": part.training.epochs,
             **_kept(analysis),
         }
-        _write(folder, results)
+        study.save()
         for claim in analysis["claims"]:
             say(f"  {claim['verdict']}: {claim['sentence']}")
     first = f"deep-{options.seeds[0]}"
     prepared = prepare(parts[first])
-    trained_state = read_activity(folder.path / first, states=["trained"])["trained"]
-    weights = RunDirectory.open(folder.path / first).weights(prepared.network)
+    trained_state = read_activity(study.path / first, states=["trained"])["trained"]
+    weights = study.weights(first, prepared)
     prepared = replace(prepared, weights=weights)
     if "substrates" not in results:
         results["substrates"] = _substrates(prepared, trained_state, options, say)
-        _write(folder, results)
+        study.save()
     if "ablation" not in results:
         say(f"{first}: silencing what each class relies on")
         results["ablation"] = _ablation(prepared, trained_state, options)
-        _write(folder, results)
-    results["finished"] = results["finished"] or now()
-    _write(folder, results)
-    write_figure(results, folder.path / "figure.png")
+        study.save()
+    study.finish()
+    write_figure(results, study.path / "figure.png")
     return results
 
 
@@ -261,14 +255,3 @@ def _kept(analysis: Mapping[str, Any]) -> dict[str, Any]:
             for layer in analysis["separability"][trained]["layers"]
         ],
     }
-
-
-def _results(folder: RunDirectory, config: ExperimentConfig) -> dict[str, Any]:
-    if (folder.path / "results.json").exists():
-        return folder.read_json("results.json")
-    return {"experiment": config.name, "networks": {}, "finished": None}
-
-
-def _write(folder: RunDirectory, results: Mapping[str, Any]) -> None:
-    folder.write_json("results.json", results)
-    folder.write_text("results.md", markdown_tables(results))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from hxloop.analysis.across_networks import across_networks
 
-KINDS = {"deep": "four layers", "eight": "eight layers", "chip": "four layers, on the chip"}
 MEASURES = {
     "causal_shorth": "causal shorth (tau_syn)",
     "readout_times": "linear read-out",
@@ -24,7 +23,8 @@ def markdown_tables(results: Mapping[str, Any]) -> str:
     for kind, members in by_kind(results["networks"]).items():
         together = across_networks(members)
         accuracies = ", ".join(f"{100 * m['test_accuracy']:.2f}" for m in members)
-        heading = f"{KINDS[kind][:1].upper()}{KINDS[kind][1:]}: test accuracy {accuracies} %"
+        place = ", in the loop on the chip" if kind == "chip" else ""
+        heading = f"{depth(members)}{place}: test accuracy {accuracies} %"
         blocks += [[heading], list(_claims(together)), list(_layers(together))]
     if "substrates" in results:
         blocks.append(list(_substrates(results["substrates"])))
@@ -39,6 +39,11 @@ def by_kind(networks: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
     for name, network in networks.items():
         kinds.setdefault(name.partition("-")[0], []).append(network)
     return kinds
+
+
+def depth(members: Sequence[Mapping[str, Any]]) -> str:
+    """How deep networks of one kind are, in words."""
+    return f"{len(members[0]['layer_names']) - 2} hidden layers"
 
 
 def _claims(together: Mapping[str, Any]) -> Iterator[str]:
