@@ -53,10 +53,10 @@ class StudyOptions:
     name: str = "synchronization"
     seeds: tuple[int, ...] = (1, 2, 3)
     eight: tuple[int, ...] = (100,) * 8
-    eight_seeds: tuple[int, ...] = (1,)
+    eight_seeds: tuple[int, ...] = (1, 2, 3)
     eight_inhibitory: int = 25
     chip: int = 1
-    chip_epochs: int = 6
+    chip_epochs: int = 25
     substrates: tuple[str, ...] = ("chip", "uncalibrated chip", "NEST")
     substrate_samples: int = 300
     ablation_samples: int = 1000
