@@ -1,16 +1,12 @@
-"""The calibration of a chip: the sequence of searches, and the verification of what they found.
+"""The calibration of a chip: a sequence of searches, and a measurement of what came of them.
 
-The order is the one proven on BrainScaleS-2 (calix, for current-based neurons): synaptic time
-constants, threshold, synaptic strengths to the median, offsets of the synaptic inputs, leak,
-membrane time constant, reset, leak again, then all once more in small corrections. Everything
-is measured through the session alone.
+Everything is measured through the session alone.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -24,28 +20,19 @@ from hxloop.calibration import measurements as of
 from hxloop.calibration.files import load_unfinished, save_unfinished
 from hxloop.calibration.measurements import Bench
 from hxloop.calibration.result import (
-    QUANTITIES,
     CalibrationOptions,
     CalibrationResult,
     Scales,
     StepRecord,
     Unfinished,
     request_key,
-    wanted,
 )
 from hxloop.calibration.scales import check_scale_network, fit_scales
 from hxloop.calibration.search import (
-    Bisection,
-    LinearSearch,
-    Model,
-    Prediction,
     Search,
-    inverse,
-    linear,
-    noisy_bisection,
-    proportional,
 )
-from hxloop.errors import CalibrationError
+from hxloop.calibration.sequence import Step, few_repeats, plan_steps
+from hxloop.calibration.verdict import check_failures, judge
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import Codes, as_readout
 
@@ -62,67 +49,6 @@ class Progress(Protocol):
     def on_run(self, runs: int) -> None:
         """So many chip runs have been done."""
         ...
-
-
-@dataclass(frozen=True)
-class Step:
-    """One knob and what it is turned for.
-
-    Attributes:
-        name, knob, unit: see ``StepRecord``.
-        measure: of all circuits at given codes of all knobs.
-        target: value wanted; None: the median of what is measured at the present codes.
-        rising: the value grows with the code.
-        model: of the curve, for jumps.
-        refined: corrected once more in small steps at the end.
-        as_of: name of an earlier step whose target is taken.
-    """
-
-    name: str
-    knob: str
-    unit: str
-    measure: Callable[[Bench, Mapping[str, Codes]], Array]
-    target: float | None
-    rising: bool
-    model: Model
-    refined: bool = True
-    as_of: str | None = None
-
-
-def sequence(target: OperatingPoint) -> tuple[Step, ...]:
-    """The steps, in their order."""
-    up = linear(1 / of.CODES_PER_LSB)
-    # Slope of an offset: what 125 codes, its spread on real chips, do to the membrane there.
-    shift = 0.005 * target.tau_mem_us
-    steps = []
-    for sign in ("exc", "inh"):
-        steps.append(
-            Step(f"tau_syn_{sign}", f"i_bias_syn_tau_{sign}", "us", _signed(of.tau_syn, sign),
-                 target.tau_syn_us, False, inverse)
-        )  # fmt: skip
-    steps.append(
-        Step("v_threshold", "v_threshold", "LSB", of.threshold, target.v_threshold_lsb, True, up)
-    )
-    for sign, earlier in (("exc", None), ("inh", "strength_exc")):
-        steps.append(
-            Step(f"strength_{sign}", f"i_bias_gm_{sign}", "LSB", _signed(of.charge, sign),
-                 None, True, proportional, as_of=earlier)
-        )  # fmt: skip
-    for sign, rising in (("inh", False), ("exc", True)):
-        steps.append(
-            Step(f"offset_{sign}", f"i_shift_{sign}", "LSB", _signed(of.input_offset, sign), 0.0,
-                 rising, linear(shift if rising else -shift), refined=False)
-        )  # fmt: skip
-    leak = Step("v_leak", "v_leak", "LSB", of.rest, target.v_leak_lsb, True, up)
-    mem = Step("tau_mem", "i_bias_leak", "us", of.tau_mem, target.tau_mem_us, False, inverse)
-    reset = Step("v_reset", "v_reset", "LSB", of.reset, target.v_reset_lsb, True, up)
-    return (*steps, leak, mem, reset)
-
-
-def _signed(
-    measure: Callable[[Bench, Mapping[str, Codes], str], Array], sign: str
-) -> Callable[[Bench, Mapping[str, Codes]], Array]:
-    return lambda bench, codes: measure(bench, codes, sign)
 
 
 def calibrate(
@@ -161,7 +87,7 @@ def calibrate(
     state = load_unfinished(resume, key) if resume is not None else None
     bench = Bench(chip, target, progress.on_run if progress else None)
     clock = _Clock(bench, state)
-    plan = list(_plan(target, options))
+    plan = list(plan_steps(target, options))
     names = ["before", *(name for name, _, _ in plan), "verify"]
 
     def begin(index: int) -> None:
@@ -235,13 +161,20 @@ def characterise(
         full[chosen.ravel()] = values
         return full
 
+    few = few_repeats(repeats)
     measures: dict[str, tuple[Callable[[], Array], int]] = {
         "v_threshold": (lambda: of.threshold(bench, codes), repeats),
         "v_leak": (lambda: of.rest(bench, codes), repeats),
         "v_reset": (lambda: of.reset(bench, codes), repeats),
-        "tau_mem": (lambda: spread_out(of.tau_mem(bench, codes, chosen)), _few(repeats)),
-        "tau_syn_exc": (lambda: spread_out(of.tau_syn(bench, codes, "exc", chosen)), _few(repeats)),
-        "tau_syn_inh": (lambda: spread_out(of.tau_syn(bench, codes, "inh", chosen)), _few(repeats)),
+        "tau_mem": (lambda: spread_out(of.tau_mem(bench, codes, chosen)), few),
+        "tau_syn_exc": (
+            lambda: spread_out(of.tau_syn(bench, codes, "exc", chosen)),
+            few,
+        ),
+        "tau_syn_inh": (
+            lambda: spread_out(of.tau_syn(bench, codes, "inh", chosen)),
+            few,
+        ),
         "strength_exc": (lambda: of.charge(bench, codes, "exc"), repeats),
         "strength_inh": (lambda: of.charge(bench, codes, "inh"), repeats),
     }
@@ -261,100 +194,7 @@ def characterise(
     return values, errors
 
 
-def judge(
-    estimates: Mapping[str, Array],
-    errors: Mapping[str, Array],
-    target: OperatingPoint,
-    options: CalibrationOptions,
-) -> dict[int, str]:
-    """Circuits that are not good, and why.
-
-    A circuit is good if every quantity, with two standard errors added to its deviation, is
-    within the tolerance: one that may be bad is not passed.
-    """
-    reasons: dict[int, list[str]] = {}
-    for name, unit in QUANTITIES.items():
-        goal, tolerance = wanted(name, target), options.tolerance(name, target)
-        deviation = np.abs(estimates[name] - goal) + 2 * np.nan_to_num(errors[name])
-        for circuit in np.flatnonzero(~(deviation <= tolerance)):
-            value = estimates[name][circuit]
-            seen = f"{value:.4g} {unit}" if np.isfinite(value) else "not measurable"
-            text = f"{name} {seen}, expected {goal:g} +- {tolerance:.3g}"
-            reasons.setdefault(int(circuit), []).append(text)
-    return {circuit: "; ".join(texts) for circuit, texts in sorted(reasons.items())}
-
-
-def check_failures(
-    failures: Mapping[int, str],
-    estimates: Mapping[str, Array],
-    target: OperatingPoint,
-    options: CalibrationOptions,
-) -> None:
-    """Refuse a calibration that has left too many circuits outside the tolerances.
-
-    Raises:
-        CalibrationError: more than ``options.max_failed``; says by how much each quantity is off.
-    """
-    n_circuits = len(estimates["v_leak"])
-    if len(failures) <= options.max_failed * n_circuits:
-        return
-    lines = []
-    for name, unit in QUANTITIES.items():
-        goal, tolerance = wanted(name, target), options.tolerance(name, target)
-        off = np.abs(estimates[name] - goal)
-        out = int((~(off <= tolerance)).sum())
-        median = float(np.nanmedian(off)) if np.isfinite(off).any() else np.nan
-        lines.append(
-            f"  {name}: {out} circuits out of tolerance or not measurable; median deviation "
-            f"{median:.3g} {unit}, tolerance {tolerance:.3g}"
-        )
-    raise CalibrationError(
-        f"calibration: {len(failures)} of {n_circuits} circuits failed; at most "
-        f"{options.max_failed:.0%} may (max_failed):\n" + "\n".join(lines) + "\nIs the target "
-        "within reach of the knobs, and the read-out quiet enough for these tolerances?"
-    )
-
-
 # --- one step -----------------------------------------------------------------------------
-
-
-def _plan(
-    target: OperatingPoint, options: CalibrationOptions
-) -> Iterator[tuple[str, Step, Search]]:
-    """The whole sequence: searches, the leak again, and corrections of everything."""
-    steps = {step.name: step for step in sequence(target)}
-    for name, step in steps.items():
-        yield name, step, _search(step, options)
-    yield "v_leak again", steps["v_leak"], _search(steps["v_leak"], options)
-    if options.refine_steps:
-        last = ("v_threshold", "v_reset", "v_leak")
-        first = [name for name in steps if name not in last]
-        for step in (steps[name] for name in (*first, *last)):
-            if step.refined:
-                repeats = _few(options.repeats) if step.unit == "us" else options.repeats
-                refined = replace(step, measure=_repeated(step.measure, repeats))
-                search = Prediction(step.model, options.refine_steps + 1, furthest=40)
-                yield f"refine {step.name}", refined, search
-
-
-def _search(step: Step, options: CalibrationOptions) -> Search:
-    searches: dict[str, Callable[[], Search]] = {
-        "noisy-bisection": noisy_bisection,
-        "bisection": Bisection,
-        "prediction": lambda: Prediction(step.model, 6),
-        "linear": LinearSearch,
-    }
-    return searches[options.search]()
-
-
-def _repeated(
-    measure: Callable[[Bench, Mapping[str, Codes]], Array], repeats: int
-) -> Callable[[Bench, Mapping[str, Codes]], Array]:
-    return lambda bench, codes: of.averaged(lambda: measure(bench, codes), repeats)[0]
-
-
-def _few(repeats: int) -> int:
-    return max(2, repeats // 3)
 
 
 def _run_step(

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from hxloop.backend import Session
 from hxloop.calibration.measurements import Bench
-from hxloop.calibration.procedures import characterise, judge
+from hxloop.calibration.procedures import characterise
 from hxloop.calibration.result import QUANTITIES, CalibrationResult
+from hxloop.calibration.verdict import judge
 from hxloop.readout import as_readout
 
 Array = NDArray[np.float64]

@@ -20,7 +20,8 @@ from hxloop.calibration import (
     scale_network,
 )
 from hxloop.calibration.measurements import averaged, decay_constant
-from hxloop.calibration.procedures import check_failures, sequence
+from hxloop.calibration.sequence import sequence
+from hxloop.calibration.verdict import check_failures
 from hxloop.calibration.verify import verify
 from hxloop.errors import (
     CalibrationError,
