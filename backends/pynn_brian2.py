@@ -12,11 +12,8 @@ from numpy.typing import NDArray
 
 from hxloop.backend import Capabilities, check_network, unknown_name
 from hxloop.backends.pynn_adapter import PynnSession
-from hxloop.backends.pynn_dialect import (
-    check_options,
-    refuse_calibration,
-)
 from hxloop.backends.pynn_grid import GridDialect, time_step
+from hxloop.backends.pynn_simulators import check_options, refuse_calibration
 from hxloop.backends.sample_schedule import Array, SampleSchedule
 from hxloop.errors import UnknownNameError
 from hxloop.network import LayerSpec, NetworkSpec

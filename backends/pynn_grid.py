@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-# A time step of a simulator: exact in binary, so that points of the grid are exact, too.
 from hxloop.backends.pynn_dialect import Delivered, Dialect
 from hxloop.backends.sample_schedule import Array
 from hxloop.network import NetworkSpec

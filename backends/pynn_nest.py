@@ -12,13 +12,8 @@ from numpy.typing import NDArray
 
 from hxloop.backend import Capabilities, check_network
 from hxloop.backends.pynn_adapter import PynnSession
-from hxloop.backends.pynn_dialect import (
-    MV_PER_UNIT,
-    Dialect,
-    check_options,
-    environment,
-    refuse_calibration,
-)
+from hxloop.backends.pynn_dialect import MV_PER_UNIT, Dialect
+from hxloop.backends.pynn_simulators import check_options, environment, refuse_calibration
 from hxloop.backends.sample_schedule import Array, SampleSchedule
 from hxloop.network import LayerSpec, NetworkSpec
 

@@ -10,12 +10,8 @@ from typing import Any, ClassVar
 from hxloop.backend import Capabilities, check_network
 from hxloop.backends.neuron_mechanisms import compile_mechanisms
 from hxloop.backends.pynn_adapter import PynnSession
-from hxloop.backends.pynn_dialect import (
-    check_options,
-    environment,
-    refuse_calibration,
-)
 from hxloop.backends.pynn_grid import GridDialect, time_step
+from hxloop.backends.pynn_simulators import check_options, environment, refuse_calibration
 from hxloop.backends.sample_schedule import SampleSchedule
 from hxloop.network import LayerSpec, NetworkSpec
 
