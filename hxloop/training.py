@@ -21,6 +21,7 @@ from hxloop.errors import ConfigError, FileFormatError, OutputError, RunFailed, 
 from hxloop.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
 from hxloop.loop import LoopNetwork
 from hxloop.losses import Loss
+from hxloop.training_inputs import sample_order, training_inputs
 from hxloop.training_options import (
     EvaluationResult,
     ProgressListener,
@@ -29,8 +30,6 @@ from hxloop.training_options import (
     TrainingResult,
 )
 
-# Streams of the training seed (0 is the initial weights).
-_ORDER, _INPUT_NOISE, _SHIFT = 1, 2, 3
 # Trials of the validation after epoch e: beyond those of any training, below EVALUATION_TRIAL.
 VALIDATION_TRIAL = 1 << 40
 
@@ -145,9 +144,7 @@ class Trainer:
             self.after_epoch(state["epoch"])
         while state["epoch"] < options.epochs and not state["finished"]:
             start = time.perf_counter()
-            order = np.random.default_rng([options.seed, _ORDER, state["epoch"]]).permutation(
-                len(self.train_data)
-            )
+            order = sample_order(len(self.train_data), options.seed, state["epoch"])
             while state["batch"] < self.batches_per_epoch:
                 first = state["batch"] * options.batch_size
                 self._step(order[first : first + options.batch_size])
@@ -205,19 +202,8 @@ class Trainer:
 
     def _step(self, samples: np.ndarray) -> None:
         state, options = self._state, self.options
-        times, labels = self.train_data.input_times[samples], self.train_data.labels[samples]
-        times = np.asarray(times, dtype=np.float64)
-        if options.max_shift:
-            if self.train_data.image is None:
-                raise ConfigError("training.max_shift: these data are no images; set it to 0")
-            stream = [options.seed, _SHIFT, state["epoch"], state["batch"]]
-            reach = options.max_shift + 1
-            shifts = np.random.default_rng(stream).integers(1 - reach, reach, (len(times), 2))
-            times = self.train_data.image.shifted(times, shifts)
-        if options.input_noise:
-            stream = [options.seed, _INPUT_NOISE, state["epoch"], state["batch"]]
-            noise = np.random.default_rng(stream).standard_normal(times.shape)
-            times = np.maximum(times + options.input_noise * noise, 0.0)
+        labels = self.train_data.labels[samples]
+        times = training_inputs(self.train_data, samples, options, state["epoch"], state["batch"])
         rate = self._rate = options.learning_rate_at(
             state["epoch"] + state["batch"] / self.batches_per_epoch
         )

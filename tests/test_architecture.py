@@ -28,7 +28,8 @@ TOP = (
     "hxloop.conformance", "hxloop.recording",
 )  # fmt: skip
 TRAINING = (
-    "hxloop.loop", "hxloop.evaluation", "hxloop.training", "hxloop.training_options",
+    "hxloop.loop", "hxloop.evaluation", "hxloop.training", "hxloop.training_inputs",
+    "hxloop.training_options",
     "hxloop.losses", "hxloop.silent_neurons", "hxloop.initialisation", "hxloop.checkpoint",
 )  # fmt: skip
 RUNNING = ("hxloop.backends", "hxloop.calibration")
