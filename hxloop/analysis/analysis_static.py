@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -231,7 +232,9 @@ def _draw_curves(axis: Any, entry: Curves) -> None:
     finite = [v for line in entry.lines for v in line.values if v is not None]
     if entry.y_range is None and min(finite, default=0) < 0:
         limits = (None, None)
-    axis.set(xlabel=entry.x_label, ylabel=_unit(entry.y_label), ylim=limits)
+    # Small panels: a long label would run out of the picture.
+    label = _unit(textwrap.fill(entry.y_label, 32))
+    axis.set(xlabel=entry.x_label, ylabel=label, ylim=limits)
 
 
 def _floats(values: Sequence[float | None]) -> Array:
