@@ -60,8 +60,7 @@ def write_figure(results: Mapping[str, Any], path: Path) -> None:
             left.scatter(x, scores, s=20, color=colour, alpha=0.7, label=named, linewidths=0)
             right.scatter(x, off, s=20, color=colour, alpha=0.7, linewidths=0)
     software = 100 * results["software"]["test_accuracy"]
-    left.axhline(software, color="black", linestyle="--", linewidth=1)
-    left.annotate("in software", (-0.45, software), va="bottom", fontsize=8)
+    left.axhline(software, color="black", linestyle="--", linewidth=1, label="in software")
     left.set_ylabel("test accuracy on the chip (%)")
     left.legend(frameon=False, fontsize=8, loc="lower right")
     right.set(ylabel="spike times off (median, tau_syn)", yscale="log")
