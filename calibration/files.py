@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from hxloop.atomic_write import write_atomically
 from hxloop.calibration.result import (
+    SCHEMA,
     CalibrationOptions,
     CalibrationResult,
     Scales,
@@ -32,7 +33,6 @@ from hxloop.errors import CalibrationError, FileFormatError, HxloopError, Output
 from hxloop.network import NetworkSpec
 from hxloop.operating_point import OperatingPoint
 
-SCHEMA = "hxloop-calibration-1"
 UNFINISHED = "hxloop-calibration-unfinished-1"
 _GROUPS = ("codes", "before", "estimates", "errors_of_estimates")
 _STEP_ARRAYS = ("errors", "at_end", "convergence")

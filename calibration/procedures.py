@@ -182,10 +182,13 @@ def characterise(
     for sign in ("exc", "inh"):
         # A charge is a jump of the current times the time constant with which it decays; at
         # calibrated codes that is the same for all, before it is not.
-        tau = found[f"tau_syn_{sign}"][0]
-        per_jump = np.where(np.isfinite(tau), tau, bench.target.tau_syn_us)
+        tau, tau_error = found[f"tau_syn_{sign}"]
+        known = np.isfinite(tau)
+        tau = np.where(known, tau, bench.target.tau_syn_us)
         charge, error = found[f"strength_{sign}"]
-        found[f"strength_{sign}"] = charge / per_jump, error / per_jump
+        strength = charge / tau
+        relative = np.where(known, tau_error, 0.0) / tau
+        found[f"strength_{sign}"] = strength, np.hypot(error / tau, strength * relative)
     unit = float(np.nanmedian(found["strength_exc"][0]))
     values, errors = {}, {}
     for name, (mean, error) in found.items():

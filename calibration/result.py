@@ -21,6 +21,9 @@ from hxloop.readout import Codes
 Array = NDArray[np.float64]
 CalibrationTarget = OperatingPoint
 
+# Of a result's file, and of what a result means. Up to 1, the strengths estimated of a chip that
+# was not calibrated yet were charges.
+SCHEMA = "hxloop-calibration-2"
 SEARCHES = ("noisy-bisection", "bisection", "prediction", "linear")
 # What is judged of every circuit in the end, and its unit.
 QUANTITIES = {
@@ -278,6 +281,7 @@ def request_key(
 ) -> str:
     """SHA-256 of what is asked for."""
     request = {
+        "schema": SCHEMA,
         "target": target.as_dict(),
         "options": asdict(options),
         "chip": chip_id,

@@ -86,8 +86,8 @@ def test_other_files_and_schemas_are_refused(file, tmp_path):
     with pytest.raises(FileFormatError, match="truncated or corrupt"):
         load_calibration(text)
     with h5py.File(file, "r+") as content:
-        content.attrs["schema"] = "hxloop-calibration-0"
-    with pytest.raises(FileFormatError, match="expected schema 'hxloop-calibration-1'; got"):
+        content.attrs["schema"] = "hxloop-calibration-1"
+    with pytest.raises(FileFormatError, match="expected schema 'hxloop-calibration-2'; got"):
         load_calibration(file)
     with h5py.File(tmp_path / "other.h5", "w") as content:
         content["weights"] = np.zeros(3)
@@ -128,7 +128,7 @@ def test_an_unfinished_calibration_comes_back(tmp_path):
     np.testing.assert_array_equal(again.codes["v_leak"], result.codes["v_leak"])
     with pytest.raises(CalibrationError, match="another target"):
         load_unfinished(path, "other")
-    with pytest.raises(FileFormatError, match="expected schema 'hxloop-calibration-1'"):
+    with pytest.raises(FileFormatError, match="expected schema 'hxloop-calibration-2'"):
         load_calibration(path)
 
 
