@@ -18,7 +18,7 @@ Layers = Sequence[Mapping[str, Any]]
 
 
 def write_figure(results: Mapping[str, Any], path: Path) -> None:
-    """Draw ``results.json``; a panel whose networks are not in it is left out.
+    """Draw ``results.json``; without a deeper network or substrates their panel is left out.
 
     Args:
         results: of the study.

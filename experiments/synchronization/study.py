@@ -109,7 +109,7 @@ def run(
     """
     options = study_options(StudyOptions, config)
     study = Study.open(
-        config, out, {"networks": {}}, markdown_tables,
+        config, out, options, {"networks": {}}, markdown_tables,
         force=force, progress=progress, on_trainer=on_trainer,
     )  # fmt: skip
     results = study.results
@@ -174,13 +174,13 @@ def _parts(config: ExperimentConfig, options: StudyOptions) -> dict[str, Experim
 
 def _substrates(
     prepared: Prepared,
-    ideal: RecordedActivity,
+    recorded: RecordedActivity,
     options: StudyOptions,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """The trained network as it is, recorded on other substrates and compared to ideal."""
-    samples = slice(0, options.substrate_samples)
-    states, missing = [replace(ideal.select(samples), name="ideal")], {}
+    """The trained network as it is, recorded on other substrates, and compared."""
+    samples, trained_on = slice(0, options.substrate_samples), prepared.config.backend.name
+    states, missing = [replace(recorded.select(samples), name=trained_on)], {}
     for name in options.substrates:
         backend, more = SUBSTRATES[name]
         settings = {**ON_CHIP, "chip": options.chip, **more} if backend == "emulated-chip" else more
@@ -190,7 +190,7 @@ def _substrates(
         except MissingDependencyError as error:
             missing[name] = str(error)
             say(f"  not run: {error}")
-    analysis = analyse(states, trained="ideal", options=AnalysisOptions(seed=0))
+    analysis = analyse(states, trained=trained_on, options=AnalysisOptions(seed=0))
     comparisons = {row["state"]: row["layers"] for row in analysis["comparisons"]}
     return {
         "samples": options.substrate_samples,
