@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,6 +100,7 @@ class Study:
         cls,
         config: ExperimentConfig,
         out: Path,
+        options: Any,
         empty: Mapping[str, Any],
         table: Callable[[Mapping[str, Any]], str],
         *,
@@ -112,7 +113,8 @@ class Study:
         Args:
             config: of the study.
             out: its folder.
-            empty: results before anything was measured; name, seed and ``finished`` are added.
+            options: its ``[study]``, a dataclass; they stand in the results.
+            empty: results before anything was measured.
             table, progress, on_trainer: see above.
             force: start anew in a folder that holds another study.
 
@@ -123,9 +125,16 @@ class Study:
         if (folder.path / "results.json").exists():
             results = folder.read_json("results.json")
         else:
+            results = {
+                "experiment": config.name,
+                "seed": config.seed,
+                "epochs": config.training.epochs,
+                "study": asdict(options),
+                **empty,
+                "finished": None,
+            }
             # As it would be read again: lists, not tuples.
-            results = json.loads(json.dumps(dict(empty)))
-            results = {"experiment": config.name, "seed": config.seed, **results, "finished": None}
+            results = json.loads(json.dumps(results))
         return cls(folder, results, table, progress, on_trainer)
 
     @property

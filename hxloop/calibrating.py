@@ -60,6 +60,8 @@ class Judgement:
             calibrated codes.
         ratios: spread after over spread before, 5 % of circuits trimmed at each end.
         strength_spread: of the strengths after, trimmed, relative.
+        left: standard deviation of each quantity over the circuits in use after, in model units
+            as of ``Imperfections``: relative, potentials in units of the leak-threshold distance.
         dead: circuits that were drawn dead.
         passed_bad: circuits reported good that are out of tolerance.
         failed_good: circuits reported failed that are within tolerance.
@@ -70,6 +72,7 @@ class Judgement:
     after: Mapping[str, Array]
     ratios: Mapping[str, float]
     strength_spread: float
+    left: Mapping[str, float]
     dead: tuple[int, ...]
     passed_bad: tuple[int, ...]
     failed_good: tuple[int, ...]
@@ -195,6 +198,10 @@ def judge_result(backend: Backend, result: CalibrationResult) -> Judgement:
         after=off["after"],
         ratios={name: spread["after"][name] / spread["before"][name] for name in RATIO_BOUNDS},
         strength_spread=spread["after"]["strength"],
+        left={
+            name: float(np.nanstd(off["after"][name][usable])) / _unit(name, target)
+            for name in QUANTITIES
+        },
         dead=_numbers(dead),
         passed_bad=_numbers(usable & ~good),
         failed_good=_numbers(~usable & good),
@@ -228,12 +235,14 @@ def _absolute(pattern: Mapping[str, Array], target: OperatingPoint) -> dict[str,
     """A relative pattern in the units of ``QUANTITIES``."""
     values = {}
     for name in QUANTITIES:
-        goal = wanted(name, target)
-        relative = pattern[name]
-        values[name] = (
-            goal + target.distance_lsb * relative if name.startswith("v_") else goal * relative
-        )
+        nominal = wanted(name, target) if name.startswith("v_") else 0.0
+        values[name] = nominal + _unit(name, target) * pattern[name]
     return values
+
+
+def _unit(name: str, target: OperatingPoint) -> float:
+    """One model unit of a quantity, in the unit of ``QUANTITIES``."""
+    return target.distance_lsb if name.startswith("v_") else wanted(name, target)
 
 
 def _trimmed(values: Array) -> float:

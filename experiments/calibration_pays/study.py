@@ -9,7 +9,7 @@ with the old calibration and with a new one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.backend import get_backend, unknown_name
+from hxloop.calibrating import judge_result
 from hxloop.calibration import (
     CalibrationResult,
     calibrate,
@@ -28,25 +29,10 @@ from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError
 from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.experiments.calibration_pays.figure import write_figure
+from hxloop.experiments.calibration_pays.tables import NETWORKS, states_of, tables
 from hxloop.experiments.study_parts import Study, check_list, on_backend, study_options
 from hxloop.training_options import ProgressListener
 
-# How the networks are named in results, with what the tables call them.
-NETWORKS = {
-    "transfer": "transferred",
-    "loop_uncalibrated": "in the loop, uncalibrated",
-    "loop_uncalibrated_twin": "in the loop, uncalibrated, twin",
-    "loop_calibrated": "in the loop, calibrated",
-    "loop_calibrated_twin": "in the loop, calibrated, twin",
-}
-# States of a chip in which networks are tested.
-STATES = {
-    "uncalibrated": "all knobs at the median code",
-    "calibrated": "calibrated",
-    "drifted_uncalibrated": "after drift, all knobs at the median code",
-    "drifted_old": "after drift, old calibration",
-    "drifted_new": "after drift, calibrated anew",
-}
 SAMPLES = 300  # of the test set, for the error of spike times
 
 
@@ -121,15 +107,10 @@ def run(
     training = config.training.model_copy(update={"weight_limit": limit})
     in_software = on_backend(config.model_copy(update={"training": training}), "ideal", {})
     software = replace(on_chip, config=in_software, backend=get_backend("ideal"))
-    empty = {
-        "epochs": config.training.epochs,
-        "study": asdict(options),
-        "software": None,
-        "chips": [],
-    }
     study = Study.open(
-        config, out, empty, markdown_table, force=force, progress=progress, on_trainer=on_trainer
-    )
+        config, out, options, {"software": None, "chips": []}, tables,
+        force=force, progress=progress, on_trainer=on_trainer,
+    )  # fmt: skip
     if study.results["software"] is None:
         say("Training in software")
         study.train_first("software", software)
@@ -142,7 +123,7 @@ def run(
         row: dict[str, Any] = {
             "chip": number,
             "chip_id": chip.first.chip_id,
-            "calibration": _described(chip.first),
+            "calibration": _described(chip.first, chip.fresh),
             "networks": {},
         }
         for network in options.networks:
@@ -159,7 +140,7 @@ def run(
                 "epochs_to_90": epochs,
                 "states": {
                     state: _tested(chip.in_state(state), weights[network], software)
-                    for state in _states(network)
+                    for state in states_of(network)
                 },
             }
         study.results["chips"].append(row)
@@ -167,43 +148,6 @@ def run(
     study.finish()
     write_figure(study.results, study.path / "figure.png")
     return study.results
-
-
-def markdown_table(results: Mapping[str, Any]) -> str:
-    """The results as tables, means over the chips with the lowest and the highest."""
-    if not results["chips"]:
-        return ""
-    lines = [
-        f"In software: {100 * results['software']['test_accuracy']:.1f} %",
-        "",
-        "| network | chip | accuracy (%) | lowest to highest | epochs to 90 % "
-        "| spike times off (tau_syn) |",
-        "|---|---|---|---|---|---|",
-    ]
-    for network in results["study"]["networks"]:
-        called = NETWORKS[network]
-        parts = [row["networks"][network] for row in results["chips"]]
-        epochs = [part["epochs_to_90"] for part in parts]
-        taken = [str(value) if value else "never" for value in epochs]
-        for state in _states(network):
-            tested = [part["states"][state] for part in parts]
-            scores = [100 * test["accuracy"] for test in tested]
-            off = float(np.mean([test["spike_error"] for test in tested]))
-            lines.append(
-                f"| {called} | {STATES[state]} | {np.mean(scores):.1f} | {min(scores):.1f} to "
-                f"{max(scores):.1f} | {', '.join(taken) if network != 'transfer' else ''} "
-                f"| {off:.3f} |"
-            )
-    return "\n".join(lines) + "\n"
-
-
-def _states(network: str) -> tuple[str, ...]:
-    """Where a network is tested: transferred ones everywhere, others where they belong."""
-    if network == "transfer":
-        return tuple(STATES)
-    if "uncalibrated" in network:
-        return ("uncalibrated", "drifted_uncalibrated")
-    return ("calibrated", "drifted_old", "drifted_new")
 
 
 def _chip(
@@ -224,7 +168,9 @@ def _chip(
     return _Chip(number, parts[0], parts[1], results[0], results[1])
 
 
-def _described(result: CalibrationResult) -> dict[str, Any]:
+def _described(result: CalibrationResult, chip: Prepared) -> dict[str, Any]:
+    """The calibration, judged against the truth of the chip, which it never saw."""
+    judgement = judge_result(chip.backend, result)
     return {
         "failed": list(result.failed),
         "runs": result.runs,
@@ -232,6 +178,11 @@ def _described(result: CalibrationResult) -> dict[str, Any]:
         "weight_scale": result.weight_scale,
         "time_scale": result.time_scale,
         "spike_offset": result.spike_offset,
+        "ratios": dict(judgement.ratios),
+        "strength_spread": judgement.strength_spread,
+        "left": dict(judgement.left),
+        "drawn_dead": list(judgement.dead),
+        "passed_bad": list(judgement.passed_bad),
     }
 
 

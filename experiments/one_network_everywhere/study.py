@@ -120,8 +120,9 @@ def run(
         "histogram_log10_edges": EDGES.tolist(),
     }
     study = Study.open(
-        config, out, empty, markdown_table, force=force, progress=progress, on_trainer=on_trainer
-    )
+        config, out, options, empty, markdown_table,
+        force=force, progress=progress, on_trainer=on_trainer,
+    )  # fmt: skip
     rows = study.results["backends"]
     if study.results["network"] is None:
         say(f"Training the network on {config.backend.name}")

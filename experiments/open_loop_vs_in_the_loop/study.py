@@ -9,7 +9,7 @@ chip, with the same trial noise.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +92,10 @@ def run(
     options = StudyOptions.of(config)
     chips = list(_chips(config, options))
     software = prepare(_in_software(config, chips[0].backend.capabilities.weight_limit))
-    empty = {
-        "epochs": config.training.epochs,
-        "study": asdict(options),
-        "software": None,
-        "chips": [],
-    }
     study = Study.open(
-        config, out, empty, markdown_table, force=force, progress=progress, on_trainer=on_trainer
-    )
+        config, out, options, {"software": None, "chips": []}, markdown_table,
+        force=force, progress=progress, on_trainer=on_trainer,
+    )  # fmt: skip
     if study.results["software"] is None:
         say("Open loop: training in software")
         study.train_first("software", software)

@@ -6,15 +6,18 @@ import json
 
 import pytest
 
+from hxloop.calibrating import RATIO_BOUNDS
 from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError
 from hxloop.experiments.calibration_pays.figure import write_figure
-from hxloop.experiments.calibration_pays.study import (
+from hxloop.experiments.calibration_pays.study import StudyOptions, run
+from hxloop.experiments.calibration_pays.tables import (
     NETWORKS,
     STATES,
-    StudyOptions,
-    markdown_table,
-    run,
+    left_table,
+    network_table,
+    ratio_table,
+    tables,
 )
 from hxloop.experiments.registry import FOLDER, load_experiment
 from hxloop.experiments.study_parts import study_options
@@ -32,6 +35,14 @@ def results(chips=(1, 2)):
     rows = [
         {
             "chip": chip,
+            "calibration": {
+                "ratios": dict.fromkeys(RATIO_BOUNDS, 0.01 * chip),
+                "strength_spread": 0.002,
+                "failed": [7] * chip,
+                "drawn_dead": [],
+                "passed_bad": [],
+                "left": {"tau_mem": 0.002 * chip, "strength_exc": 0.003},
+            },
             "networks": {
                 network: {
                     "epochs_to_90": chip if chip == 1 else None,
@@ -50,15 +61,17 @@ def results(chips=(1, 2)):
     return {"software": {"test_accuracy": 0.98}, "study": {"networks": networks}, "chips": rows}
 
 
-def test_the_table_has_means_ranges_and_epochs():
-    table = markdown_table(results())
+def test_the_tables_have_means_ranges_and_epochs():
+    table = tables(results())
     assert "In software: 98.0 %" in table
     line = "| in the loop, calibrated | calibrated | 91.5 | 91.0 to 92.0 | 1, never | 0.015 |"
     assert line in table
     assert (
         "| transferred | after drift, old calibration | 91.5 | 91.0 to 92.0 |  | 0.015 |" in table
     )
-    assert markdown_table({**results(), "chips": []}) == ""
+    assert "\n| 2 |" + " 0.020 |" * len(RATIO_BOUNDS) + " 0.20 | 2 | 0 | 0 |\n" in table
+    assert "\n| tau_mem | 0.0030 | 0.0630 |\n| strength_exc | 0.0030 | 0.0500 |\n" in table
+    assert tables({**results(), "chips": []}) == ""
 
 
 def test_the_figure_is_drawn(tmp_path):
@@ -87,7 +100,16 @@ def test_committed_results_are_those_of_the_readme_and_of_the_configuration():
     readme = (KEPT / "README.md").read_text(encoding="utf-8")
     config = load_experiment("calibration-pays")
     assert kept["epochs"] == config.training.epochs and kept["seed"] == config.seed
-    assert markdown_table(kept).strip() in readme
+    for table in (network_table, ratio_table, left_table):
+        assert table(kept).strip() in readme
+    options = study_options(StudyOptions, config)
+    assert kept["finished"] and [row["chip"] for row in kept["chips"]] == list(options.chips)
+    assert all(set(row["networks"]) == set(options.networks) for row in kept["chips"])
+    for row in kept["chips"]:
+        for name, bound in RATIO_BOUNDS.items():
+            assert row["calibration"]["ratios"][name] <= (bound or 0.3) / 2
+        assert row["calibration"]["strength_spread"] <= 0.05
+        assert not row["calibration"]["passed_bad"]
     loop = [row["networks"]["loop_calibrated"]["states"] for row in kept["chips"]]
     assert min(states["calibrated"]["accuracy"] for states in loop) >= 0.96
     assert (KEPT / "figure.png").is_file() and "figure.png" in readme
