@@ -40,6 +40,7 @@ RULES = [
     ("hxloop", ("backends", "calibration", "experiments", "tests"), "a second copy of the module"),
     ("hxloop.errors", ("hxloop",), "the bottom imports nothing"),
     ("hxloop.units", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.network"), "only errors"),
+    ("hxloop.checks", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.network", "torch"), "the ground"),
     ("hxloop.network", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.activity"), "below activity"),
     ("hxloop.activity", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.backend"), "below backend"),
     ("hxloop.backend", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.ttfs"), "the protocol only"),

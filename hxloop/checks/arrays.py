@@ -1,0 +1,308 @@
+"""Arrays of real numbers, spike times, labels and weights: one kind of array inside, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.checks.values import shown
+from hxloop.errors import HxloopError, RunInputError
+
+Error = type[HxloopError]
+
+
+def real_array(
+    where: str,
+    value: Any,
+    *,
+    shape: Sequence[int | str] | None = None,
+    finite: bool = False,
+    keep_single: bool = False,
+    error: Error = RunInputError,
+) -> NDArray[Any]:
+    """An array of real numbers, from whatever holds one.
+
+    Args:
+        where: name of the argument.
+        value: nested lists, an array (of any byte order and strides, read-only or memory-mapped),
+            a tensor (also one that requires a gradient), a pandas column or frame, or a list of
+            such. Objects, flags, text, complex numbers and dates are refused, as are masked
+            values: what a hole should be is not ours to guess.
+        shape: the axes expected, a number for one whose length is known, else its name:
+            ``("batch", 5)``.
+        finite: whether ``inf`` and NaN are refused.
+        keep_single: whether float32 stays float32.
+        error: what is raised.
+
+    Returns:
+        float64 (or float32, see above), native byte order, no negative strides. The caller's own
+        memory where that is so already: copy or ``frozen`` before keeping it.
+
+    Raises:
+        error: no rectangular array of real numbers, or another shape.
+
+    Example:
+        >>> real_array("weights", [[1, 2], [3, 4]], shape=("pre", 2)).dtype
+        dtype('float64')
+    """
+    array = _as_array(where, value, error)
+    if array.dtype.kind not in "fiu":
+        raise error(f"{where}: expected real numbers; got {_kind(value, array)}")
+    if shape is not None:
+        _check_shape(where, array, shape, error)
+    single = keep_single and array.dtype.kind == "f" and array.dtype.itemsize == 4
+    target: type[np.floating[Any]] = np.float32 if single else np.float64
+    array = array.astype(target, copy=False)  # native byte order
+    if any(stride < 0 for stride in array.strides):  # torch takes none
+        array = array.copy()
+    if finite and not np.isfinite(array).all():
+        place = first_place(~np.isfinite(array))
+        raise error(f"{where}: expected finite numbers; got {array[place]} at {_at(place)}")
+    return array
+
+
+def spike_times(
+    where: str,
+    value: Any,
+    *,
+    shape: Sequence[int | str] | None = ("batch", "n"),
+    keep_single: bool = False,
+    axes: tuple[str, str] = ("sample", "channel"),
+    error: Error = RunInputError,
+) -> NDArray[Any]:
+    """Spike times in model time: 0 or later, ``inf`` = no spike.
+
+    Args:
+        where: name of the argument.
+        value: see ``real_array``.
+        shape: see ``real_array``.
+        keep_single: see ``real_array``.
+        axes: names of rows and columns, for messages.
+        error: what is raised.
+
+    Raises:
+        error: no array of that shape, NaN, or a negative time, ``-inf`` among them.
+    """
+    times = real_array(where, value, shape=shape, keep_single=keep_single, error=error)
+    if times.size and not times.min() >= 0:  # the minimum is NaN where any is
+        place = first_place(~(times >= 0))
+        at = ", ".join(f"{axis} {i}" for axis, i in zip(axes, place, strict=False)) or "()"
+        raise error(
+            f"{where}: expected times >= 0 (a sample starts at 0), inf for no spike; got "
+            f"{times[place]} at {at}"
+        )
+    return times
+
+
+def labels(
+    where: str,
+    value: Any,
+    *,
+    n: int | None = None,
+    low: int = 0,
+    high: int | None = None,
+    whole_floats: bool = False,
+    error: Error = RunInputError,
+) -> NDArray[np.int64]:
+    """Class numbers, one for each sample.
+
+    Args:
+        where: name of the argument.
+        value: whole numbers of any integer type, in anything ``real_array`` takes.
+        n: how many there must be; None: any number.
+        low: the smallest allowed.
+        high: the largest allowed; None: any.
+        whole_floats: whether 2.0 passes as 2, as files of other programs have it.
+        error: what is raised.
+
+    Returns:
+        int64 ``(n,)``; the caller's own memory where it is that already.
+
+    Raises:
+        error: not so many whole numbers, in one axis, within the range.
+    """
+    array = _as_array(where, value, error)
+    if whole_floats and array.dtype.kind == "f" and _all_whole(array):
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        hint = ""
+        if array.dtype.kind == "f":
+            hint = ". Convert them first: labels.astype(int)"
+        raise error(f"{where}: expected whole numbers; got {_kind(value, array)}{hint}")
+    _check_shape(where, array, ("n",) if n is None else (n,), error)
+    wrong = array < low if high is None else (array < low) | (array > high)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        upper = " on" if high is None else f" to {high}"
+        raise error(f"{where}: expected numbers from {low}{upper}; got {array[at]} at sample {at}")
+    result = array.astype(np.int64, copy=False)
+    return result.copy() if result.strides[0] < 0 else result
+
+
+def matrices(
+    where: str,
+    value: Any,
+    shapes: Sequence[tuple[int, int]],
+    *,
+    of: str = "",
+    finite: bool = True,
+    error: Error = RunInputError,
+) -> tuple[NDArray[np.float64], ...]:
+    """One weight matrix ``(pre, post)`` for each layer, from any iterable of them.
+
+    Args:
+        where: name of the argument.
+        value: matrices; see ``real_array`` for what each may be.
+        shapes: of the layers.
+        of: whose they are, for messages: "network 5-120-3".
+        finite: whether ``inf`` and NaN are refused.
+        error: what is raised.
+
+    Returns:
+        float64 arrays; the caller's own memory where they are that already.
+
+    Raises:
+        error: another number of matrices, another shape, no numbers, or not finite.
+    """
+    owner = f" of {of}" if of else ""
+    expected = f"a sequence of {len(shapes)} matrices, one for each layer{owner}"
+    one = isinstance(value, str | bytes | dict) or hasattr(value, "to_numpy") or _is_array(value)
+    if one:
+        raise error(f"{where}: expected {expected}; got {shown(value)}")
+    try:
+        found = list(value)
+    except TypeError as problem:
+        raise error(f"{where}: expected {expected}; got {shown(value)}") from problem
+    if len(found) != len(shapes):
+        raise error(f"{where}: expected {expected}; got {len(found)}")
+    result = []
+    for index, (matrix, want) in enumerate(zip(found, shapes, strict=True)):
+        name = f"{where}[{index}]"
+        array = real_array(name, matrix, error=error)
+        if array.shape != want:
+            whose = f" for {of}" if of else ""
+            hint = " (transposed?)" if array.shape == want[::-1] else ""
+            raise error(
+                f"{name}: expected shape (pre, post) = {want}{whose}; got {array.shape}{hint}"
+            )
+        if finite and not np.isfinite(array).all():
+            pre, post = first_place(~np.isfinite(array))
+            raise error(
+                f"{name}: expected finite numbers; got {array[pre, post]} from neuron {pre} to "
+                f"neuron {post} (did the training diverge?)"
+            )
+        result.append(array)
+    return tuple(result)
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """An array that nobody can change: its own memory if it is read-only to the root, else a copy.
+
+    For what is kept beyond a call. A memory-mapped file that was opened for reading is not copied.
+    """
+    root: Any = array
+    while isinstance(root, np.ndarray) and not root.flags.writeable:
+        root = root.base
+    if not (root is None or not isinstance(root, np.ndarray)):
+        array = array.copy()
+    return read_only(array)
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """A view that cannot be written to, to hand out what is ours."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def first_place(wrong: NDArray[np.bool_]) -> tuple[int, ...]:
+    """Index of the first True."""
+    return tuple(int(i) for i in np.argwhere(wrong)[0])
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or (hasattr(value, "detach") and hasattr(value, "numpy"))
+
+
+def _as_array(where: str, value: Any, error: Error) -> NDArray[Any]:
+    """A numpy array of whatever type; the only place that knows of tensors and frames."""
+    if np.ma.is_masked(value):
+        raise error(
+            f"{where}: expected numbers; got a masked array with masked values. Say what they "
+            "are: .filled(np.inf) for channels without a spike"
+        )
+    if isinstance(value, str | bytes):
+        raise error(f"{where}: expected an array of numbers; got {shown(value)}")
+    try:
+        if hasattr(value, "detach") and hasattr(value, "numpy"):  # a tensor
+            tensor = value.detach()
+            if "bfloat16" in str(tensor.dtype):
+                tensor = tensor.float()
+            return np.asarray(tensor.numpy(force=True))
+        if hasattr(value, "to_numpy"):  # a column or frame
+            return _from_table(value)
+        if isinstance(value, list | tuple) and any(_needs_converting(part) for part in value):
+            return np.stack([_as_array(f"{where}[{i}]", v, error) for i, v in enumerate(value)])
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as problem:
+        raise error(
+            f"{where}: expected a rectangular array of numbers; got {shown(value)} ({problem})"
+        ) from problem
+
+
+def _needs_converting(part: Any) -> bool:
+    if hasattr(part, "detach") or hasattr(part, "to_numpy") or np.ma.is_masked(part):
+        return True
+    return isinstance(part, list | tuple) and any(_needs_converting(inner) for inner in part)
+
+
+def _from_table(value: Any) -> NDArray[Any]:
+    """Values of a pandas column or frame; those of its nullable types too, where nothing lacks."""
+    array = np.asarray(value.to_numpy())
+    types = getattr(value, "dtypes", None)
+    if array.dtype.kind != "O" or types is None:
+        return array
+    kinds = [
+        getattr(kind, "kind", "O") for kind in (types if hasattr(types, "__iter__") else [types])
+    ]
+    if kinds and all(kind in "fiu" for kind in kinds) and not bool(np.any(value.isna())):
+        integers = all(kind in "iu" for kind in kinds)
+        return array.astype(np.int64 if integers else np.float64)
+    return array
+
+
+def _all_whole(array: NDArray[Any]) -> bool:
+    return bool(np.isfinite(array).all() and (np.floor(array) == array).all())
+
+
+def _check_shape(where: str, array: NDArray[Any], shape: Sequence[int | str], error: Error) -> None:
+    fits = array.ndim == len(shape) and all(
+        isinstance(want, str) or got == want for got, want in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        axes = ", ".join(str(axis) for axis in shape) + ("," if len(shape) == 1 else "")
+        hint = ""
+        if array.ndim == len(shape) == 2 and array.shape[0] == shape[1]:
+            hint = " (transposed?)"
+        raise error(f"{where}: expected shape ({axes}); got {array.shape}{hint}")
+
+
+def _kind(value: Any, array: NDArray[Any]) -> str:
+    """What an array is that holds no real numbers, and what to do about it."""
+    if array.ndim == 0 and array.dtype.kind == "O":
+        if hasattr(value, "__next__"):
+            return f"{shown(value)}, which can be read only once: make a list of it first"
+        return shown(value)
+    named = {
+        "O": "Python objects (rows of different lengths, missing values or text?)",
+        "b": "true and false. Convert them first: .astype(float)",
+        "U": "text", "S": "text", "c": "complex numbers", "M": "dates", "m": "durations",
+    }  # fmt: skip
+    return f"dtype {array.dtype}: {named.get(array.dtype.kind, 'no numbers')}"
+
+
+def _at(place: tuple[int, ...]) -> str:
+    return f"index {place[0] if len(place) == 1 else place}"
