@@ -52,6 +52,7 @@ class BrainScaleS2Dialect(Dialect):
     module = "pynn_brainscales.brainscales2"
     requires = ("PyNN",)
     receptors = ("excitatory", "inhibitory")
+    stamped = True
     # Recorded after the last slot, long after the last window: of no sample.
     known_warnings = ("Recorded at least one spike after t_stop",)
 
@@ -193,7 +194,7 @@ class BrainScaleS2Dialect(Dialect):
     def hold(self, matrix: Array) -> HeldLayer:
         """Whole numbers, rounded; clipped to 63."""
         held = self.grid.quantise(matrix)
-        return HeldLayer(held.values, held.codes.astype(np.float64), held.n_clipped)
+        return HeldLayer(held.values, held.codes.astype(np.float64), held.n_clipped, held.n_zeroed)
 
     def deliver(self, times: Array, t_window: float) -> Delivered:
         """Truncated to the clock."""

@@ -24,6 +24,28 @@ def truncate(times: Array, tick: float) -> Array:
     return truncated
 
 
+def n_tied(recorded: Array, exact: Array | None = None) -> int:
+    """In how many samples time stamps made spikes of different neurons equal.
+
+    Args:
+        recorded: ``(batch, neuron)``, as stamped; ``inf`` = silent.
+        exact: the same spikes before they were stamped. None: not known; every two equal stamps
+            count, for no two neurons spike at the same moment.
+    """
+    stamps = _n_times(recorded)
+    spikes = np.isfinite(recorded)
+    before = spikes.sum(axis=1) if exact is None else _n_times(np.where(spikes, exact, np.inf))
+    return int(np.count_nonzero(stamps < before))
+
+
+def _n_times(times: Array) -> NDArray[np.int64]:
+    """How many different times there are in each sample."""
+    ordered = np.sort(times, axis=1)
+    new = np.isfinite(ordered)
+    new[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
+    return np.count_nonzero(new, axis=1).astype(np.int64)
+
+
 def n_moved(times: Array, truncated: Array, tick: float, t_window: float) -> int:
     """How many spikes within the window the clock has moved."""
     with np.errstate(invalid="ignore"):  # inf - inf: a silent channel has not moved

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from hxloop import __version__
 from hxloop.activity import Activity, RunInfo
 from hxloop.backend import check_run, check_stream
-from hxloop.backends.chip_clock import n_moved, truncate
+from hxloop.backends.chip_clock import n_moved, n_tied, truncate
 from hxloop.backends.chip_model import (
     TrialNoise,
 )
@@ -144,12 +144,13 @@ class EmulatedChipSession(KnobSession):
         scaled = times * self._time_scale
         delivered = self._truncate(scaled)
         n_rounded = n_moved(scaled, delivered, self._backend.tick, self.network.t_window)
-        used, clipped, layers = [], [], []
+        used, clipped, zeroed, layers = [], [], [], []
         for index, (matrix, placed) in enumerate(zip(matrices, self._layers, strict=True)):
             if self._grid is None:
                 held, n_clipped = matrix.astype(self._dtype, order="C"), 0
             else:
                 quantised = self._grid.quantise(matrix)
+                zeroed.append(quantised.n_zeroed)
                 held = quantised.values.astype(self._dtype, copy=False)
                 n_clipped = quantised.n_clipped
             used.append(held)
@@ -165,7 +166,8 @@ class EmulatedChipSession(KnobSession):
                     lost=noise.lost(index, *shape),
                 )
             )
-        spikes = [self._recorded(layer) for layer in solver.run(delivered, layers)]
+        exact = solver.run(delivered, layers)
+        spikes = [self._recorded(layer) for layer in exact]
         lost = sum(int(layer.lost.sum()) for layer in layers if layer.lost is not None)
         return Activity(
             input_times=delivered / self._time_scale,
@@ -179,7 +181,9 @@ class EmulatedChipSession(KnobSession):
                 seed=self._seed,
                 trial=trial,
                 clipped_weights=tuple(clipped),
+                zeroed_weights=tuple(zeroed),
                 rounded_inputs=n_rounded,
+                tied_outputs=n_tied(spikes[-1], exact[-1]),
                 lost_spikes=lost,
                 duration_seconds=time.perf_counter() - start,
             ),

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from hxloop.activity import Activity, RunInfo
 from hxloop.backend import Capabilities, check_run, check_stream
+from hxloop.backends.chip_clock import n_tied
 from hxloop.backends.pynn_dialect import Delivered, Dialect, HeldLayer
 from hxloop.backends.sample_schedule import FirstSpikes, SampleSchedule
 from hxloop.errors import CapacityError, HxloopError, RunFailed, SessionClosedError
@@ -111,7 +112,11 @@ class PynnSession:
                 chip_id=dialect.chip_id,
                 calibration_digest=dialect.calibration_digest,
                 clipped_weights=tuple(layer.n_clipped for layer in held),
+                zeroed_weights=tuple(
+                    layer.n_zeroed for layer in held if layer.n_zeroed is not None
+                ),
                 rounded_inputs=delivered.n_rounded,
+                tied_outputs=n_tied(layers[-1].times) if dialect.stamped else 0,
                 discarded_spikes=sum(layer.n_discarded for layer in layers),
                 lost_spikes=lost,
                 duration_seconds=time.perf_counter() - start,

@@ -39,11 +39,13 @@ class HeldLayer:
         values: ``(pre, post)``, in model units.
         native: the same in the substrate's unit, signed: what ``Projection.set`` is given.
         n_clipped: how many lay beyond the substrate's range.
+        n_zeroed: how many other than 0 became 0; None where weights are continuous.
     """
 
     values: Array
     native: Array
     n_clipped: int = 0
+    n_zeroed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Dialect:
         requires: packages whose versions are reported; the last is the simulator's.
         extra: of hxloop, that installs the simulator; None if it comes with hxloop.
         ms_per_tau: milliseconds of the simulator's clock in one unit of model time.
+        stamped: spikes are recorded on a time grid, where different neurons may share a moment.
         latency: delay of every layer in model time, subtracted from what is recorded.
         receptors: one projection each; two where a projection cannot mix signs.
         residue: what may be left of a membrane potential when the next sample starts.
@@ -83,6 +86,7 @@ class Dialect:
     requires: tuple[str, ...] = ("PyNN",)
     extra: str | None = None
     ms_per_tau: float = 1.0
+    stamped: bool = False
     latency: float = 0.0
     receptors: tuple[str, ...] = ("excitatory",)
     rebuild: bool = False

@@ -19,6 +19,8 @@ class GridDialect(Dialect):
     subtracted.
     """
 
+    stamped = True
+
     def __init__(self, *, dt: float, weight_limit: float | None, clip_weights: bool) -> None:
         super().__init__(dt=dt, weight_limit=weight_limit, clip_weights=clip_weights)
         self.latency = 1.5 * dt

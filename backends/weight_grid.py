@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from hxloop.errors import ConfigError
 
+# A weight at the limit that was computed in another order is not beyond it.
+ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class WeightGrid:
@@ -45,9 +48,11 @@ class WeightGrid:
         """
         flat = np.ascontiguousarray(weights, dtype=np.float64).reshape(-1)
         values, clipped = np.empty(flat.shape), np.empty(flat.shape, np.bool_)
-        _quantise(flat, float(self.step), float(self.levels), values, clipped)
+        n_zeroed = _quantise(flat, float(self.step), float(self.levels), values, clipped)
         shape = np.shape(weights)
-        return QuantisedWeights(values.reshape(shape), clipped.reshape(shape), self.step)
+        return QuantisedWeights(
+            values.reshape(shape), clipped.reshape(shape), self.step, int(n_zeroed)
+        )
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,15 @@ class QuantisedWeights:
 
     Attributes:
         values: in model units, same shape as the weights.
-        clipped: where the weight lay beyond the range.
+        clipped: where the weight lay beyond the range, by however little.
         step: weight of one least significant bit.
+        n_zeroed: how many weights other than 0 were rounded to 0.
     """
 
     values: NDArray[np.float64]
     clipped: NDArray[np.bool_]
     step: float
+    n_zeroed: int
 
     @property
     def codes(self) -> NDArray[np.int64]:
@@ -79,7 +86,11 @@ class QuantisedWeights:
 # longer than what it computes.
 @njit(cache=True, nogil=True)
 def _quantise(weights, step, largest, values, clipped):  # type: ignore[no-untyped-def]
+    limit, zeroed = largest * step * (1 + ROUNDING), 0
     for i in range(weights.shape[0]):
         code = np.rint(weights[i] / step)
-        clipped[i] = abs(code) > largest
+        # Before rounding: from 63.0 to 63.5 steps a weight is moved to the limit as well.
+        clipped[i] = abs(weights[i]) > limit
+        zeroed += code == 0 and weights[i] != 0
         values[i] = min(max(code, -largest), largest) * step
+    return zeroed

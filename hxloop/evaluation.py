@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hxloop.activity import Activity
+from hxloop.activity import Activity, RunInfo
 from hxloop.loop import LoopNetwork
 from hxloop.losses import Loss
 from hxloop.training_options import EvaluationResult, SpikeData
@@ -38,8 +38,7 @@ def evaluate(
         trial: stream of trial noise of the first batch; the next batches take the next ones.
         observer: told each run: activity, labels ``(batch,)`` and decisions ``(batch,)``.
     """
-    total, decisions, inputs, layers, seconds = 0.0, [], [], [], []
-    clipped: tuple[int, ...] = ()
+    total, decisions, inputs, layers, infos = 0.0, [], [], [], []
     with torch.no_grad():
         for index, start in enumerate(range(0, len(data), batch_size)):
             part = slice(start, start + batch_size)
@@ -51,8 +50,7 @@ def evaluate(
                 observer(activity, data.labels[part], decisions[-1])
             inputs.append(activity.input_times)
             layers.append(activity.first_spike_times)
-            seconds.append(activity.info.duration_seconds)
-            clipped = activity.info.clipped_weights
+            infos.append(activity.info)
     decided = np.concatenate(decisions)
     return EvaluationResult(
         loss=total / len(data),
@@ -61,6 +59,6 @@ def evaluate(
         labels=data.labels,
         input_times=np.concatenate(inputs),
         first_spike_times=tuple(np.concatenate(layer) for layer in zip(*layers, strict=True)),
-        clipped_weights=clipped,
-        run_seconds=tuple(seconds),
+        info=RunInfo.of_all(infos),
+        run_seconds=tuple(info.duration_seconds for info in infos),
     )

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import RunInfo
 from hxloop.errors import ConfigError, RunInputError
 from hxloop.silent_neurons import SilentNeuronPolicy
 
@@ -189,7 +190,8 @@ class EvaluationResult:
         decisions, labels: ``(n,)``; -1 = no decision.
         input_times: ``(n, n_inputs)``, as delivered.
         first_spike_times: one array ``(n, post)`` for each layer.
-        clipped_weights: weights beyond the substrate's range, for each layer.
+        info: of all runs together, see ``RunInfo.of_all``: which substrate it was, and what it
+            clipped, rounded, discarded and lost.
         run_seconds: wall-clock time of every run.
     """
 
@@ -199,8 +201,13 @@ class EvaluationResult:
     labels: NDArray[np.int64]
     input_times: NDArray[np.float64]
     first_spike_times: tuple[NDArray[np.float64], ...]
-    clipped_weights: tuple[int, ...]
+    info: RunInfo
     run_seconds: tuple[float, ...]
+
+    @property
+    def clipped_weights(self) -> tuple[int, ...]:
+        """Weights beyond the substrate's range, for each layer."""
+        return self.info.clipped_weights
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +23,19 @@ class RunInfo:
         calibration_digest: digest of the calibration in use; None without one.
         seed: seed of the session's trial noise; None for a deterministic backend.
         trial: index of the trial-noise stream used; None for a deterministic backend.
-        clipped_weights: for every layer, how many weights lay beyond the substrate's range.
+        clipped_weights: for every layer, how many weights lay beyond the substrate's range, by
+            however little.
         rounded_inputs: how many input spikes were moved onto the substrate's time grid.
         discarded_spikes: spikes seen later than the observation window, not reported.
         lost_spikes: (sample, neuron) pairs whose spike, if there was one, got lost (known
             only to an emulator).
         retries: how often the run was repeated after a transient fault.
         duration_seconds: wall-clock time of the run.
+        zeroed_weights: for every layer, how many weights other than 0 became 0 on the
+            substrate's grid; () where weights are continuous.
+        tied_outputs: in how many samples the substrate's time grid made spikes of different
+            output neurons equal. Where finer times are not known, as on a chip, samples with
+            equal ones.
     """
 
     backend: str
@@ -42,6 +50,24 @@ class RunInfo:
     lost_spikes: int = 0
     retries: int = 0
     duration_seconds: float = 0.0
+    zeroed_weights: tuple[int, ...] = ()
+    tied_outputs: int = 0
+
+    @classmethod
+    def of_all(cls, infos: Sequence[RunInfo]) -> RunInfo:
+        """One record of several runs of the same weights.
+
+        Counts of spikes, retries and seconds are sums; what is a property of weights and
+        substrate is that of the last run; there is no one trial.
+
+        Args:
+            infos: of the runs, at least one.
+        """
+        summed = ("rounded_inputs", "tied_outputs", "discarded_spikes", "lost_spikes", "retries")
+        totals: dict[str, Any] = {n: sum(getattr(info, n) for info in infos) for n in summed}
+        seconds = sum(info.duration_seconds for info in infos)
+        trial = infos[0].trial if len(infos) == 1 else None
+        return replace(infos[-1], **totals, trial=trial, duration_seconds=seconds)
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,8 @@ def info_to_json(info: RunInfo) -> bytes:
 def info_from_json(text: bytes) -> RunInfo:
     """What ``info_to_json`` wrote; entries of later versions are left out.
 
+    What an earlier version did not count has the default of ``RunInfo``.
+
     Raises:
         FileFormatError: it is no such text.
     """
@@ -126,8 +128,9 @@ def info_from_json(text: bytes) -> RunInfo:
         known = {
             field.name: values[field.name] for field in fields(RunInfo) if field.name in values
         }
-        if "clipped_weights" in known:
-            known["clipped_weights"] = tuple(known["clipped_weights"])
+        for name in ("clipped_weights", "zeroed_weights"):
+            if name in known:
+                known[name] = tuple(known[name])
         return RunInfo(**known)
     except (ValueError, TypeError) as error:
         raise FileFormatError(f"the record of a run is damaged: {error}") from error

@@ -125,7 +125,10 @@ def _info_problems(subject: Subject, info: object) -> Iterator[str]:
     clipped, layers = get("clipped_weights"), len(subject.network.layers)
     if not isinstance(clipped, tuple) or len(clipped) != layers:
         yield f"clipped_weights: expected one count for each of {layers} layers, got {clipped!r}"
-    for name in ("rounded_inputs", "discarded_spikes", "lost_spikes", "retries"):
+    zeroed, levels = get("zeroed_weights"), subject.capabilities.weight_levels
+    if not isinstance(zeroed, tuple) or len(zeroed) not in ((layers,) if levels else (0, layers)):
+        yield f"zeroed_weights: expected one count for each of {layers} layers, got {zeroed!r}"
+    for name in ("rounded_inputs", "tied_outputs", "discarded_spikes", "lost_spikes", "retries"):
         count = get(name)
         if not isinstance(count, int) or count < 0:
             yield f"{name}: expected a whole number >= 0, got {count!r}"

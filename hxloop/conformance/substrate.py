@@ -81,6 +81,11 @@ def weights_beyond_the_limit(subject: Subject) -> Figures:
     weights = list(_checkerboard(subject, 0.5 * limit))
     weights[-1] = _checkerboard(subject, 3 * limit)[-1]
     weights[-1][0, 0] = 0.5 * limit
+    if subject.capabilities.weight_levels is not None and weights[-1].size > 1:
+        # Less than half a step beyond: clipped, too, though rounding alone would take it there.
+        weights[-1].flat[-1] = np.copysign(
+            limit * (1 + 0.4 / subject.capabilities.weight_levels), weights[-1].flat[-1]
+        )
     try:
         activity = subject.session.run(weights, plan.silence())
     except (RunInputError, CapacityError):
@@ -98,6 +103,26 @@ def weights_beyond_the_limit(subject: Subject) -> Figures:
             f"{activity.info.clipped_weights}"
         )
     return {"clipped": expected[-1]}
+
+
+@group.check
+def weights_rounded_to_zero(subject: Subject) -> Figures:
+    """Weights too small for the grid are held as 0 and counted layer by layer."""
+    limit, levels = subject.capabilities.weight_limit, subject.capabilities.weight_levels
+    if limit is None or levels is None:
+        raise CheckNotApplicable("its weights are continuous (weight_levels is None)")
+    weights = _checkerboard(subject, 0.3 * limit / levels)
+    weights[0][0] = 0.0
+    activity = subject.session.run(weights, subject.plan.silence())
+    if any(held.any() for held in activity.weights_used):
+        raise ConformanceError("expected weights of 0.3 steps to be held as 0; got others")
+    expected = tuple(int(np.count_nonzero(matrix)) for matrix in weights)
+    if activity.info.zeroed_weights != expected:
+        raise ConformanceError(
+            f"zeroed_weights: expected {expected}, the weights other than 0 that are held as 0; "
+            f"got {activity.info.zeroed_weights}"
+        )
+    return {"zeroed": sum(expected)}
 
 
 def _checkerboard(subject: Subject, value: float) -> tuple[Array, ...]:

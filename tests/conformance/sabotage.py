@@ -136,6 +136,13 @@ def info(**changes: Any) -> Run:
     )
 
 
+def counts_clipped_codes(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any) -> Any:
+    """A weight that is rounded to the limit from above is not counted as clipped."""
+    half = (1 + 0.5 / 63) * session.inner.capabilities.weight_limit
+    clipped = tuple(int((np.abs(matrix) > half).sum()) for matrix in w)
+    return info(clipped_weights=clipped)(session, run, w, t)
+
+
 def views(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any) -> Activity:
     return replace(run(w, t), input_times=np.asarray(t))
 
