@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hxloop.backends.brian2_model import NEVER, ModelShape
 from hxloop.backends.brian2_runners import BinaryRunner, NumpyRunner
 from hxloop.errors import ConfigError, RunFailed, RunInputError, SessionClosedError
+from hxloop.ttfs.psp import psp_after
 
 Array = NDArray[np.float64]
 
@@ -272,17 +273,6 @@ def _expect(where: str, values: Array, shape: tuple[int, ...]) -> None:
         raise RunInputError(f"{where}: expected shape {shape}; got {values.shape}")
     if np.isnan(values).any():
         raise RunInputError(f"{where}: expected numbers; got NaN")
-
-
-def psp_after(s: float, tau_mem: Array, tau_syn: Array) -> Array:
-    """``k(s)``: membrane at ``s`` after a unit input (Göltz et al. 2021, eq. 2, C = 1).
-
-    ``s exp(-s/slow) (1 - exp(-x))/x`` with ``x = s (1/fast - 1/slow)``: no cancellation where
-    the two time constants meet.
-    """
-    slow, fast = np.maximum(tau_mem, tau_syn), np.minimum(tau_mem, tau_syn)
-    x = np.maximum(s * (1 / fast - 1 / slow), 1e-15)
-    return s * np.exp(-s / slow) * -np.expm1(-x) / x
 
 
 def _constants(

@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from hxloop.ttfs.psp import psp_after
+
 Array = NDArray[np.float64]
 MOST_SPIKES = 255
 
@@ -66,7 +68,7 @@ def simulate(
     taus = (circuits.tau_syn_exc_us, circuits.tau_syn_inh_us)
     jumps = (circuits.jump_exc, circuits.jump_inh)
     synaptic = np.stack([np.exp(-dt_us / tau) for tau in taus])
-    feed = np.stack([_response(dt_us, circuits.tau_mem_us, tau) for tau in taus])
+    feed = np.stack([psp_after(dt_us, circuits.tau_mem_us, tau) for tau in taus])
     index = np.array([int(time / dt_us) for time, _ in events], dtype=np.int64)
     order = np.argsort(index, kind="stable")
     sign = np.array([0 if code > 0 else 1 for _, code in events], dtype=np.int64)
@@ -75,7 +77,7 @@ def simulate(
     for e, (time, code) in enumerate(events):
         left = (index[e] + 1) * dt_us - time
         tau, jump = taus[sign[e]], code * jumps[sign[e]]
-        kick_v[e] = jump * _response(left, circuits.tau_mem_us, tau)
+        kick_v[e] = jump * psp_after(left, circuits.tau_mem_us, tau)
         kick_i[e] = jump * np.exp(-left / tau)
     samples = np.empty((n, -(-steps // every)))
     times = np.full((n, MOST_SPIKES), np.inf)
@@ -86,14 +88,6 @@ def simulate(
         reset_until_us, refractory_us, dt_us, steps, every, samples, times, counts,
     )  # fmt: skip
     return samples, times, counts
-
-
-def _response(s: float, tau_mem: Array, tau_syn: Array) -> Array:
-    """Membrane a time s after a synaptic current of 1 began: ``k(s)`` of ``hxloop.network``."""
-    x = s * (1 / tau_syn - 1 / tau_mem)
-    small = np.abs(x) < 1e-12
-    ratio = np.where(small, 1.0, -np.expm1(-x) / np.where(small, 1.0, x))
-    return np.asarray(s * np.exp(-s / tau_mem) * ratio)
 
 
 @njit(cache=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hxloop.errors import ConfigError, RunFailed
 from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.ttfs.psp import psp_after, time_of_peak
 
 Array = NDArray[np.float64]
 Units = NDArray[np.int64]
@@ -221,14 +222,11 @@ def _round_up(value: float, step: float) -> float:
 def _falls_below(neuron: NeuronSpec, drive: float, level: float) -> float:
     """Time from which ``drive * k`` stays below ``level``; 0 if it always is."""
     mem, syn = neuron.tau_mem, neuron.tau_syn
-    near = abs(mem - syn) < 1e-6 * mem
 
     def response(s: float) -> float:
-        if near:
-            return s * math.exp(-s / mem)
-        return mem * syn / (mem - syn) * (math.exp(-s / mem) - math.exp(-s / syn))
+        return float(psp_after(s, mem, syn))
 
-    peak = mem if near else mem * syn / (mem - syn) * math.log(mem / syn)
+    peak = time_of_peak(mem, syn)
     if drive * response(peak) < level:
         return 0.0
     low, high = peak, 2 * peak

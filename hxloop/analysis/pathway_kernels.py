@@ -2,7 +2,9 @@
 
 With one pair of time constants the kernel separates (see ``hxloop.ttfs.compiled.backward``):
 the factor that depends on the postsynaptic spike alone cancels in shares where the time
-constants are equal, so that no exponential is needed for a pair.
+constants are equal, so that no exponential is needed for a pair. Where the separated form would
+lose digits or underflow, shares are computed pair by pair, relative to the latest cause: a cause
+however early or late has its share, and credit is lost only where there is no cause.
 """
 
 from __future__ import annotations
@@ -12,19 +14,35 @@ import math
 import numpy as np
 from numba import njit
 
-# Beyond, relative exponentials could underflow: pair by pair instead.
-WIDEST = 300.0
-# Rates closer than this, but not equal: the separated form would lose digits.
-NEAR = 1e-3
+from hxloop.ttfs.compiled.psp import scaled_psp
+
+# Beyond so many time constants the separated exponentials could over- or underflow: they and
+# their products stay within the square root of what a number can hold.
+WIDEST = 0.4 * math.log(np.finfo(np.float64).max)
+# The separated form is a difference of two sums; less than this part of them is left to digits
+# that were rounded (spikes very close together, time constants nearly equal).
+CANCELLED = 1e-6
+TINY = float(np.finfo(np.float64).tiny)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _psp(s, tau_mem, tau_syn):  # type: ignore[no-untyped-def]
-    """Postsynaptic potential up to a constant factor; no cancellation for near time constants."""
-    if tau_mem == tau_syn:
-        return s * math.exp(-s / tau_mem)
-    rate = 1.0 / tau_syn - 1.0 / tau_mem
-    return -math.exp(-s / tau_mem) * math.expm1(-s * rate) / rate
+@njit(cache=True, nogil=True)
+def _pair_by_pair(pre, post, weights, tau_mem, tau_syn, part):  # type: ignore[no-untyped-def]
+    """The share of each presynaptic spike in the drive; returns their sum, 0 without a cause."""
+    since = math.inf
+    for i in range(len(pre)):
+        if pre[i] < post and weights[i] > 0.0:
+            since = min(since, post - pre[i])
+    total = 0.0
+    for i in range(len(pre)):
+        part[i] = 0.0
+        if pre[i] < post and weights[i] > 0.0:
+            part[i] = weights[i] * scaled_psp(post - pre[i], since, tau_mem, tau_syn)
+        total += part[i]
+    if not total > 0.0:
+        return 0.0
+    for i in range(len(pre)):
+        part[i] /= total
+    return 1.0
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "contract"})
@@ -45,7 +63,6 @@ def trace_layer(  # type: ignore[no-untyped-def]
     n_pre = pre_times.shape[1]
     t, e1, e2, part = np.empty(n_pre), np.empty(n_pre), np.empty(n_pre), np.empty(n_pre)
     equal = tau_mem == tau_syn
-    near = not equal and abs(1.0 / tau_mem - 1.0 / tau_syn) <= NEAR
     for b in range(pre_times.shape[0]):
         out[b] = 0.0
         lost[b] = 0.0
@@ -55,11 +72,11 @@ def trace_layer(  # type: ignore[no-untyped-def]
                 latest = max(latest, post_times[b, j])
         for i in range(n_pre):
             earliest = min(earliest, pre_times[b, i])
-        direct = near or latest - earliest > WIDEST * min(tau_mem, tau_syn)
+        wide = latest - earliest > WIDEST * min(tau_mem, tau_syn)
         for i in range(n_pre):
             # A spike after all postsynaptic ones counts nowhere; a finite stand-in keeps the
             # loop over pairs free of branches.
-            if pre_times[b, i] < latest:
+            if pre_times[b, i] < latest and not wide:
                 t[i] = pre_times[b, i] - latest
                 e1[i] = math.exp(t[i] / tau_mem)
                 e2[i] = math.exp(t[i] / tau_syn)
@@ -73,24 +90,24 @@ def trace_layer(  # type: ignore[no-untyped-def]
                 continue
             at = post_times[b, j] - latest
             weights = excitatory[j]
-            total = 0.0
-            if direct:
-                for i in range(n_pre):
-                    part[i] = 0.0
-                    if t[i] < at and weights[i] > 0.0:
-                        part[i] = weights[i] * _psp(at - t[i], tau_mem, tau_syn)
-                    total += part[i]
-            elif equal:
+            total, terms = 0.0, 0.0
+            if not wide and equal:
                 for i in range(n_pre):
                     part[i] = weights[i] * e1[i] * max(at - t[i], 0.0)
                     total += part[i]
-            else:
+            elif not wide:
                 sign = 1.0 if tau_mem > tau_syn else -1.0
                 p = sign * math.exp(-at / tau_mem)
                 q = sign * math.exp(-at / tau_syn)
                 for i in range(n_pre):
-                    part[i] = weights[i] * max(p * e1[i] - q * e2[i], 0.0) * (t[i] < at)
+                    before = weights[i] * (t[i] < at)
+                    part[i] = before * max(p * e1[i] - q * e2[i], 0.0)
                     total += part[i]
+                    terms += before * abs(p) * e1[i]
+            if not total > max(CANCELLED * terms, TINY):
+                total = _pair_by_pair(
+                    pre_times[b], post_times[b, j], weights, tau_mem, tau_syn, part
+                )
             if total > 0.0:
                 scale = credit[b, j] / total
                 for i in range(n_pre):

@@ -1,8 +1,14 @@
-"""The postsynaptic potential of a leaky integrate-and-fire neuron, without cancellation."""
+"""The postsynaptic potential of a leaky integrate-and-fire neuron, without cancellation.
+
+The one place where its formula stands: ``psp`` for tensors, ``psp_after`` for numpy, and
+``hxloop.ttfs.compiled.psp`` for what is compiled, spike by spike.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 
@@ -27,15 +33,30 @@ def psp(s: Tensor, tau_mem: Tensor, tau_syn: Tensor) -> Tensor:
     return s * torch.exp(-s / slow) * one_minus_exp_ratio(s * (1 / fast - 1 / slow))
 
 
+def psp_after(s: ArrayLike, tau_mem: ArrayLike, tau_syn: ArrayLike) -> NDArray[np.float64]:
+    """``psp`` of numbers and arrays, which broadcast against each other, in float64."""
+    arrays = (torch.from_numpy(np.array(v, dtype=np.float64)) for v in (s, tau_mem, tau_syn))
+    return np.asarray(psp(*arrays).numpy())
+
+
 def psp_derivative(s: Tensor, tau_mem: Tensor, tau_syn: Tensor) -> Tensor:
     """``dk/ds``, from the membrane equation: ``exp(-s/tau_syn) - k(s)/tau_mem``."""
     return torch.exp(-s / tau_syn) - psp(s, tau_mem, tau_syn) / tau_mem
 
 
 def peak_of_psp(tau_mem: Tensor, tau_syn: Tensor) -> Tensor:
-    """The largest value of ``k``: at ``s = log(tau_mem/tau_syn)/(1/tau_syn - 1/tau_mem)``."""
-    x = 1 - tau_syn / tau_mem
-    return psp(tau_syn * minus_log_ratio(x), tau_mem, tau_syn)
+    """The largest value of ``k``, which it has at ``time_of_peak``."""
+    return psp(_time_of_peak(tau_mem, tau_syn), tau_mem, tau_syn)
+
+
+def time_of_peak(tau_mem: float, tau_syn: float) -> float:
+    """When ``k`` is largest: ``s = log(tau_mem/tau_syn)/(1/tau_syn - 1/tau_mem)``."""
+    mem, syn = (torch.tensor(float(tau), dtype=torch.float64) for tau in (tau_mem, tau_syn))
+    return float(_time_of_peak(mem, syn))
+
+
+def _time_of_peak(tau_mem: Tensor, tau_syn: Tensor) -> Tensor:
+    return tau_syn * minus_log_ratio(1 - tau_syn / tau_mem)
 
 
 def one_minus_exp_ratio(x: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from hxloop.backends import brian2_build, brian2_solver
-from hxloop.backends.brian2_solver import Brian2Options, Brian2Solver, LayerDynamics, psp_after
+from hxloop.backends.brian2_solver import Brian2Options, Brian2Solver, LayerDynamics
 from hxloop.errors import CompilerError, ConfigError, RunFailed, RunInputError, SessionClosedError
+from hxloop.ttfs.psp import psp_after
 from tests.brute_force import first_spike, membrane
 
 WINDOW = 6.0

@@ -30,7 +30,8 @@ from hxloop.ttfs.compiled.forward import (
     VECTOR_MATH,
     WIDE,
 )
-from hxloop.ttfs.compiled.membrane import first_crossing, peak_time, psp
+from hxloop.ttfs.compiled.membrane import first_crossing, peak_time
+from hxloop.ttfs.compiled.psp import psp
 from hxloop.ttfs.compiled.two_currents import SHORT, highest_bound, short_crossing
 from hxloop.ttfs.compiled.vectors import widest_vectors
 

@@ -6,18 +6,10 @@ import math
 
 from numba import njit
 
+from hxloop.ttfs.compiled.psp import psp
+
 EPSILON = 2.220446049250313e-16
 MAX_ITERATIONS = 200
-
-
-@njit(cache=True, nogil=True)
-def psp(s: float, tau_mem: float, tau_syn: float) -> float:
-    """``k(s)``, see ``hxloop.ttfs.psp``."""
-    slow, fast = max(tau_mem, tau_syn), min(tau_mem, tau_syn)
-    x = s * (1.0 / fast - 1.0 / slow)
-    if x == 0.0:
-        return s * math.exp(-s / slow)
-    return s * math.exp(-s / slow) * (-math.expm1(-x) / x)
 
 
 @njit(cache=True, nogil=True)
