@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.backends.imperfections import Imperfections
+from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec
 from hxloop.placement import SIGNED_INPUTS as SIGNED_INPUTS
 from hxloop.placement import PlacedLayer, place_layers
@@ -76,7 +76,7 @@ class ChipModel:
         rho = spread.leak_reset_correlation
         reset = rho * noise["v_leak"] + np.sqrt(1 - rho * rho) * noise["v_reset"]
         text = json.dumps(imperfections.as_dict(), sort_keys=True)
-        digest = hashlib.sha256(f"{seed} {text}".encode()).hexdigest()[:8]
+        digest = sha256_of(f"{seed} {text}")[:8]
         return cls(
             chip_id=f"emulated-{seed}-{digest}",
             imperfections=imperfections,

@@ -10,7 +10,6 @@ not of its circuits.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -41,6 +40,7 @@ from hxloop.errors import (
     ConfigError,
     UnknownNameError,
 )
+from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import OBSERVABLES, Codes, is_calibration
@@ -213,7 +213,7 @@ class EmulatedChipBackend:
         model = ChipModel.draw(self._imperfections, self.chip, n_circuits)
         options = KnobOptions.resolve(self.knob_options)
         if options != KnobOptions():
-            digest = hashlib.sha256(json.dumps(options.as_dict()).encode()).hexdigest()
+            digest = sha256_of(json.dumps(options.as_dict()))
             model = replace(model, chip_id=f"{model.chip_id}-{digest[:8]}")
         return KnobCurves(model, self.chip, options, float(self.hours))
 

@@ -28,8 +28,9 @@ from numpy.typing import ArrayLike, NDArray
 from hxloop.activity import Activity
 from hxloop.backend import Capabilities, check_run, check_stream
 from hxloop.errors import CapacityError, ConfigError, RunFailed, SessionClosedError
+from hxloop.files import digest_of
 from hxloop.network import NetworkSpec
-from hxloop.session_file import RecordedRun, SessionFile, digest_of
+from hxloop.session_file import RecordedRun, SessionFile
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,6 @@ failures, runs, seconds, time, version) and ``checksum``; groups ``codes``, ``be
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -20,7 +19,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.atomic_write import write_atomically
 from hxloop.calibration.result import (
     SCHEMA,
     CalibrationOptions,
@@ -30,6 +28,7 @@ from hxloop.calibration.result import (
     Unfinished,
 )
 from hxloop.errors import CalibrationError, FileFormatError, HxloopError, OutputError
+from hxloop.files import sha256_of, write_atomically
 from hxloop.network import NetworkSpec
 from hxloop.operating_point import OperatingPoint
 
@@ -213,15 +212,14 @@ def _step(group: Any) -> StepRecord:
 
 def _checksum(file: Any) -> str:
     """Of the header, and of all arrays with their names and shapes."""
-    digest = hashlib.sha256(str(file.attrs["header"]).encode())
+    parts: list[str | NDArray[Any]] = [str(file.attrs["header"])]
 
     def add(name: str, item: Any) -> None:
         if "header" in item.attrs:
-            digest.update(str(item.attrs["header"]).encode())
+            parts.append(str(item.attrs["header"]))
         if isinstance(item, h5py.Dataset):
-            values = np.ascontiguousarray(item[()])
-            digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
-            digest.update(values.tobytes())
+            values = np.asarray(item[()])
+            parts.extend([f"{name} {values.dtype.str} {values.shape}", values])
 
     file.visititems(add)
-    return digest.hexdigest()
+    return sha256_of(*parts)

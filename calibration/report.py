@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from hxloop.atomic_write import write_atomically
 from hxloop.calibration.result import QUANTITIES, CalibrationResult, wanted
+from hxloop.files import write_atomically
 from hxloop.page import Section, escape, page, picture
 
 Array = NDArray[np.float64]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from hxloop import __version__
 from hxloop.backend import unknown_name
 from hxloop.errors import CalibrationError, ConfigError, UnknownNameError
+from hxloop.files import sha256_of
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import Codes
 
@@ -240,10 +240,9 @@ class CalibrationResult:
     @property
     def digest(self) -> str:
         """Digest of what was asked for and of what came of it."""
-        content = hashlib.sha256(f"{self.key} {self.made} {asdict(self.scales)}".encode())
-        for name in sorted(self.codes):
-            content.update(np.ascontiguousarray(self.codes[name], dtype="<i8").tobytes())
-        return content.hexdigest()[:16]
+        head = f"{self.key} {self.made} {asdict(self.scales)}"
+        codes = [np.asarray(self.codes[name], dtype="<i8") for name in sorted(self.codes)]
+        return sha256_of(head, *codes)[:16]
 
     def for_any_chip(self) -> CalibrationResult:
         """The same, to be used on whatever chip: one's own risk."""
@@ -287,7 +286,7 @@ def request_key(
         "chip": chip_id,
         "version": version,
     }
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+    return sha256_of(json.dumps(request, sort_keys=True))
 
 
 def options_from(values: Mapping[str, Any]) -> CalibrationOptions:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from hxloop.atomic_write import write_atomically
 from hxloop.errors import FileFormatError
+from hxloop.files import sha256_of, write_atomically
 
 SCHEMA = "hxloop-checkpoint-1"
 
@@ -76,9 +77,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
-    digest = hashlib.sha256(state.encode())
+    parts: list[str | NDArray[np.uint8]] = [state]
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy(force=True).tobytes())
-    return digest.hexdigest()
+        parts.append(f"{name} {tensor.dtype} {tuple(tensor.shape)} ")
+        parts.append(tensor.reshape(-1).view(torch.uint8).numpy(force=True))
+    return sha256_of(*parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hxloop.backend import unknown_name
 from hxloop.encoding import LatencyEncoding
 from hxloop.errors import ConfigError
+from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec, NeuronSpec
 from hxloop.silent_neurons import SilentNeuronPolicy
 from hxloop.training_options import TrainingOptions
@@ -215,7 +215,7 @@ class ExperimentConfig(_Section):
     def digest(self) -> str:
         """SHA-256 of the whole configuration, whatever the order of its keys."""
         text = json.dumps(self.model_dump(), sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return sha256_of(text)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], source: str) -> ExperimentConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from hxloop.activity import LOG_NAME
-from hxloop.atomic_write import write_atomically
 from hxloop.config import ExperimentConfig
 from hxloop.errors import FileFormatError, OutputError
+from hxloop.files import sha256_of, write_atomically
 from hxloop.network import NetworkSpec
 
 
@@ -204,8 +203,4 @@ def _advice(path: Path) -> str:
 
 
 def _digest(arrays: Sequence[NDArray[np.float64]]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.shape} ".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+    return sha256_of(*(part for array in arrays for part in (f"{array.shape} ", array)))

@@ -16,7 +16,6 @@ spike time that has not been there before.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -31,7 +30,6 @@ from numpy.typing import NDArray
 
 import hxloop
 from hxloop.activity import Activity, RunInfo
-from hxloop.activity.files import reading, writing
 from hxloop.activity.schema import (
     info_from_json,
     info_to_json,
@@ -40,6 +38,7 @@ from hxloop.activity.schema import (
 )
 from hxloop.backend import Capabilities
 from hxloop.errors import FileFormatError, OutputError
+from hxloop.files import digest_of, reading, writing
 from hxloop.network import NetworkSpec
 
 SCHEMA, VERSION = "hxloop-session", 1
@@ -92,13 +91,6 @@ class RecordedRun:
                 raise ValueError(f"{len(values[name])} arrays of {name} for {n_layers} layers")
         values["info"] = info_from_json(json.dumps(values["info"]).encode())
         return cls(**values)
-
-
-def digest_of(array: NDArray[Any]) -> str:
-    """SHA-256 of an array: of type, shape and values; -0 counts as 0."""
-    plain = np.ascontiguousarray(array) + array.dtype.type(0)
-    head = f"{plain.dtype.str} {plain.shape}".encode()
-    return hashlib.sha256(head + plain.tobytes()).hexdigest()
 
 
 class SessionWriter:

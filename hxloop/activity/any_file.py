@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hxloop.activity.files import reading
 from hxloop.activity.plain import read_plain
 from hxloop.activity.reading import ActivityLog, Samples
 from hxloop.activity.schema import SIGNATURE
 from hxloop.activity.states import RecordedActivity
 from hxloop.errors import FileFormatError, UnknownNameError
+from hxloop.files import reading
 
 LOG_NAME = "activity.h5"
 _ZIP = b"PK"

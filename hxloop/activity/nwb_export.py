@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from hxloop.activity.files import replacing
 from hxloop.activity.spike_lists import spike_lists, window
 from hxloop.activity.states import RecordedActivity
 from hxloop.errors import MissingDependencyError, OutputError
+from hxloop.files import replacing, sha256_of
 from hxloop.units import TimeBase
 
 GAP = 0.25  # between samples, in windows
@@ -47,15 +46,13 @@ def write_nwb(
     second = time_base.tau_syn_seconds
     length = window(state)
     period = (1 + GAP) * length
-    digest = hashlib.sha256(state.name.encode())
-    for times in (state.input_times, *state.layer_times):
-        digest.update(np.ascontiguousarray(times).view(np.uint8).data)
+    digest = sha256_of(state.name, state.input_times, *state.layer_times)
     file = NWBFile(
         session_description=(
             f"hxloop: state '{state.name}' of the network {'-'.join(map(str, state.sizes))}, "
             f"{len(state)} samples; 1 tau_syn = {second:g} s"
         ),
-        identifier=f"hxloop-{digest.hexdigest()[:32]}",
+        identifier=f"hxloop-{digest[:32]}",
         session_start_time=started or datetime.now(UTC),
     )
     file.add_trial_column("label", "index of the right output neuron")

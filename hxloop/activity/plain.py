@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.activity.files import reading, replacing
 from hxloop.activity.schema import epoch_of, state_order
 from hxloop.activity.states import RecordedActivity, first_output
 from hxloop.errors import FileFormatError, RunInputError
+from hxloop.files import reading, replacing
 
 RECORDED = "recorded"
 _WHAT = "spike times as plain arrays (input, hidden, output, label)"

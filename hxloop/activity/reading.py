@@ -12,7 +12,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.activity.files import reading
 from hxloop.activity.run import RunInfo
 from hxloop.activity.schema import (
     SCHEMA,
@@ -24,6 +23,7 @@ from hxloop.activity.schema import (
 )
 from hxloop.activity.states import FurtherSpikes, RecordedActivity
 from hxloop.errors import FileFormatError, UnknownNameError
+from hxloop.files import reading
 from hxloop.network import NetworkSpec
 
 Samples = slice | Sequence[int] | NDArray[Any] | None

@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.activity.files import replacing, writing
 from hxloop.activity.run import Activity
 from hxloop.activity.schema import info_to_json
 from hxloop.activity.states import FurtherSpikes, RecordedActivity
@@ -24,6 +23,7 @@ from hxloop.activity.tables import (
     write_weights,
 )
 from hxloop.errors import RunInputError
+from hxloop.files import replacing, writing
 
 if TYPE_CHECKING:
     from hxloop.activity.writing import ActivityWriter

@@ -15,7 +15,6 @@ from typing import Any, Self
 import h5py
 
 import hxloop
-from hxloop.activity.files import reading, remove_leftovers, replacing
 from hxloop.activity.new_file import new_file
 from hxloop.activity.reading import ActivityLog
 from hxloop.activity.schema import (
@@ -29,6 +28,7 @@ from hxloop.activity.schema import (
 from hxloop.activity.state_writer import StateWriter
 from hxloop.activity.tables import RUNS_DONE, pack
 from hxloop.errors import FileFormatError
+from hxloop.files import reading, remove_leftovers, replacing
 from hxloop.network import NetworkSpec
 
 

@@ -15,7 +15,7 @@ from hxloop.analysis import analysis_words as words
 from hxloop.analysis import curves as drawn
 from hxloop.analysis import pathway_figures, raster
 from hxloop.analysis.looks import Analysis, state_colours
-from hxloop.atomic_write import write_atomically
+from hxloop.files import write_atomically
 from hxloop.page import Section, escape, page, script_data
 
 # A plot: its id, a sentence about it, and (what a menu calls it, figure) of every variant.

@@ -15,7 +15,7 @@ from hxloop.analysis.report_data import (
     TrainingReport,
     decision_plane,
 )
-from hxloop.atomic_write import write_atomically
+from hxloop.files import write_atomically
 from hxloop.page import Section, page, picture
 
 __all__ = ["DecisionPlane", "Evaluation", "TrainingReport", "decision_plane", "write_report"]

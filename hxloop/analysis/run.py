@@ -14,8 +14,8 @@ from hxloop.activity import LOG_NAME, RecordedActivity, read_activity
 from hxloop.analysis.analyse import analyse
 from hxloop.analysis.looks import shown_states
 from hxloop.analysis.measures import AnalysisOptions
-from hxloop.atomic_write import write_atomically
 from hxloop.errors import FileFormatError, OutputError
+from hxloop.files import write_atomically
 from hxloop.provenance import provenance
 
 # States whose spikes are shown beside each other, at most.

@@ -17,12 +17,12 @@ import pytest
 
 from hxloop import experiment_report
 from hxloop.activity import ActivityLog, StateWriter, read_activity
-from hxloop.activity.files import replacing
 from hxloop.cli import main
 from hxloop.errors import ConfigError, FileFormatError, OutputError
 from hxloop.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.experiment import evaluate_run, resume, train
 from hxloop.experiments.registry import load_experiment
+from hxloop.files import replacing
 from hxloop.loop import LoopNetwork
 from hxloop.prepared import prepare
 from hxloop.rundir import RunDirectory

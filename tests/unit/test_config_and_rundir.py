@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from safetensors.torch import save
 
-from hxloop.atomic_write import write_atomically
 from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hxloop.config import ExperimentConfig, apply_override
 from hxloop.errors import ConfigError, FileFormatError, HxloopError, OutputError
 from hxloop.experiments.registry import experiment_names, load_experiment
+from hxloop.files import write_atomically
 from hxloop.network import NetworkSpec
 from hxloop.prepared import prepare
 from hxloop.rundir import RunDirectory, load_weights
