@@ -23,7 +23,7 @@ from hxloop.backend import (
 )
 from hxloop.datasets import Dataset, dataset_names, load_dataset, yin_yang
 from hxloop.encoding import LatencyEncoding
-from hxloop.errors import HxloopError
+from hxloop.errors import HxloopError, HxloopWarning
 from hxloop.evaluation import evaluate
 from hxloop.initialisation import initial_weights
 from hxloop.loop import LoopNetwork
@@ -36,6 +36,7 @@ from hxloop.losses import (
     loss_names,
 )
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
+from hxloop.notes import Note
 from hxloop.session_recording import record
 from hxloop.silent_neurons import SilentNeuronPolicy
 from hxloop.training import Trainer
@@ -50,6 +51,7 @@ __all__ = [
     "Dataset",
     "EvaluationResult",
     "HxloopError",
+    "HxloopWarning",
     "LatencyEncoding",
     "LayerSpec",
     "LoopNetwork",
@@ -57,6 +59,7 @@ __all__ = [
     "NetworkSpec",
     "NeuronParameters",
     "NeuronSpec",
+    "Note",
     "RunInfo",
     "Session",
     "ShiftInvariantTargetLoss",

@@ -60,7 +60,8 @@ def _run(words: list[str], debug: bool) -> int:
         output.error(f"{problem} More: hxloop --help")
         return USAGE
     try:
-        status = typer.main.get_command(app).main(words, "hxloop", standalone_mode=False)
+        with output.warnings_as_lines():
+            status = typer.main.get_command(app).main(words, "hxloop", standalone_mode=False)
     except typer.TyperException as error:
         if debug:
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from rich.progress import (
 )
 
 from hxloop.calibration.procedures import Progress as CalibrationProgress
+from hxloop.errors import HxloopWarning
 from hxloop.training_options import ProgressListener
 
 if TYPE_CHECKING:
@@ -42,6 +44,32 @@ def line(text: str) -> None:
 def note(text: str) -> None:
     """A line of news."""
     _console().print(text, markup=False)
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """What the library warns of with ``HxloopWarning`` becomes a line each, and only once."""
+    told: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", HxloopWarning)
+        others = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: Any = None,
+            source_line: str | None = None,
+        ) -> None:
+            if not issubclass(category, HxloopWarning):
+                others(message, category, filename, lineno, file, source_line)
+            elif str(message) not in told:
+                told.add(str(message))
+                note(f"note: {message}")
+
+        warnings.showwarning = show
+        yield
 
 
 def error(text: str) -> None:
@@ -91,6 +119,9 @@ def chip_in_words(substrate: Mapping[str, NDArray[np.float64]]) -> list[str]:
     return [text + "no two alike, standard deviations: " + ", ".join(spread)]
 
 
+_COUNTED = {"undecided": "No decision", "ties": "Tied"}
+
+
 def trained(result: RunResult, as_json: bool) -> None:
     """The end of a training."""
     if as_json:
@@ -108,11 +139,14 @@ def evaluated(result: RunResult, as_json: bool) -> None:
     if as_json:
         json_object(summary)
         return
-    chip = f" on chip {result.chip_id}" if result.chip_id else ""
+    chip = f", chip {result.chip_id}" if result.chip_id else ""
     line(
         f"Test accuracy: {100 * summary['test_accuracy']:.2f} % of "
-        f"{summary['test_samples']} samples{chip}"
+        f"{summary['test_samples']} samples, on {result.backend}{chip}"
     )
+    for name in ("undecided", "ties"):
+        if summary[name]:
+            line(f"{_COUNTED[name] + ':':<14} {summary[name]} of {summary['test_samples']} samples")
 
 
 def analysed(run: AnalysisRun, as_json: bool) -> None:

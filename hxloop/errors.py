@@ -88,5 +88,6 @@ class TrainingInterrupted(HxloopError):
     """Training was stopped on request; a checkpoint holds everything done so far."""
 
 
-class SubstrateWarning(UserWarning):
-    """The substrate changed what it was given (clipped weights, rounded times), once each."""
+class HxloopWarning(UserWarning):
+    """Something odd that changes no result: units that look wrong, spikes that never count,
+    weights that were clipped, ties. Told once, with numbers; see ``hxloop.notes``."""

@@ -55,6 +55,7 @@ def training_report(
         ("Backend", " ".join([config.backend.name, _options(config.backend.options)])),
         ("Chip", result.chip_id or "none"),
         ("Decision", prepared.loss.decision_rule),
+        *(("Note", note.text) for note in result.notes),
         (
             "Training",
             f"{summary['epochs']} epochs, {summary['seconds']:.0f} s "
@@ -114,7 +115,7 @@ def plane_of(prepared: Prepared, network: LoopNetwork) -> DecisionPlane | None:
     def decide(samples: NDArray[np.float64]) -> NDArray[np.int64]:
         data = SpikeData(encoding.encode(samples), np.zeros(len(samples), dtype=np.int64))
         size = prepared.config.training.batch_size
-        return evaluate(network, prepared.loss, data, size, PLANE_TRIAL).decisions
+        return evaluate(network, prepared.loss, data, size, PLANE_TRIAL, quiet=True).decisions
 
     test = prepared.datasets["test"]
     points = np.asarray(test.samples[:, :2], dtype=np.float64)

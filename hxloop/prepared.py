@@ -19,6 +19,7 @@ from hxloop.initialisation import balanced_weights, initial_weights
 from hxloop.loop import LoopNetwork, digital_twin
 from hxloop.losses import Loss, get_loss
 from hxloop.network import NetworkSpec
+from hxloop.notes import Note, latest
 from hxloop.session_recording import record
 from hxloop.training_options import EvaluationResult, ImageChannels, SpikeData, TrainingResult
 
@@ -94,6 +95,16 @@ class RunResult:
     chip_id: str | None
     run_dir: Path | None
 
+    @property
+    def backend(self) -> str:
+        """Name of the backend that it was tested on."""
+        return self.test.info.backend
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What was odd, in the training and in the test; see ``hxloop.notes``."""
+        return latest((*(self.training.notes if self.training else ()), *self.test.notes))
+
     def as_dict(self) -> dict[str, Any]:
         """Summary as plain values, what ``--json`` prints."""
         summary: dict[str, Any] = {
@@ -105,6 +116,10 @@ class RunResult:
             "test_loss": self.test.loss,
             "test_samples": len(self.test.labels),
             "undecided": int((self.test.decisions < 0).sum()),
+            "ties": self.test.ties,
+            "clipped_weights": list(self.test.clipped_weights),
+            "zeroed_weights": list(self.test.info.zeroed_weights),
+            "notes": [note.as_dict() for note in self.notes],
             "run_dir": str(self.run_dir) if self.run_dir else None,
         }
         if self.training is not None:

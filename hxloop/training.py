@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from hxloop.errors import ConfigError, FileFormatError, OutputError, RunFailed, 
 from hxloop.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
 from hxloop.loop import LoopNetwork
 from hxloop.losses import Loss
+from hxloop.notes import Note, input_notes, tell, weight_notes
 from hxloop.training_inputs import sample_order, training_inputs
 from hxloop.training_options import (
     EvaluationResult,
@@ -105,6 +106,7 @@ class Trainer:
             "best_epoch": 0,
             "best_accuracy": -1.0,
             "metrics": [],
+            "notes": [],
             "finished": False,
         }
         self._best = network.weight_arrays()
@@ -137,6 +139,7 @@ class Trainer:
                 checkpoint is kept.
         """
         state, options = self._state, self.options
+        self._note_inputs()
         if self.progress:
             self.progress.on_start(state["epoch"], options.epochs, self.batches_per_epoch)
         if self.after_epoch and state["epoch"] and not state["batch"]:
@@ -185,7 +188,8 @@ class Trainer:
         self._best = tuple(
             tensors[f"best.{index}"].numpy().copy() for index in range(len(self.network.weights))
         )
-        self._state = {key: checkpoint.state[key] for key in self._state}
+        # Checkpoints of earlier versions hold no notes.
+        self._state = {key: checkpoint.state.get(key, []) for key in self._state}
         lines = [json.dumps(metrics) + "\n" for metrics in self._state["metrics"]]
         self._metrics_path.write_text("".join(lines))
 
@@ -195,8 +199,12 @@ class Trainer:
         trial: int = EVALUATION_TRIAL,
         observer: RunObserver | None = None,
     ) -> EvaluationResult:
-        """Evaluate the current weights; see ``evaluate``."""
-        return evaluate(self.network, self.loss, data, self.options.batch_size, trial, observer)
+        """Evaluate the current weights; see ``evaluate``. Nothing is warned of twice."""
+        result = evaluate(
+            self.network, self.loss, data, self.options.batch_size, trial, observer, quiet=True
+        )
+        tell(note for note in result.notes if note.key not in self._noted)
+        return result
 
     # --- one batch ------------------------------------------------------------------------
 
@@ -213,6 +221,10 @@ class Trainer:
         counts.reset()
 
         output, activity = self.network(times, trial=state["step"])
+        if state["step"] == 0:
+            session = self.network.session
+            limit = session.capabilities.weight_limit
+            self._note(weight_notes(activity.info, session.network, limit, initial=True))
         loss = self.loss(output, torch.from_numpy(labels))
         value = float(loss.detach())
         if not np.isfinite(value):
@@ -270,12 +282,32 @@ class Trainer:
             f"after batch {self._state['batch']}; {where}"
         )
 
+    # --- notes ----------------------------------------------------------------------------
+
+    @property
+    def _noted(self) -> set[str]:
+        return {note["key"] for note in self._state["notes"]}
+
+    def _note(self, notes: Iterable[Note]) -> None:
+        """Keep notes, and warn of those that are new; a resumed training has told the others."""
+        new = [note for note in notes if note.key not in self._noted]
+        self._state["notes"] += [note.as_dict() for note in new]
+        tell(new)
+
+    def _note_inputs(self) -> None:
+        for split, data in (("training", self.train_data), ("validation", self.validation_data)):
+            network = self.network.session.network
+            self._note(input_notes(data.input_times, network, split))
+
     # --- one epoch ------------------------------------------------------------------------
 
     def _end_epoch(self, start: float) -> None:
-        state, sums = self._state, self._state["sums"]
+        state, sums, options = self._state, self._state["sums"], self.options
         n = sums["samples"]
-        result = self.evaluate(self.validation_data, VALIDATION_TRIAL + state["epoch"] * (1 << 20))
+        result = evaluate(
+            self.network, self.loss, self.validation_data, options.batch_size,
+            VALIDATION_TRIAL + state["epoch"] * (1 << 20), quiet=True,
+        )  # fmt: skip
         metrics = {
             "epoch": state["epoch"] + 1,
             "train_loss": sums["loss"] / n,
@@ -289,6 +321,7 @@ class Trainer:
             "capped_gradients": sums["capped"],
             "bumped_neurons": sums["bumped"],
             "retries": sums["retries"],
+            "notes": [],
             "seconds": round(sums["seconds"] + time.perf_counter() - start, 3),
         }
         state["metrics"].append(metrics)
@@ -298,9 +331,14 @@ class Trainer:
         if result.accuracy >= state["best_accuracy"]:
             state["best_accuracy"], state["best_epoch"] = result.accuracy, state["epoch"]
             self._best = self.network.weight_arrays()
-        patience = self.options.patience
+        patience = options.patience
         if patience is not None and state["epoch"] - state["best_epoch"] >= patience:
             state["finished"] = True
+        last = state["finished"] or state["epoch"] == options.epochs
+        # Much is silent or undecided in the first epochs; that nothing spikes at all never mends.
+        self._note(n for n in result.notes if last or n.key == "layer-never-spikes")
+        written = {note["key"] for earlier in state["metrics"] for note in earlier.get("notes", [])}
+        metrics["notes"] = [note for note in state["notes"] if note["key"] not in written]
         if self.run_dir is not None:
             with self._metrics_path.open("a") as file:
                 file.write(json.dumps(metrics) + "\n")
@@ -321,7 +359,11 @@ class Trainer:
             epoch = state["epoch"]
             accuracy = state["metrics"][-1]["validation_accuracy"]
         return TrainingResult(
-            tuple(state["metrics"]), self.network.weight_arrays(), epoch, accuracy
+            tuple(state["metrics"]),
+            self.network.weight_arrays(),
+            epoch,
+            accuracy,
+            tuple(Note.from_dict(note) for note in state["notes"]),
         )
 
     def _checkpoint(self) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hxloop.activity import RunInfo
 from hxloop.errors import ConfigError, RunInputError
+from hxloop.notes import Note
 from hxloop.silent_neurons import SilentNeuronPolicy
 
 SCHEDULES = ("constant", "step", "cosine")
@@ -193,6 +194,8 @@ class EvaluationResult:
         info: of all runs together, see ``RunInfo.of_all``: which substrate it was, and what it
             clipped, rounded, discarded and lost.
         run_seconds: wall-clock time of every run.
+        ties: samples in which two output neurons were equally good; the lower index was taken.
+        notes: what is odd about inputs, weights and spikes, see ``hxloop.notes``.
     """
 
     loss: float
@@ -203,6 +206,13 @@ class EvaluationResult:
     first_spike_times: tuple[NDArray[np.float64], ...]
     info: RunInfo
     run_seconds: tuple[float, ...]
+    ties: int = 0
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def clipped_weights(self) -> tuple[int, ...]:
+        """Weights beyond the substrate's range, for each layer."""
+        return self.info.clipped_weights
 
     @property
     def clipped_weights(self) -> tuple[int, ...]:
@@ -219,12 +229,15 @@ class TrainingResult:
         weights: the selected weights, ``(pre, post)`` each.
         epoch: which epoch they are from, counted from 1.
         validation_accuracy: of these weights in that epoch.
+        notes: what was odd, see ``hxloop.notes``; also in the metrics, in the epoch in which it
+            was seen.
     """
 
     metrics: tuple[Mapping[str, Any], ...]
     weights: tuple[NDArray[np.float64], ...]
     epoch: int
     validation_accuracy: float
+    notes: tuple[Note, ...] = ()
 
 
 class ProgressListener(Protocol):
