@@ -198,12 +198,15 @@ class Trainer:
         data: SpikeData,
         trial: int = EVALUATION_TRIAL,
         observer: RunObserver | None = None,
+        *,
+        quiet: bool = False,
     ) -> EvaluationResult:
         """Evaluate the current weights; see ``evaluate``. Nothing is warned of twice."""
         result = evaluate(
             self.network, self.loss, data, self.options.batch_size, trial, observer, quiet=True
         )
-        tell(note for note in result.notes if note.key not in self._noted)
+        if not quiet:
+            tell(note for note in result.notes if note.key not in self._noted)
         return result
 
     # --- one batch ------------------------------------------------------------------------
@@ -304,10 +307,8 @@ class Trainer:
     def _end_epoch(self, start: float) -> None:
         state, sums, options = self._state, self._state["sums"], self.options
         n = sums["samples"]
-        result = evaluate(
-            self.network, self.loss, self.validation_data, options.batch_size,
-            VALIDATION_TRIAL + state["epoch"] * (1 << 20), quiet=True,
-        )  # fmt: skip
+        trial = VALIDATION_TRIAL + state["epoch"] * (1 << 20)
+        result = self.evaluate(self.validation_data, trial, quiet=True)
         metrics = {
             "epoch": state["epoch"] + 1,
             "train_loss": sums["loss"] / n,

@@ -349,7 +349,7 @@ def test_early_stop_and_selection():
     run = trainer(options=options)
     accuracies = iter([0.5, 0.7, 0.7, 0.6, 0.6, 0.9])
     real = run.evaluate
-    run.evaluate = lambda *a: replace(real(*a), accuracy=next(accuracies))
+    run.evaluate = lambda *a, **k: replace(real(*a, **k), accuracy=next(accuracies))
     result = run.fit()
     assert len(result.metrics) == 5  # best in epoch 3 (the later of equals), then two worse ones
     assert (result.epoch, result.validation_accuracy) == (3, 0.7)
