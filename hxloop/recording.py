@@ -123,9 +123,7 @@ class ActivityRecorder:
 
     def _evaluate(self, network: LoopNetwork, observer: RunObserver) -> None:
         batch_size = self.config.training.batch_size
-        evaluate(
-            network, self.loss, self.data, batch_size, EVALUATION_TRIAL, observer, quiet=True
-        )
+        evaluate(network, self.loss, self.data, batch_size, EVALUATION_TRIAL, observer, quiet=True)
 
     def _open(self, network: LoopNetwork) -> ActivityWriter:
         if self._log is None:

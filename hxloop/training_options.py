@@ -214,11 +214,6 @@ class EvaluationResult:
         """Weights beyond the substrate's range, for each layer."""
         return self.info.clipped_weights
 
-    @property
-    def clipped_weights(self) -> tuple[int, ...]:
-        """Weights beyond the substrate's range, for each layer."""
-        return self.info.clipped_weights
-
 
 @dataclass(frozen=True)
 class TrainingResult:
