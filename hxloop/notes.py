@@ -221,8 +221,8 @@ def _after_window(times: Times, network: NetworkSpec, samples: str) -> Note | No
     return Note(
         "inputs-after-window",
         f"{_share(n, total, 'input spikes')} of the {samples} come at or after the end of the "
-        f"window, network.t_window = {window:g}, and never count; lengthen it, or let the inputs come "
-        f"earlier (encoding.t_late, encoding.bias_times).{unit}",
+        f"window, network.t_window = {window:g}, and never count; lengthen it, or let the inputs "
+        f"come earlier (encoding.t_late, encoding.bias_times).{unit}",
         {"spikes": n, "of": total, "t_window": window, "median_time": middle},
     )
 
