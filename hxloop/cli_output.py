@@ -124,12 +124,15 @@ _COUNTED = {"undecided": "No decision", "ties": "Tied"}
 
 def trained(result: RunResult, as_json: bool) -> None:
     """The end of a training."""
+    for problem in result.problems:
+        note(f"warning: {problem}")
     if as_json:
         json_object(result.as_dict())
         return
     evaluated(result, False)
     if result.run_dir is not None:
-        line(f"Report:        {result.run_dir / 'report.html'}")
+        if not result.problems:
+            line(f"Report:        {result.run_dir / 'report.html'}")
         line(f"Run folder:    {result.run_dir} (evaluate it again: hxloop evaluate DIR)")
 
 

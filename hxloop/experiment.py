@@ -10,6 +10,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from hxloop.prepared import Prepared, RunResult, prepare
 from hxloop.provenance import now, provenance
 from hxloop.recording import FINAL, ActivityRecorder, about
 from hxloop.rundir import RunDirectory
+from hxloop.rundir_state import PROVENANCE
 from hxloop.training import Trainer
 from hxloop.training_options import EvaluationResult, ProgressListener
 
@@ -88,6 +90,7 @@ def train_prepared(
         run = None
         if out is not None:
             run = RunDirectory.create(out, force=force)
+            run.write_json(PROVENANCE, _origin(prepared.config))
             run.write_config(prepared.config)
         return _run(prepared, session, run, progress, on_trainer)
 
@@ -194,9 +197,10 @@ def _run(
     on_trainer: OnTrainer | None,
 ) -> RunResult:
     config = prepared.config
-    origin = provenance(seed=config.seed, backend=config.backend.name)
-    if run is not None and (run.path / "provenance.json").exists():
-        before = run.read_json("provenance.json")
+    origin = _origin(config)
+    # A run that was stopped before its first checkpoint starts at the beginning.
+    if run is not None and run.started and (run.path / PROVENANCE).exists():
+        before = run.read_json(PROVENANCE)
         resumed = [*before.get("resumed", []), origin["started"]]
         origin |= {"started": before.get("started"), "resumed": resumed}
     trainer = Trainer(
@@ -215,33 +219,44 @@ def _run(
         recorder = ActivityRecorder(run.activity, config, prepared.loss, prepared.data)
         recorder.record(trainer.network, 0)
         trainer.after_epoch = partial(recorder.record, trainer.network)
-    # A run that was stopped before its first checkpoint starts at the beginning.
     if run is not None and run.started:
         trainer.resume()
     if recorder is not None:
         recorder.continue_from(trainer.network, trainer.epochs_done)
     if run is not None:
-        run.write_json("provenance.json", origin)
+        run.write_json(PROVENANCE, origin)
     training = trainer.fit()
+    if run is not None:
+        # At once: whatever follows may fail, or be stopped, and must not cost the weights.
+        run.write_weights(training.weights, _weights_metadata(prepared, session))
     test = _test(prepared, trainer, training.epoch, recorder)
     chip = _chip_id(trainer.network, prepared)
     result = RunResult(config, training, test, chip, run.path if run else None)
-    if run is not None:
-        # Imported here: figures take a second to import, and not every run has a report.
-        from hxloop.experiment_report import training_report, write_report
+    if run is None:
+        return result
+    if chip:
+        run.write_weights(training.weights, _weights_metadata(prepared, session, chip))
+    run.write_json("evaluation.json", result.as_dict())
+    # Imported here: figures take a second to import, and not every run has a report.
+    from hxloop.experiment_report import report_failure
 
-        grid = session.capabilities.weight_limit, session.capabilities.weight_levels
-        run.write_weights(training.weights, _weights_metadata(prepared, chip, *grid))
-        run.write_json("evaluation.json", result.as_dict())
-        origin |= {"finished": now(), "chip": chip}
-        run.write_json("provenance.json", origin)
-        write_report(training_report(prepared, trainer.network, result, origin), run.report)
-        if recorder is not None and recorder.failure is not None:
-            raise OutputError(
-                f"{recorder.failure}. The training is complete, and everything else is in "
-                f"{run.path}. Record its activity again: hxloop evaluate {run.path} --activity FILE"
-            ) from recorder.failure
+    origin |= {"finished": now(), "chip": chip}
+    failure = report_failure(prepared, trainer.network, result, origin, run.report)
+    # Last: a run is finished when all its files are there.
+    if failure is None:
+        run.write_json(PROVENANCE, origin)
+    else:
+        result = replace(result, problems=(failure,))
+    if recorder is not None and recorder.failure is not None:
+        raise OutputError(
+            f"{recorder.failure}. The training is complete, and everything else is in "
+            f"{run.path}. Record its activity again: hxloop evaluate {run.path} --activity FILE"
+        ) from recorder.failure
     return result
+
+
+def _origin(config: ExperimentConfig) -> dict[str, Any]:
+    return provenance(seed=config.seed, backend=config.backend.name)
 
 
 def _test(
@@ -258,7 +273,7 @@ def _test(
 
 
 def _weights_metadata(
-    prepared: Prepared, chip: str | None, limit: float | None, levels: int | None
+    prepared: Prepared, session: Session, chip: str | None = None
 ) -> dict[str, str]:
     metadata = {
         "experiment": prepared.config.name,
@@ -267,6 +282,7 @@ def _weights_metadata(
         "config_digest": prepared.config.digest,
         "backend": prepared.backend.name,
     }
+    limit, levels = session.capabilities.weight_limit, session.capabilities.weight_levels
     if limit is not None and levels is not None:
         metadata["weight_lsb"] = repr(limit / levels)
     return metadata | ({"chip": chip} if chip else {})

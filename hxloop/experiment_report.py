@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from hxloop.training_options import SpikeData
 if TYPE_CHECKING:
     from hxloop.prepared import Prepared, RunResult
 
-__all__ = ["plane_of", "training_report", "write_report"]
+__all__ = ["plane_of", "report_failure", "training_report", "write_report"]
 
 # Trials of the decision plane, beyond those of the test set.
 PLANE_TRIAL = EVALUATION_TRIAL + (1 << 30)
@@ -86,6 +87,31 @@ def training_report(
         config_toml=config.to_toml(),
         provenance=origin,
     )
+
+
+def report_failure(
+    prepared: Prepared,
+    network: LoopNetwork,
+    result: RunResult,
+    origin: Mapping[str, Any],
+    path: Path,
+) -> str | None:
+    """Write the report of a training; what goes wrong is told, and costs nothing but the report.
+
+    Returns:
+        None, or in words why there is no report.
+    """
+    try:
+        write_report(training_report(prepared, network, result, origin), path)
+    # Whatever it is: own data, a figure, a full disk. The training is complete and is worth more.
+    except Exception as error:  # noqa: BLE001
+        path.unlink(missing_ok=True)
+        return (
+            f"the report could not be made ({type(error).__name__}: {error}). The training is "
+            f"complete, and everything else is in {path.parent}. Try again: hxloop resume "
+            f"{path.parent}"
+        )
+    return None
 
 
 def _dales_law(prepared: Prepared, weights: Sequence[NDArray[np.float64]]) -> str:

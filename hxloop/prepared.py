@@ -87,6 +87,7 @@ class RunResult:
         test: the evaluation of the test split.
         chip_id: of the substrate; None without one.
         run_dir: the run folder; None without one.
+        problems: what went wrong beside the training, in words: no report could be made.
     """
 
     config: ExperimentConfig
@@ -94,6 +95,7 @@ class RunResult:
     test: EvaluationResult
     chip_id: str | None
     run_dir: Path | None
+    problems: tuple[str, ...] = ()
 
     @property
     def backend(self) -> str:
@@ -122,6 +124,8 @@ class RunResult:
             "notes": [note.as_dict() for note in self.notes],
             "run_dir": str(self.run_dir) if self.run_dir else None,
         }
+        if self.problems:
+            summary["problems"] = list(self.problems)
         if self.training is not None:
             metrics = self.training.metrics
             summary |= {

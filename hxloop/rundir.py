@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,13 +19,32 @@ from hxloop.config import ExperimentConfig
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import sha256_of, write_atomically
 from hxloop.network import NetworkSpec
+from hxloop.rundir_state import (
+    CHECKPOINT,
+    CHECKPOINTS,
+    CONFIG,
+    LOCK,
+    MARK,
+    METRICS,
+    REPORT,
+    WEIGHTS,
+    FolderState,
+    state_of,
+)
+
+_MARKED = """hxloop was making a run in this folder; with its config.toml it is one.
+If nothing is running here any more, start over: hxloop train EXPERIMENT --out FOLDER --force
+"""
 
 
 class RunDirectory:
     """Paths and files of one run.
 
-    ``config.toml`` (complete), ``metrics.jsonl``, ``checkpoints/``, ``weights.safetensors``,
-    ``evaluation.json``, ``provenance.json``, ``activity.h5``, ``report.html``.
+    ``config.toml`` (complete), ``identity.json``, ``metrics.jsonl``, ``checkpoints/``,
+    ``weights.safetensors``, ``evaluation.json``, ``provenance.json``, ``activity.h5``,
+    ``report.html``.
+
+    It can be stopped at any moment, see ``hxloop.rundir_state``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,46 +57,60 @@ class RunDirectory:
         Raises:
             OutputError: see ``create``.
         """
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path}: expected a folder; there is a file of that name")
         try:
-            if path.exists() and not path.is_dir():
-                raise OutputError(f"{path}: expected a folder; there is a file of that name")
-            if not path.is_dir() or not any(path.iterdir()):
-                return
-        except PermissionError as error:
+            state = state_of(path)
+        except OSError as error:
             raise OutputError(f"{path}: cannot be read: {error.strerror}") from error
-        is_run = (path / "config.toml").is_file()
-        if not force:
-            raise OutputError(
-                f"{path}: the folder is not empty. Give another --out, or --force to replace the "
-                "run in it" + (f", or continue it: hxloop resume {path}" if is_run else ".")
-            )
-        if not is_run:
+        if state is FolderState.FOREIGN:
+            if not force:
+                raise OutputError(f"{path}: the folder is not empty. Give another --out.")
             raise OutputError(
                 f"{path}: holds files but no config.toml, so it is not a run folder; not even "
                 "--force removes it. Give another --out."
             )
+        if force:
+            return
+        if state is FolderState.RUN:
+            raise OutputError(
+                f"{path}: the folder is not empty. Give another --out, or --force to replace the "
+                f"run in it, or continue it: hxloop resume {path}"
+            )
+        if state is FolderState.REMAINS:
+            raise OutputError(
+                f"{path}: holds what is left of a run that was stopped as it was being replaced. "
+                "--force removes that and starts over; or give another --out."
+            )
 
     @classmethod
     def create(cls, path: Path, *, force: bool = False) -> RunDirectory:
-        """Make an empty run folder.
+        """Make an empty run folder. It becomes a run with ``write_config``.
+
+        A run that was stopped or failed before its first checkpoint is replaced: nothing of it
+        is lost that the same command would not make again.
 
         Args:
             path: where.
-            force: remove a run that is there already. Only a folder that holds a
-                ``config.toml`` is ever removed.
+            force: remove a run that is there already, or what is left of one. Only a folder
+                that holds a ``config.toml``, or nothing but files of a run, is ever removed.
 
         Raises:
             OutputError: the folder is not empty, or cannot be made.
         """
         cls.check(path, force=force)
         try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_atomically(path / MARK, _MARKED.encode())
+            # The config.toml first: what has none is no run, whatever is left of it.
+            (path / CONFIG).unlink(missing_ok=True)
             # What is in the folder, not the folder: it may be a link, or the current one.
-            for old in path.iterdir() if path.is_dir() else ():
+            for old in [entry for entry in path.iterdir() if entry.name not in (MARK, LOCK)]:
                 if old.is_dir() and not old.is_symlink():
                     shutil.rmtree(old)
                 else:
                     old.unlink()
-            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            (path / CHECKPOINTS).mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
         return cls(path)
@@ -88,16 +122,20 @@ class RunDirectory:
         Raises:
             FileFormatError: there is no run in that folder.
         """
-        if not (path / "config.toml").is_file():
-            raise FileFormatError(
-                f"{path}: expected the folder of a run; there is no config.toml in it"
+        if (path / CONFIG).is_file():
+            return cls(path)
+        told = f"{path}: expected the folder of a run; there is no config.toml in it"
+        if path.is_dir() and (path / MARK).exists():
+            told += (
+                ": the run that was begun here was stopped before anything was trained. Start "
+                f"over: hxloop train EXPERIMENT --out {path} --force"
             )
-        return cls(path)
+        raise FileFormatError(told)
 
     @property
     def report(self) -> Path:
         """The HTML report."""
-        return self.path / "report.html"
+        return self.path / REPORT
 
     @property
     def activity(self) -> Path:
@@ -106,18 +144,33 @@ class RunDirectory:
 
     @property
     def started(self) -> bool:
-        """Whether there is anything of a training to go on from."""
-        metrics = self.path / "metrics.jsonl"
-        folder = self.path / "checkpoints"
-        return metrics.is_file() or (folder.is_dir() and any(folder.glob("*.safetensors")))
+        """Whether there is a checkpoint to go on from.
+
+        Raises:
+            FileFormatError: there is none, although there was one: it is lost.
+        """
+        if (self.path / CHECKPOINTS / CHECKPOINT).is_file():
+            return True
+        metrics = self.path / METRICS
+        epochs = len(metrics.read_bytes().splitlines()) if metrics.is_file() else 0
+        # Earlier versions wrote the metrics of the first epoch before its checkpoint.
+        if epochs > 1 or (self.path / WEIGHTS).is_file():
+            raise FileFormatError(
+                f"{self.path}: {CHECKPOINTS}/{CHECKPOINT} is missing, although this run was "
+                "trained. Put it back, or train again: hxloop train EXPERIMENT --out "
+                f"{self.path} --force"
+            )
+        return False
 
     def write_config(self, config: ExperimentConfig) -> None:
-        """Write ``config.toml``."""
-        write_atomically(self.path / "config.toml", config.to_toml().encode())
+        """Write ``config.toml``; with it, the folder holds a run."""
+        write_atomically(self.path / CONFIG, config.to_toml().encode())
+        with contextlib.suppress(OSError):  # beside a config.toml it means nothing
+            (self.path / MARK).unlink(missing_ok=True)
 
     def config(self) -> ExperimentConfig:
         """Read ``config.toml``."""
-        return ExperimentConfig.load(self.path / "config.toml")
+        return ExperimentConfig.load(self.path / CONFIG)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file into the folder."""
@@ -155,7 +208,7 @@ class RunDirectory:
         # Of what is read back: all precisions are read as float64.
         digest = _digest([array.astype(np.float64) for array in arrays.values()])
         described = {**metadata, "digest": digest}
-        write_atomically(self.path / "weights.safetensors", save(arrays, described))
+        write_atomically(self.path / WEIGHTS, save(arrays, described))
 
     def weights(self, network: NetworkSpec) -> tuple[NDArray[np.float64], ...]:
         """Read the weights of a network.
@@ -163,7 +216,7 @@ class RunDirectory:
         Raises:
             FileFormatError: missing, truncated, corrupt, or of another network.
         """
-        return load_weights(self.path / "weights.safetensors", network)
+        return load_weights(self.path / WEIGHTS, network)
 
 
 def load_weights(path: Path, network: NetworkSpec) -> tuple[NDArray[np.float64], ...]:

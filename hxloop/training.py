@@ -19,9 +19,11 @@ import torch
 from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hxloop.errors import ConfigError, FileFormatError, OutputError, RunFailed, TrainingInterrupted
 from hxloop.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
+from hxloop.files import write_atomically
 from hxloop.loop import LoopNetwork
 from hxloop.losses import Loss
 from hxloop.notes import Note, input_notes, tell, weight_notes
+from hxloop.rundir_state import CHECKPOINT, CHECKPOINTS, METRICS
 from hxloop.training_inputs import sample_order, training_inputs
 from hxloop.training_options import (
     EvaluationResult,
@@ -112,7 +114,7 @@ class Trainer:
         self._best = network.weight_arrays()
         if run_dir is not None:
             try:
-                (run_dir / "checkpoints").mkdir(parents=True, exist_ok=True)
+                (run_dir / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise OutputError(f"cannot write to {run_dir}: {error.strerror}") from error
 
@@ -165,7 +167,7 @@ class Trainer:
         """
         if self.run_dir is None:
             raise FileFormatError("resume: this trainer has no run folder to resume from")
-        path = self.run_dir / "checkpoints" / "last.safetensors"
+        path = self.run_dir / CHECKPOINTS / CHECKPOINT
         checkpoint = load_checkpoint(path)
         sizes = list(self.network.session.network.sizes)
         if checkpoint.state.get("sizes") != sizes:
@@ -190,8 +192,7 @@ class Trainer:
         )
         # Checkpoints of earlier versions hold no notes.
         self._state = {key: checkpoint.state.get(key, []) for key in self._state}
-        lines = [json.dumps(metrics) + "\n" for metrics in self._state["metrics"]]
-        self._metrics_path.write_text("".join(lines))
+        self._write_metrics()
 
     def evaluate(
         self,
@@ -340,10 +341,9 @@ class Trainer:
         self._note(n for n in result.notes if last or n.key == "layer-never-spikes")
         written = {note["key"] for earlier in state["metrics"] for note in earlier.get("notes", [])}
         metrics["notes"] = [note for note in state["notes"] if note["key"] not in written]
-        if self.run_dir is not None:
-            with self._metrics_path.open("a") as file:
-                file.write(json.dumps(metrics) + "\n")
+        # The checkpoint first: it is what counts, and resuming writes the metrics from it.
         self._checkpoint()
+        self._append_metrics()
         if self.progress:
             self.progress.on_epoch(metrics)
         if self.after_epoch:
@@ -377,7 +377,7 @@ class Trainer:
             for key, value in self._optimiser.state.get(weights, {}).items():
                 tensors[f"adam.{index}.{key}"] = value
         state = {**self._state, "sizes": list(self.network.session.network.sizes)}
-        path = self.run_dir / "checkpoints" / "last.safetensors"
+        path = self.run_dir / CHECKPOINTS / CHECKPOINT
         save_checkpoint(path, Checkpoint(tensors, state))
 
     @property
@@ -386,11 +386,25 @@ class Trainer:
         limits = (self.network.session.capabilities.weight_limit, self.options.weight_limit)
         return min((limit for limit in limits if limit is not None), default=None)
 
-    @property
-    def _metrics_path(self) -> Path:
+    def _append_metrics(self) -> None:
+        """Add the last epoch to ``metrics.jsonl``; the first one begins the file anew."""
         if self.run_dir is None:
-            raise OutputError("this trainer has no run folder")
-        return self.run_dir / "metrics.jsonl"
+            return
+        metrics = self._state["metrics"]
+        if len(metrics) == 1:
+            self._write_metrics()
+            return
+        path = self.run_dir / METRICS
+        try:
+            with path.open("a") as file:
+                file.write(json.dumps(metrics[-1]) + "\n")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def _write_metrics(self) -> None:
+        if self.run_dir is not None:
+            lines = [json.dumps(metrics) + "\n" for metrics in self._state["metrics"]]
+            write_atomically(self.run_dir / METRICS, "".join(lines).encode())
 
     def _empty_sums(self) -> dict[str, Any]:
         layers = len(self.network.weights)

@@ -308,7 +308,7 @@ def test_what_is_no_run_is_not_removed_by_force(tmp_path):
 
 def test_force_replaces_the_run_in_a_folder(tmp_path):
     run = RunDirectory.create(a_run(tmp_path / "run").path, force=True)
-    assert [path.name for path in run.path.iterdir()] == ["checkpoints"]
+    assert sorted(path.name for path in run.path.iterdir()) == [".unfinished", "checkpoints"]
 
 
 def test_force_replaces_the_run_in_the_current_folder(tmp_path, monkeypatch):
@@ -316,14 +316,14 @@ def test_force_replaces_the_run_in_the_current_folder(tmp_path, monkeypatch):
     a_run(tmp_path / "run")
     monkeypatch.chdir(tmp_path / "run")
     run = RunDirectory.create(Path("."), force=True)
-    assert [path.name for path in run.path.iterdir()] == ["checkpoints"]
+    assert sorted(path.name for path in run.path.iterdir()) == [".unfinished", "checkpoints"]
 
 
 def test_force_replaces_the_run_behind_a_link(tmp_path):
     a_run(tmp_path / "run")
     (tmp_path / "latest").symlink_to("run")
     run = RunDirectory.create(tmp_path / "latest", force=True)
-    assert [path.name for path in run.path.iterdir()] == ["checkpoints"]
+    assert sorted(path.name for path in run.path.iterdir()) == [".unfinished", "checkpoints"]
     assert (tmp_path / "latest").is_symlink()
 
 
