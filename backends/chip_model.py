@@ -75,10 +75,8 @@ class ChipModel:
         spread = imperfections
         rho = spread.leak_reset_correlation
         reset = rho * noise["v_leak"] + np.sqrt(1 - rho * rho) * noise["v_reset"]
-        text = json.dumps(imperfections.as_dict(), sort_keys=True)
-        digest = sha256_of(f"{seed} {text}")[:8]
         return cls(
-            chip_id=f"emulated-{seed}-{digest}",
+            chip_id=chip_name(imperfections, seed),
             imperfections=imperfections,
             tau_mem=np.exp(spread.tau_mem * noise["tau_mem"]),
             tau_syn_exc=np.exp(spread.tau_syn * noise["tau_syn_exc"]),
@@ -98,19 +96,28 @@ class ChipModel:
 
         What becomes of neurons on several circuits: ``hxloop.placement.place_layer``.
         """
+        return place_layers(network, self.circuits(network, usable), self.as_dict())
+
+    def circuits(
+        self, network: NetworkSpec, usable: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], ...]:
+        """For each layer ``(post, merged)``, the circuits that ``place`` takes."""
         order = np.arange(len(self.dead)) if usable is None else np.flatnonzero(usable)
         circuits, start = [], 0
         for (_, post), merged in zip(network.shapes, merged_circuits(network), strict=True):
             circuits.append(order[start : start + post * merged].reshape(post, merged))
             start += post * merged
-        return place_layers(network, circuits, self.as_dict())
+        return tuple(circuits)
 
-    def as_dict(self, n_circuits: int | None = None) -> dict[str, Array]:
-        """The fixed pattern by name, of the first ``n_circuits`` circuits."""
-        return {
-            name: np.asarray(getattr(self, name)[:n_circuits], dtype=np.float64)
-            for name in _QUANTITIES
-        }
+    def as_dict(self) -> dict[str, Array]:
+        """The fixed pattern by name, one value for each circuit."""
+        return {name: np.asarray(getattr(self, name), dtype=np.float64) for name in _QUANTITIES}
+
+
+def chip_name(imperfections: Imperfections, seed: int) -> str:
+    """Name of the chip that is drawn from these imperfections with this number."""
+    text = json.dumps(imperfections.as_dict(), sort_keys=True)
+    return f"emulated-{seed}-{sha256_of(f'{seed} {text}')[:8]}"
 
 
 def merged_circuits(network: NetworkSpec) -> tuple[int, ...]:

@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.backend import Capabilities, check_network, check_stream, unknown_name
+from hxloop.backends.chip_calibrations import check_fit, chip_under
 from hxloop.backends.chip_clock import CLOCK_SECONDS
 from hxloop.backends.chip_model import (
     N_CIRCUITS,
     SIGNED_INPUTS,
     ChipModel,
+    chip_name,
     circuits_needed,
     merged_circuits,
 )
@@ -34,16 +36,11 @@ from hxloop.backends.knob_curves import KNOBS, KnobCurves
 from hxloop.backends.knob_options import KnobOptions
 from hxloop.backends.precision import RESOLUTION, check_precision
 from hxloop.backends.weight_grid import WeightGrid
-from hxloop.errors import (
-    CalibrationError,
-    CapacityError,
-    ConfigError,
-    UnknownNameError,
-)
+from hxloop.errors import CapacityError, ConfigError, UnknownNameError
 from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec
 from hxloop.operating_point import OperatingPoint
-from hxloop.readout import OBSERVABLES, Codes, is_calibration
+from hxloop.readout import OBSERVABLES, Codes
 from hxloop.units import TimeBase
 
 Array = NDArray[np.float64]
@@ -171,7 +168,9 @@ class EmulatedChipBackend:
         Args:
             network: what to run.
             calibration: a result of ``hxloop.calibration`` for this chip. None: all knobs are
-                at the median code, where the chip is as ``imperfections`` says.
+                at the median code, where the chip is as ``imperfections`` says. The preset
+                "calibrated" stands in for a calibration: a real one takes its place, so that
+                the chip it was made on, of the preset "uncalibrated", is opened.
             seed: of the trial noise; None draws one, which ``RunInfo`` reports.
 
         Raises:
@@ -195,11 +194,21 @@ class EmulatedChipBackend:
                 "enforce_limits=False."
             )
         check_network(network, self.capabilities, self.name)
+        chosen = self
         if calibration is not None:
-            self._check_calibration(calibration, network, needed)
+            self.check_calibration(network, calibration)
+            chosen = chip_under(self, calibration)
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
-        return EmulatedChipSession(self, network, seed, calibration)
+        return EmulatedChipSession(chosen, network, seed, calibration)
+
+    @property
+    def chip_id(self) -> str:
+        """Name of the chip: a function of its number, its imperfections and its knobs."""
+        name, options = chip_name(self._imperfections, self.chip), self._knobs
+        if options == KnobOptions():
+            return name
+        return f"{name}-{sha256_of(json.dumps(options.as_dict()))[:8]}"
 
     def chip_model(self, network: NetworkSpec) -> ChipModel:
         """The drawn chip, large enough for the network, with all knobs at the median code."""
@@ -208,35 +217,24 @@ class EmulatedChipBackend:
             return curves.model
         return curves.pattern(curves.default_codes(), OperatingPoint())
 
+    @property
+    def _knobs(self) -> KnobOptions:
+        return KnobOptions.resolve(self.knob_options)
+
     def _curves(self, network: NetworkSpec) -> KnobCurves:
         n_circuits = max(N_CIRCUITS, circuits_needed(network))
         model = ChipModel.draw(self._imperfections, self.chip, n_circuits)
-        options = KnobOptions.resolve(self.knob_options)
-        if options != KnobOptions():
-            digest = sha256_of(json.dumps(options.as_dict()))
-            model = replace(model, chip_id=f"{model.chip_id}-{digest[:8]}")
-        return KnobCurves(model, self.chip, options, float(self.hours))
+        model = replace(model, chip_id=self.chip_id)
+        return KnobCurves(model, self.chip, self._knobs, float(self.hours))
 
-    def _check_calibration(self, calibration: Any, network: NetworkSpec, needed: int) -> None:
-        if not is_calibration(calibration):
-            raise CalibrationError(
-                "backend 'emulated-chip': calibration: expected a result of "
-                f"hxloop.calibration.calibrate, or None; got {type(calibration).__name__}"
-            )
-        chip_id = self._curves(network).model.chip_id
-        if calibration.chip_id not in (None, chip_id):
-            raise CalibrationError(
-                f"backend 'emulated-chip': the calibration was made on chip {calibration.chip_id}; "
-                f"this is {chip_id} (chip={self.chip}, and the imperfections). Open the chip it "
-                "was made on, or say that any chip will do: calibration.for_any_chip()"
-            )
-        calibration.target.check_network(network, self.tau_syn_us)
-        usable = int(calibration.usable.sum())
-        if needed > usable:
-            raise CapacityError(
-                f"backend 'emulated-chip': network {network} needs {needed} neuron circuits; of "
-                f"{len(calibration.usable)} on chip {chip_id} the calibration left {usable} usable"
-            )
+    def check_calibration(self, network: NetworkSpec, calibration: Any) -> None:
+        """Refuse what is no calibration of this chip, or none for this network.
+
+        Raises:
+            CalibrationError: no calibration, or one of another chip or for other time constants.
+            CapacityError: it left too few circuits usable.
+        """
+        check_fit(self, network, calibration)
 
     def parameters_at(
         self,
@@ -258,10 +256,28 @@ class EmulatedChipBackend:
         chosen = curves.default_codes() if codes is None else codes
         return curves.pattern(chosen, target or OperatingPoint()).as_dict()
 
-    def substrate_parameters(self, network: NetworkSpec) -> dict[str, Array]:
+    def substrate_parameters(
+        self, network: NetworkSpec, calibration: Any = None
+    ) -> dict[str, Array]:
         """The hidden truth, for reports: fixed pattern of every circuit the network uses.
 
-        Time constants and strengths relative to nominal; potentials as shifts in units of
-        the leak-threshold distance; ``dead`` as 0 or 1.
+        Args:
+            network: what is placed.
+            calibration: that the chip is opened with; None: all knobs at the median code.
+
+        Returns:
+            In the order of the neurons, layer by layer, circuit by circuit. Time constants and
+            strengths relative to nominal (with a calibration: to its target and its measured
+            weight of one bit); potentials as shifts in units of the leak-threshold distance;
+            ``dead`` as 0 or 1.
+
+        Raises:
+            CalibrationError, CapacityError: as ``open``.
         """
-        return self.chip_model(network).as_dict(circuits_needed(network))
+        model, usable = self.chip_model(network), None
+        if calibration is not None:
+            self.check_calibration(network, calibration)
+            curves, usable = chip_under(self, calibration)._curves(network), calibration.usable
+            model = curves.pattern(calibration.codes, calibration.target, calibration.weight_scale)
+        circuits = np.concatenate([layer.ravel() for layer in model.circuits(network, usable)])
+        return {name: values[circuits] for name, values in model.as_dict().items()}

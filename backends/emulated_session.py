@@ -106,12 +106,9 @@ class EmulatedChipSession(KnobSession):
         calibration = self._calibration
         if target is None:
             target = calibration.target if calibration else OperatingPoint()
-        model = self._curves.pattern(codes, target)
-        if calibration is not None:
-            # The grid is in weights of the size that they were measured to have.
-            scale = calibration.weight_scale
-            exc, inh = model.strength_exc / scale, model.strength_inh / scale
-            model = replace(model, strength_exc=exc, strength_inh=inh)
+        # The grid is in weights of the size that they were measured to have.
+        scale = 1.0 if calibration is None else calibration.weight_scale
+        model = self._curves.pattern(codes, target, scale)
         self._layers = model.place(self.network, calibration.usable if calibration else None)
 
     def _check_open(self) -> None:

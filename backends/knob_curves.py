@@ -150,17 +150,24 @@ class KnobCurves:
             result[name + unit] = nominal * factor * ratio ** (exponent * self._exponent[knob])
         return result
 
-    def pattern(self, codes: Mapping[str, Codes], target: OperatingPoint) -> ChipModel:
+    def pattern(
+        self, codes: Mapping[str, Codes], target: OperatingPoint, weight_scale: float = 1.0
+    ) -> ChipModel:
         """The chip as it is at these codes, in model units at an operating point.
 
         The leak is where the membrane rests with both synaptic inputs on.
+
+        Args:
+            codes: of all knobs.
+            target: what deviations are relative to.
+            weight_scale: strengths are in units of this, the measured weight of one bit.
         """
         values = self.at_rest(self.physical(codes))
         # Of a weight of one bit, what is left in units of the target's distance and time.
         point = OperatingPoint()
         unit = (point.distance_lsb / target.distance_lsb) * (target.tau_syn_us / point.tau_syn_us)
         for sign in SIGNS:
-            values[f"strength_{sign}"] = values[f"strength_{sign}"] * unit
+            values[f"strength_{sign}"] = values[f"strength_{sign}"] * unit / weight_scale
         pattern: dict[str, Any] = dict(target.relative(values))
         return replace(self.model, **pattern)
 

@@ -1,9 +1,14 @@
 """hxloop: train spiking networks in the loop on analog chips, with exact gradients.
 
-The public names, listed once. Importing hxloop imports no simulator.
+The public names, listed once. Importing hxloop imports no simulator. Its modules need no import
+of their own: ``hxloop.experiment.train`` is there when it is asked for.
 """
 
+import importlib
+import importlib.util
 import os
+import pkgutil
+from typing import TYPE_CHECKING, Any
 
 # Before torch is loaded: else its idle OpenMP threads spin for milliseconds after every parallel
 # operation, on the cores that the exact engine's threads need (measured on two cores: 9 ms for
@@ -44,6 +49,15 @@ from hxloop.training_options import EvaluationResult, SpikeData, TrainingOptions
 from hxloop.ttfs import NeuronParameters, first_spike_times, recorded_spike_times
 from hxloop.units import TimeBase
 
+if TYPE_CHECKING:
+    from hxloop import calibrating as calibrating
+    from hxloop import calibration as calibration
+    from hxloop import experiment as experiment
+    from hxloop.experiments.registry import load_experiment
+
+# Names that are looked up when they are asked for: they take longer to import.
+_LATE = {"load_experiment": "hxloop.experiments.registry"}
+
 __all__ = [
     "Activity",
     "Backend",
@@ -80,8 +94,22 @@ __all__ = [
     "get_loss",
     "initial_weights",
     "load_dataset",
+    "load_experiment",
     "loss_names",
     "record",
     "recorded_spike_times",
     "yin_yang",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        return getattr(importlib.import_module(_LATE[name]), name)
+    if not name.startswith("_") and importlib.util.find_spec(f"hxloop.{name}") is not None:
+        return importlib.import_module(f"hxloop.{name}")
+    raise AttributeError(f"module 'hxloop' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted({*globals(), *_LATE, *modules})

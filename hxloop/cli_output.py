@@ -91,6 +91,8 @@ def announce(prepared: Prepared) -> None:
     note(f"Network: {prepared.network}, window {prepared.network.t_window:g} tau_syn")
     chosen = ", ".join(f"{key} {value}" for key, value in config.backend.options.items())
     note(f"Backend: {config.backend.name}{f' ({chosen})' if chosen else ''}")
+    if calibration := prepared.calibration_in_words:
+        note(f"         calibrated: {calibration}")
     for text in chip_in_words(prepared.substrate):
         note(f"         {text}")
     if getattr(prepared.backend, "codegen", None) == "cpp_standalone" and (
@@ -143,6 +145,8 @@ def evaluated(result: RunResult, as_json: bool) -> None:
         json_object(summary)
         return
     chip = f", chip {result.chip_id}" if result.chip_id else ""
+    if result.config.backend.calibration:
+        chip += f", calibrated ({result.config.backend.calibration})"
     line(
         f"Test accuracy: {100 * summary['test_accuracy']:.2f} % of "
         f"{summary['test_samples']} samples, on {result.backend}{chip}"

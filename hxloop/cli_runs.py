@@ -80,18 +80,27 @@ def evaluate(
 ) -> None:
     """Evaluate a finished run on the test split, here or on another backend.
 
-    --set takes options of the backend only, for example --set backend.options.chip=7.
+    --set takes options of the backend, for example --set backend.options.chip=7, and a
+    calibration of its chip, --set backend.calibration=FILE ("": none). Without, the run's own
+    calibration goes along as long as the chip is the one that it was made on.
     """
-    values: dict[str, Any] = {"backend": {"options": {}}}
+    values: dict[str, Any] = {"backend": {"options": {}, "calibration": None}}
     for setting in settings or []:
-        if not setting.startswith("backend.options."):
+        if not setting.startswith(("backend.options.", "backend.calibration=")):
             raise ConfigError(
                 f"--set {setting!r}: a finished run is evaluated as it was trained; expected "
-                "backend.options.NAME=VALUE"
+                "backend.options.NAME=VALUE or backend.calibration=FILE"
             )
         apply_override(values, setting)
-    options = values["backend"]["options"]
-    result = evaluate_run(run_dir, backend, options, activity=activity, state=state)
+    chosen = values["backend"]
+    result = evaluate_run(
+        run_dir,
+        backend,
+        chosen["options"],
+        calibration=chosen["calibration"],
+        activity=activity,
+        state=state,
+    )
     output.evaluated(result, json_)
 
 

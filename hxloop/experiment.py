@@ -9,6 +9,7 @@ True
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from hxloop.activity import TRAINED, ActivityWriter
 from hxloop.backend import Session
 from hxloop.config import ExperimentConfig
+from hxloop.elsewhere import evaluation_backend, without_foreign_calibration
 from hxloop.errors import OutputError
 from hxloop.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
 from hxloop.loop import LoopNetwork
@@ -131,15 +133,20 @@ def evaluate_run(
     backend: str | None = None,
     options: Mapping[str, Any] | None = None,
     *,
+    calibration: str | os.PathLike[str] | None = None,
     activity: Path | None = None,
     state: str = TRAINED,
 ) -> RunResult:
     """Evaluate a finished training on the test split, on its own or on another backend.
 
+    The run's own calibration goes along as long as the chip is the one that it was made on.
+
     Args:
         run_dir: run folder.
         backend: name of another backend; None: the one it was trained on.
         options: options of the backend; for the run's own backend, added to the run's.
+        calibration: file of a calibration of the chip chosen; None: the run's own, if it is of
+            that chip; "": none.
         activity: activity log to write the whole test split to; one that is there gets one more
             state. None writes none.
         state: name of the state in that log.
@@ -148,17 +155,15 @@ def evaluate_run(
         FileFormatError: not a finished run, or its files are damaged, or the log is one of
             another network.
         UnknownNameError: unknown backend or option.
+        CalibrationError: the calibration given is not one of that chip.
         OutputError: the log cannot be written, or has such a state already.
     """
     run = RunDirectory.open(run_dir)
     config = run.config()
-    name = backend or config.backend.name
-    own = config.backend.options if name == config.backend.name else {}
-    # What a training recorded is left as it is.
-    chosen = config.backend.model_copy(
-        update={"name": name, "options": {**own, **(options or {})}, "record": None}
-    )
+    chosen = evaluation_backend(config.backend, backend, options, calibration)
     prepared = prepare(config.model_copy(update={"backend": chosen}))
+    if calibration is None and options:
+        prepared = without_foreign_calibration(prepared)
     weights = run.weights(prepared.network)
     if activity is None:
         return evaluate_prepared(prepared, weights, run_dir)
@@ -186,7 +191,7 @@ def evaluate_prepared(
         result = evaluate(
             network, prepared.loss, data, batch_size, EVALUATION_TRIAL, observer=observer
         )
-        return RunResult(config, None, result, _chip_id(network, prepared), run_dir)
+        return RunResult(config, None, result, result.info.chip_id, run_dir)
 
 
 def _run(
@@ -230,7 +235,7 @@ def _run(
         # At once: whatever follows may fail, or be stopped, and must not cost the weights.
         run.write_weights(training.weights, _weights_metadata(prepared, session))
     test = _test(prepared, trainer, training.epoch, recorder)
-    chip = _chip_id(trainer.network, prepared)
+    chip = test.info.chip_id
     result = RunResult(config, training, test, chip, run.path if run else None)
     if run is None:
         return result
@@ -286,8 +291,3 @@ def _weights_metadata(
     if limit is not None and levels is not None:
         metadata["weight_lsb"] = repr(limit / levels)
     return metadata | ({"chip": chip} if chip else {})
-
-
-def _chip_id(network: LoopNetwork, prepared: Prepared) -> str | None:
-    _, activity = network(prepared.data["test"].input_times[:1], trial=EVALUATION_TRIAL)
-    return activity.info.chip_id

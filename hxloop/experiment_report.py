@@ -64,6 +64,8 @@ def training_report(
             f"weights of epoch {result.training.epoch}",
         ),
     ]
+    if calibration := prepared.calibration_in_words:
+        rows.insert(5, ("Calibration", calibration))
     if law := _dales_law(prepared, result.training.weights):
         rows.insert(3, ("Dale's law", law))
     return TrainingReport(

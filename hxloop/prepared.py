@@ -72,9 +72,29 @@ class Prepared:
 
     @property
     def substrate(self) -> Mapping[str, NDArray[np.float64]]:
-        """The drawn chip's parameters by name, one value for each circuit; empty without a chip."""
+        """The chip's parameters by name, for the circuits in use, as it is calibrated.
+
+        Empty where the backend knows of none.
+        """
         parameters = getattr(self.backend, "substrate_parameters", None)
-        return parameters(self.network) if parameters else {}
+        if parameters is None:
+            return {}
+        if self.calibration is None:
+            return parameters(self.network)
+        return parameters(self.network, self.calibration)
+
+    @property
+    def calibration_in_words(self) -> str | None:
+        """Which calibration it is; None without one."""
+        made = self.calibration
+        if made is None:
+            return None
+        n_usable, n = int(made.usable.sum()), made.n_circuits
+        file = self.config.backend.calibration
+        words = f"{file}, " if file else ""
+        words += f"made on chip {made.chip_id or '(any)'} at {made.made}; "
+        words += f"{n_usable} of {n} circuits usable"
+        return words if self.twin is None else f"{words}; gradient of the measured neurons (twin)"
 
 
 @dataclass(frozen=True)
@@ -113,6 +133,8 @@ class RunResult:
             "experiment": self.config.name,
             "backend": self.config.backend.name,
             "chip": self.chip_id,
+            "calibration": self.config.backend.calibration,
+            "calibration_digest": self.test.info.calibration_digest,
             "seed": self.config.seed,
             "test_accuracy": self.test.accuracy,
             "test_loss": self.test.loss,

@@ -222,7 +222,7 @@ def test_public_names_have_docstrings(module: str) -> None:
 
 
 def test_public_names_are_listed_and_exist() -> None:
-    assert sorted(hxloop.__all__) == sorted(public_origin())
+    assert sorted(hxloop.__all__) == sorted({*public_origin(), *hxloop._LATE})
     assert [name for name in hxloop.__all__ if not hasattr(hxloop, name)] == []
 
 
