@@ -101,7 +101,7 @@ def public_origin() -> dict[str, str]:
     return {
         alias.asname or alias.name: node.module or ""
         for node in tree.body
-        if isinstance(node, ast.ImportFrom)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hxloop")
         for alias in node.names
     }
 
