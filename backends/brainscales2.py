@@ -21,12 +21,13 @@ without a trace: PyNN does not say how many.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
+from hxloop import checks
 from hxloop.backend import Capabilities, check_network
 from hxloop.backends.brainscales2_dialect import BrainScaleS2Dialect
 from hxloop.backends.chip_clock import CLOCK_SECONDS
@@ -95,30 +96,27 @@ class PynnBrainscales2Backend:
             ("spike_offset_us", -10, 10),
             ("slot", 1e-3, 1e6),
         ):
-            value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not low <= value <= high:
-                raise ConfigError(
-                    f"{self.name}: {name} must be a number from {low:g} to {high:g}; got {value!r}"
-                )
+            value = checks.number(f"{self.name}: {name}", getattr(self, name), low=low, high=high)
+            checks.settle(self, **{name: value})
         if self.v_leak_lsb >= self.v_threshold_lsb:
             raise ConfigError(
                 f"{self.name}: v_leak_lsb must be below v_threshold_lsb; got {self.v_leak_lsb} "
                 f"and {self.v_threshold_lsb}"
             )
         for name in ("calibration_file", "calibration_cache"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str | os.PathLike):
-                raise ConfigError(f"{self.name}: {name} must be a path or None; got {value!r}")
-        failed = tuple(self.failed_neurons)
-        for neuron in failed:
-            whole = isinstance(neuron, int | np.integer) and not isinstance(neuron, bool)
-            if not whole or not 0 <= neuron < N_CIRCUITS:
-                raise ConfigError(
-                    f"{self.name}: failed_neurons holds numbers from 0 to {N_CIRCUITS - 1}; got "
-                    f"{neuron!r}"
-                )
-        object.__setattr__(self, "failed_neurons", tuple(sorted({int(n) for n in failed})))
+            if getattr(self, name) is not None:
+                given = str(checks.path(f"{self.name}: {name}", getattr(self, name)))
+                checks.settle(self, **{name: given})
+        failed = self.failed_neurons
+        if isinstance(failed, str) or not isinstance(failed, Iterable):
+            raise ConfigError(
+                f"{self.name}: failed_neurons: expected a list of circuits; got {failed!r}"
+            )
+        numbers = {
+            checks.whole(f"{self.name}: failed_neurons", neuron, low=0, high=N_CIRCUITS - 1)
+            for neuron in failed
+        }
+        checks.settle(self, failed_neurons=tuple(sorted(numbers)))
 
     @property
     def tick(self) -> float:

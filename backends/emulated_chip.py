@@ -11,7 +11,6 @@ not of its circuits.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -19,6 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.backend import Capabilities, check_network, check_stream, unknown_name
 from hxloop.backends.chip_calibrations import check_fit, chip_under
 from hxloop.backends.chip_clock import CLOCK_SECONDS
@@ -100,8 +100,20 @@ class EmulatedChipBackend:
     def __post_init__(self) -> None:
         object.__setattr__(self, "imperfections", Imperfections.resolve(self.imperfections))
         object.__setattr__(self, "knob_options", KnobOptions.resolve(self.knob_options))
-        if isinstance(self.chip, bool) or not isinstance(self.chip, int) or self.chip < 0:
-            raise ConfigError(f"emulated-chip: chip must be a number >= 0; got {self.chip!r}")
+        where = f"{self.name}: "
+        checks.settle(
+            self,
+            chip=checks.whole(f"{where}chip", self.chip, low=0),
+            weight_lsb=checks.number(f"{where}weight_lsb", self.weight_lsb, above=0, below=1e9),
+            tau_syn_us=checks.number(f"{where}tau_syn_us", self.tau_syn_us, above=0, below=1e9),
+            dt=checks.number(f"{where}dt", self.dt, low=1e-5, high=0.1, what="number of tau_syn"),
+            hours=checks.number(f"{where}hours", self.hours, low=0, high=1e5),
+            quantise_weights=checks.flag(f"{where}quantise_weights", self.quantise_weights),
+            quantise_times=checks.flag(f"{where}quantise_times", self.quantise_times),
+            enforce_limits=checks.flag(f"{where}enforce_limits", self.enforce_limits),
+        )
+        if self.cache_dir is not None:
+            checks.settle(self, cache_dir=str(checks.path(f"{where}cache_dir", self.cache_dir)))
         if self.solver not in SOLVERS:
             raise UnknownNameError(unknown_name("solver", self.solver, SOLVERS))
         check_precision(self.name, self.precision)
@@ -112,26 +124,6 @@ class EmulatedChipBackend:
             )
         if self.codegen not in CODEGEN_TARGETS:
             raise UnknownNameError(unknown_name("codegen target", self.codegen, CODEGEN_TARGETS))
-        for name in ("weight_lsb", "tau_syn_us", "dt"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
-                raise ConfigError(f"emulated-chip: {name} must be a positive number; got {value!r}")
-        number = isinstance(self.hours, int | float) and not isinstance(self.hours, bool)
-        if not number or not 0 <= self.hours <= 1e5:
-            raise ConfigError(f"emulated-chip: hours must be from 0 to 1e5; got {self.hours!r}")
-        if not 1e-5 <= self.dt <= 0.1:
-            raise ConfigError(
-                f"emulated-chip: dt must be from 1e-5 to 0.1 (a tenth of tau_syn); got {self.dt}"
-            )
-        for name in ("quantise_weights", "quantise_times", "enforce_limits"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(
-                    f"emulated-chip: {name} must be true or false; got {getattr(self, name)!r}"
-                )
-        if self.cache_dir is not None and not isinstance(self.cache_dir, str | os.PathLike):
-            raise ConfigError(
-                f"emulated-chip: cache_dir must be a path or None; got {self.cache_dir!r}"
-            )
 
     @property
     def tick(self) -> float:
@@ -178,7 +170,7 @@ class EmulatedChipBackend:
             CalibrationError: the calibration is for another chip or for other time constants.
             CompilerError: (solver "brian2") there is no C++ compiler.
         """
-        check_stream("seed", seed)
+        seed = check_stream("seed", seed)
         needed = circuits_needed(network)
         if self.enforce_limits and needed > N_CIRCUITS:
             layers = ", ".join(

@@ -131,7 +131,7 @@ class EmulatedChipSession(KnobSession):
     ) -> Activity:
         """Run one batch; see ``hxloop.backend.Session.run``."""
         solver = self._open_solver()
-        check_stream("trial", trial)
+        trial = check_stream("trial", trial)
         matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
         start = time.perf_counter()
         if trial is None:

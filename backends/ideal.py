@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from hxloop import __version__
 from hxloop.activity import Activity, RunInfo
-from hxloop.backend import Capabilities, check_network, check_run
+from hxloop.backend import Capabilities, check_network, check_run, check_stream
 from hxloop.backends.precision import PRECISIONS, RESOLUTION, check_precision
 from hxloop.errors import CapacityError, SessionClosedError
 from hxloop.network import NetworkSpec
@@ -64,6 +64,7 @@ class IdealBackend:
                 "backend 'ideal': expected calibration=None, an ideal substrate has nothing to "
                 f"calibrate; got {calibration!r}"
             )
+        check_stream("seed", seed)
         check_network(network, self.capabilities, self.name)
         return IdealSession(network, self.capabilities, PRECISIONS[self.precision])
 
@@ -91,6 +92,7 @@ class IdealSession:
         if not self._open:
             raise SessionClosedError("backend 'ideal': this session is closed; open another one")
         matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
+        check_stream("trial", trial)
         start = time.perf_counter()
         # Copies: the caller goes on changing its weights.
         held = tuple(matrix.astype(self._dtype, order="C") for matrix in matrices)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from hxloop import checks
 from hxloop.backend import unknown_name
 from hxloop.errors import ConfigError, UnknownNameError
 
@@ -56,15 +56,11 @@ class Imperfections:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ConfigError(f"Imperfections.{field.name}: expected a number; got {value!r}")
-            upper = 1.0 if field.name in _PROBABILITIES else math.inf
-            if not (0 <= value <= upper) or not math.isfinite(value):
-                raise ConfigError(
-                    f"Imperfections.{field.name}: expected a number between 0 and {upper:g}; "
-                    f"got {value!r}"
-                )
+            high = 1 if field.name in _PROBABILITIES else None
+            value = checks.number(
+                f"Imperfections.{field.name}", getattr(self, field.name), low=0, high=high
+            )
+            checks.settle(self, **{field.name: value})
 
     @classmethod
     def none(cls) -> Imperfections:

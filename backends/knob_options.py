@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from hxloop import checks
 from hxloop.backend import unknown_name
 from hxloop.errors import ConfigError, UnknownNameError
 
@@ -52,14 +52,11 @@ class KnobOptions:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            upper = {"stuck": 1.0, "weak": 1.0, "gain": 0.2}.get(field.name, 1e4)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not (math.isfinite(value) and 0 <= value <= upper):
-                raise ConfigError(
-                    f"knob_options.{field.name}: expected a number from 0 to {upper:g}; "
-                    f"got {value!r}"
-                )
+            high = {"stuck": 1.0, "weak": 1.0, "gain": 0.2}.get(field.name, 1e4)
+            value = checks.number(
+                f"knob_options.{field.name}", getattr(self, field.name), low=0, high=high
+            )
+            checks.settle(self, **{field.name: value})
 
     @classmethod
     def resolve(cls, value: Mapping[str, Any] | KnobOptions | None) -> KnobOptions:

@@ -94,7 +94,7 @@ class PynnSession:
             raise SessionClosedError(
                 f"backend {dialect.name!r}: this session is closed; open another one"
             )
-        check_stream("trial", trial)
+        trial = check_stream("trial", trial)
         matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
         start = time.perf_counter()
         held = [dialect.hold(matrix) for matrix in matrices]

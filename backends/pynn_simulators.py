@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hxloop.errors import CapacityError, ConfigError
+from hxloop import checks
+from hxloop.errors import CapacityError
 
 
 def check_options(backend: Any, *, largest_dt: float) -> None:
@@ -18,23 +18,17 @@ def check_options(backend: Any, *, largest_dt: float) -> None:
         ConfigError: ``dt``, ``weight_limit`` or ``clip_weights`` out of range.
     """
 
-    def number(value: Any) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-
-    if not (number(backend.dt) and 1e-5 <= backend.dt <= largest_dt):
-        raise ConfigError(
-            f"{backend.name}: dt must be from 1e-5 to {largest_dt:g} (in units of tau_syn); got "
-            f"{backend.dt!r}"
-        )
-    limit = backend.weight_limit
-    if limit is not None and not (number(limit) and 0 < limit < math.inf):
-        raise ConfigError(
-            f"{backend.name}: weight_limit must be a positive number or None; got {limit!r}"
-        )
-    if not isinstance(backend.clip_weights, bool):
-        raise ConfigError(
-            f"{backend.name}: clip_weights must be true or false; got {backend.clip_weights!r}"
-        )
+    where = f"{backend.name}: "
+    checks.settle(
+        backend,
+        dt=checks.number(
+            f"{where}dt", backend.dt, low=1e-5, high=largest_dt, what="number of tau_syn"
+        ),
+        clip_weights=checks.flag(f"{where}clip_weights", backend.clip_weights),
+    )
+    if backend.weight_limit is not None:
+        limit = checks.number(f"{where}weight_limit", backend.weight_limit, above=0)
+        checks.settle(backend, weight_limit=limit)
 
 
 def refuse_calibration(name: str, calibration: Any) -> None:

@@ -14,7 +14,6 @@ with another loop, a debugger or other measurements, while the chip is elsewhere
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -25,9 +24,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hxloop import checks
 from hxloop.activity import Activity
 from hxloop.backend import Capabilities, check_run, check_stream
-from hxloop.errors import CapacityError, ConfigError, RunFailed, SessionClosedError
+from hxloop.errors import CapacityError, RunFailed, SessionClosedError
 from hxloop.files import digest_of
 from hxloop.network import NetworkSpec
 from hxloop.session_file import RecordedRun, SessionFile
@@ -55,14 +55,11 @@ class ReplayBackend:
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.path, str | os.PathLike) or not str(self.path):
-            raise ConfigError(f"{self.name}: path must be a recorded session; got {self.path!r}")
-        tolerance = self.tolerance
-        number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
-        if not number or not 0 <= tolerance < math.inf:
-            raise ConfigError(
-                f"{self.name}: tolerance must be a number >= 0 (model units); got {tolerance!r}"
-            )
+        checks.settle(
+            self,
+            path=str(checks.path(f"{self.name}: path", self.path)),
+            tolerance=checks.number(f"{self.name}: tolerance", self.tolerance, low=0),
+        )
 
     @property
     def capabilities(self) -> Capabilities:
@@ -142,7 +139,7 @@ class ReplaySession:
         """
         if not self._open:
             raise SessionClosedError("backend 'replay': this session is closed; open another one")
-        check_stream("trial", trial)
+        trial = check_stream("trial", trial)
         matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
         found = self._find(matrices, times)
         of_trial = [n for n in found if trial is not None and self._file.runs[n].trial == trial]

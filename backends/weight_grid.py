@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hxloop.errors import ConfigError
+from hxloop import checks
 
 # A weight at the limit that was computed in another order is not beyond it.
 ROUNDING = 1e-12
@@ -30,10 +30,11 @@ class WeightGrid:
     levels: int = 63
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.step) and self.step > 0):
-            raise ConfigError(f"WeightGrid.step: expected a positive number; got {self.step}")
-        if self.levels < 1:
-            raise ConfigError(f"WeightGrid.levels: expected at least 1; got {self.levels}")
+        checks.settle(
+            self,
+            step=checks.number("WeightGrid.step", self.step, above=0),
+            levels=checks.whole("WeightGrid.levels", self.levels, low=1),
+        )
 
     @property
     def limit(self) -> float:

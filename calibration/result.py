@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop import __version__
+from hxloop import __version__, checks
 from hxloop.backend import unknown_name
-from hxloop.errors import CalibrationError, ConfigError, UnknownNameError
+from hxloop.errors import CalibrationError, UnknownNameError
 from hxloop.files import sha256_of
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import Codes
@@ -72,16 +72,12 @@ class CalibrationOptions:
         if self.search not in SEARCHES:
             raise UnknownNameError(unknown_name("search", str(self.search), SEARCHES))
         for name, low in (("repeats", 2), ("refine_steps", 0), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                raise ConfigError(
-                    f"calibration {name}: expected a whole number >= {low}; got {value!r}"
-                )
+            value = checks.whole(f"calibration {name}", getattr(self, name), low=low)
+            checks.settle(self, **{name: value})
         for name in ("tolerance_lsb", "tolerance_tau", "tolerance_strength", "max_failed"):
-            value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"calibration {name}: expected a positive number; got {value!r}")
+            limit = checks.number(f"calibration {name}", getattr(self, name), above=0)
+            checks.settle(self, **{name: limit})
+        checks.settle(self, scales=checks.flag("calibration scales", self.scales))
 
     def tolerance(self, quantity: str, target: OperatingPoint) -> float:
         """How far a quantity may be off, in its own unit."""

@@ -7,18 +7,27 @@ wrong with an input is checked here, before any substrate sees it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
-from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from os import PathLike
+from types import NoneType, TracebackType
+from typing import Any, Protocol, Self, get_args, get_type_hints, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hxloop import checks
 from hxloop.activity import Activity
-from hxloop.errors import CapacityError, MissingDependencyError, RunInputError, UnknownNameError
+from hxloop.errors import (
+    CapacityError,
+    ConfigError,
+    HxloopError,
+    MissingDependencyError,
+    RunInputError,
+    UnknownNameError,
+)
 from hxloop.network import NetworkSpec
 
 ENTRY_POINT_GROUP = "hxloop.backends"
@@ -169,15 +178,21 @@ def check_network(network: NetworkSpec, capabilities: Capabilities, backend: str
             )
 
 
-def check_stream(name: str, number: Any) -> None:
+def check_stream(name: str, number: Any) -> int | None:
     """Check a number that chooses a stream of noise: a seed or a trial.
+
+    Returns:
+        It, as a plain int, or None.
 
     Raises:
         RunInputError: not None and not a whole number >= 0.
     """
-    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
-    if number is not None and not (whole and number >= 0):
-        raise RunInputError(f"{name}: expected a whole number >= 0, or None; got {number!r}")
+    if number is None:
+        return None
+    try:
+        return checks.whole(name, number, low=0, error=RunInputError)
+    except RunInputError as error:
+        raise RunInputError(f"{error}; None: the next stream") from error
 
 
 def check_run(
@@ -204,39 +219,10 @@ def check_run(
         RunInputError: wrong number of matrices, wrong shapes, an empty or too large batch,
             NaN, infinite weights, negative times, or a recording the backend cannot make.
     """
-    if isinstance(weights, np.ndarray) or len(weights) != len(network.layers):
-        got = (
-            f"one array of shape {weights.shape}"
-            if isinstance(weights, np.ndarray)
-            else (f"{len(weights)}")
-        )
-        raise RunInputError(
-            f"weights: expected a sequence of {len(network.layers)} matrices, one for each layer "
-            f"of {network}; got {got}"
-        )
-    matrices = []
-    for index, (matrix, shape) in enumerate(zip(weights, network.shapes, strict=True)):
-        array = _as_float64(matrix, f"weights[{index}]")
-        if array.shape != shape:
-            hint = " (transposed?)" if array.shape == shape[::-1] else ""
-            raise RunInputError(
-                f"weights[{index}]: expected shape (pre, post) = {shape} for network {network}; "
-                f"got {array.shape}{hint}"
-            )
-        if not np.isfinite(array).all():
-            pre, post = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            raise RunInputError(
-                f"weights[{index}]: expected finite numbers; got {array[pre, post]} from neuron "
-                f"{pre} to neuron {post} (did the training diverge?)"
-            )
-        matrices.append(array)
-
-    times = _as_float64(input_times, "input_times")
-    if times.ndim != 2 or times.shape[1] != network.n_inputs:
-        raise RunInputError(
-            f"input_times: expected shape (batch, {network.n_inputs}) for network {network}; "
-            f"got {times.shape}"
-        )
+    matrices = checks.matrices(
+        "weights", weights, network.shapes, of=f"network {network}", error=RunInputError
+    )
+    times = checks.spike_times("input_times", input_times, shape=("batch", network.n_inputs))
     if times.shape[0] == 0:
         raise RunInputError("input_times: expected at least one sample; got an empty batch")
     if capabilities.max_batch is not None and times.shape[0] > capabilities.max_batch:
@@ -244,35 +230,14 @@ def check_run(
             f"input_times: at most {capabilities.max_batch} samples a run on this backend; got "
             f"{times.shape[0]}. Split the batch."
         )
-    if np.isnan(times).any():
-        sample, channel = (int(i) for i in np.argwhere(np.isnan(times))[0])
-        raise RunInputError(
-            f"input_times: NaN at sample {sample}, channel {channel}; a channel without a spike "
-            "is inf"
-        )
-    if (times < 0).any():
-        sample, channel = (int(i) for i in np.argwhere(times < 0)[0])
-        raise RunInputError(
-            f"input_times: expected times >= 0 (a sample starts at 0); got "
-            f"{times[sample, channel]} at sample {sample}, channel {channel}"
-        )
     if isinstance(record, str):
         raise RunInputError(f"record: expected a sequence of names; got the string {record!r}")
-    unknown = sorted(set(record) - capabilities.records)
+    names = checks.names("record", record, error=RunInputError)
+    unknown = sorted(set(names) - capabilities.records)
     if unknown:
         known = ", ".join(sorted(capabilities.records)) or "nothing beyond the first spikes"
         raise RunInputError(f"record: this backend records {known}; got {', '.join(unknown)}")
-    return tuple(matrices), times
-
-
-def _as_float64(value: ArrayLike, where: str) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise RunInputError(f"{where}: expected a rectangular array of numbers; {error}") from error
-    if array.dtype.kind not in "fiu":
-        raise RunInputError(f"{where}: expected real numbers; got dtype {array.dtype}")
-    return array.astype(np.float64, copy=False)
+    return matrices, times
 
 
 # --- registry -----------------------------------------------------------------------------
@@ -321,12 +286,66 @@ def get_backend(name: str, **options: Any) -> Backend:
     """
     cls = backend_class(name)
     if is_dataclass(cls):
-        known = {field.name for field in fields(cls) if field.init}
+        known = {field.name: field for field in fields(cls) if field.init}
         for option in options:
             if option not in known:
                 raise UnknownNameError(unknown_name(f"option of backend {name!r}", option, known))
-    backend: Backend = cls(**options)
+        for option, field in known.items():
+            if option not in options and field.default is field.default_factory is MISSING:
+                raise ConfigError(
+                    f"backend {name!r}: needs the option {option!r}; got "
+                    f"{', '.join(options) or 'no options'}. Give it: --set {option}=..., in Python "
+                    f"get_backend({name!r}, {option}=...)"
+                )
+    options = {option: checks.plain(value) for option, value in options.items()}
+    try:
+        backend: Backend = cls(**options)
+    except (TypeError, ValueError, AttributeError) as error:
+        if not isinstance(error, HxloopError):
+            _check_types(cls, name, options)
+        raise
+    _check_types(cls, name, options)
     return backend
+
+
+def _check_types(cls: type[Any], name: str, options: Mapping[str, Any]) -> None:
+    """Check that numbers, flags and text are what the fields of a backend say they are.
+
+    Backends check their options themselves; this is for what they overlook. Fields of other types
+    than these are theirs alone.
+
+    Raises:
+        ConfigError: an option of another type.
+    """
+    known: dict[Any, Callable[[str, Any], Any]] = {
+        int: checks.whole, bool: checks.flag, float: _any_number, str: _text_or_path,
+    }  # fmt: skip
+    try:
+        hints = get_type_hints(cls)
+    except (NameError, TypeError):  # names that are imported for type checkers alone
+        return
+    for option, value in options.items():
+        kinds = set(get_args(hints.get(option))) or {hints.get(option)}
+        if value is None and NoneType in kinds:
+            continue
+        kinds.discard(NoneType)
+        kind = kinds.pop()
+        if not kinds and kind in known:
+            known[kind](f"backend {name!r}: {option}", value)
+
+
+def _any_number(where: str, value: Any) -> float:
+    """A number; whether it is in range, NaN and ``inf`` included, the backend knows."""
+    got = checks.plain(value)
+    if isinstance(got, float):
+        return got
+    return checks.number(where, value)
+
+
+def _text_or_path(where: str, value: Any) -> Any:
+    if isinstance(value, str | PathLike):
+        return value
+    raise ConfigError(f"{where}: expected text; got {checks.shown(value)}")
 
 
 def unknown_name(kind: str, name: str, known: Mapping[str, Any] | Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.backend import unknown_name
 from hxloop.datasets_mnist import SIDE, SMALL_SIDE, load_mnist
 from hxloop.errors import ConfigError, UnknownNameError
@@ -68,12 +69,8 @@ def yin_yang(size: int, seed: int) -> Dataset:
     Raises:
         ConfigError: ``size`` is not a positive integer, ``seed`` not in [0, 2**32).
     """
-    if not _is_whole(size) or size < 1:
-        raise ConfigError(f"yin_yang: size must be a whole number of at least 1; got {size!r}")
-    if not _is_whole(seed) or not 0 <= seed < 2**32:
-        raise ConfigError(
-            f"yin_yang: seed must be a whole number from 0 to 2**32 - 1; got {seed!r}"
-        )
+    size = checks.whole("yin_yang: size", size, low=1)
+    seed = checks.whole("yin_yang: seed", seed, low=0, high=2**32 - 1)
     random = np.random.RandomState(seed)
     samples = np.empty((size, 4))
     labels = np.empty(size, dtype=np.int64)
@@ -153,14 +150,7 @@ def load_dataset(
 
 def _first(dataset: Dataset, size: int | None) -> Dataset:
     available = len(dataset.labels)
-    if size is None or size == available:
+    if size is None:
         return dataset
-    if not _is_whole(size) or not 1 <= size <= available:
-        raise ConfigError(
-            f"data set {dataset.name!r}: size must be from 1 to {available}; got {size!r}"
-        )
+    size = checks.whole(f"data set {dataset.name!r}: size", size, low=1, high=available)
     return replace(dataset, samples=dataset.samples[:size], labels=dataset.labels[:size])
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)

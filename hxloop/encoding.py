@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hxloop import checks
 from hxloop.errors import ConfigError, RunInputError
+
+_TIME = "time (model time)"
 
 
 @dataclass(frozen=True)
@@ -42,26 +45,19 @@ class LatencyEncoding:
     silent_zero: bool = False
 
     def __post_init__(self) -> None:
-        try:
-            object.__setattr__(self, "bias_times", tuple(self.bias_times))
-        except TypeError as error:
-            raise ConfigError(
-                f"LatencyEncoding.bias_times: expected a list of times; got {self.bias_times!r}"
-            ) from error
-        times = (self.t_early, self.t_late, *self.bias_times)
-        if not all(_is_number(t) and math.isfinite(t) and t >= 0 for t in times):
-            raise ConfigError(
-                "LatencyEncoding: expected finite times >= 0 (t_early, t_late, bias_times...); "
-                f"got {times}"
-            )
+        where = "LatencyEncoding"
+        checks.settle(
+            self,
+            t_early=checks.number(f"{where}.t_early", self.t_early, low=0, what=_TIME),
+            t_late=checks.number(f"{where}.t_late", self.t_late, low=0, what=_TIME),
+            bias_times=checks.numbers(f"{where}.bias_times", self.bias_times, low=0, what=_TIME),
+            replicate=checks.whole(f"{where}.replicate", self.replicate, low=1),
+            large_first=checks.flag(f"{where}.large_first", self.large_first),
+            silent_zero=checks.flag(f"{where}.silent_zero", self.silent_zero),
+        )
         if self.t_late <= self.t_early:
             raise ConfigError(
                 f"LatencyEncoding: expected t_early < t_late; got {self.t_early} and {self.t_late}"
-            )
-        copies = self.replicate
-        if isinstance(copies, bool) or not isinstance(copies, int) or copies < 1:
-            raise ConfigError(
-                f"LatencyEncoding.replicate: expected a whole number of at least 1; got {copies!r}"
             )
 
     def n_channels(self, n_features: int) -> int:
@@ -81,16 +77,7 @@ class LatencyEncoding:
         Raises:
             RunInputError: wrong shape, NaN, or values outside [0, 1].
         """
-        try:
-            values = np.asarray(samples)
-            if values.dtype != np.float32:
-                values = np.asarray(samples, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise RunInputError(
-                f"samples: expected a rectangular array of numbers; {error}"
-            ) from error
-        if values.ndim != 2:
-            raise RunInputError(f"samples: expected shape (n, features); got {values.shape}")
+        values = checks.real_array("samples", samples, shape=("n", "features"), keep_single=True)
         wrong = ~((values >= 0) & (values <= 1))
         if wrong.any():
             sample, feature = (int(i) for i in np.argwhere(wrong)[0])
@@ -112,7 +99,3 @@ class LatencyEncoding:
         if self.silent_zero:
             return math.inf
         return self.t_late if self.large_first else self.t_early
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -6,7 +6,6 @@ and deciding must agree, so the rule belongs to the loss.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hxloop import checks
 from hxloop.backend import unknown_name
 from hxloop.errors import ConfigError, RunInputError, UnknownNameError
 
@@ -256,14 +256,11 @@ def get_loss(name: str, **options: Any) -> Loss:
 
 def _check_options(loss: Any, positive: tuple[str, ...] = ()) -> None:
     for field in fields(loss):
-        value = getattr(loss, field.name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value < 0:
-            raise ConfigError(
-                f"loss {loss.name!r}: {field.name} must be a finite number >= 0; got {value!r}"
-            )
-        if field.name in positive and value == 0:
-            raise ConfigError(f"loss {loss.name!r}: {field.name} must be positive; got 0")
+        bounds: dict[str, Any] = {"above": 0} if field.name in positive else {"low": 0}
+        value = checks.number(
+            f"loss {loss.name!r}: {field.name}", getattr(loss, field.name), **bounds
+        )
+        checks.settle(loss, **{field.name: value})
     if hasattr(loss, "t_correct") and loss.t_correct == loss.t_wrong:
         raise ConfigError(
             f"loss {loss.name!r}: t_correct and t_wrong must differ, else no class is preferred; "

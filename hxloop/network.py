@@ -22,11 +22,13 @@ Only this first spike counts: the neuron is silent afterwards until the next sam
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from itertools import pairwise
 
+from hxloop import checks
 from hxloop.errors import NetworkError
+
+_TIME = "time (model time)"
 
 
 @dataclass(frozen=True)
@@ -53,22 +55,16 @@ class NeuronSpec:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not math.isfinite(value)
-            ):
-                raise NetworkError(
-                    f"NeuronSpec.{field.name}: expected a finite number; got {value!r}"
-                )
-            object.__setattr__(self, field.name, float(value))
-        for name in ("tau_mem", "tau_syn"):
-            if getattr(self, name) <= 0:
-                raise NetworkError(
-                    f"NeuronSpec.{name}: expected a positive time constant (model time, in units "
-                    f"of tau_syn); got {getattr(self, name)}"
-                )
+            above = 0 if field.name.startswith("tau_") else None
+            kind = "number" if above is None else "time constant (model time, in units of tau_syn)"
+            value = checks.number(
+                f"NeuronSpec.{field.name}",
+                getattr(self, field.name),
+                above=above,
+                what=kind,
+                error=NetworkError,
+            )
+            checks.settle(self, **{field.name: value})
         for name in ("v_leak", "v_reset"):
             if getattr(self, name) >= self.v_threshold:
                 raise NetworkError(
@@ -99,16 +95,13 @@ class LayerSpec:
     n_inhibitory: int = 0
 
     def __post_init__(self) -> None:
-        _check_count("LayerSpec.n_neurons", self.n_neurons)
+        size = checks.whole("LayerSpec.n_neurons", self.n_neurons, low=1, error=NetworkError)
         if not isinstance(self.neuron, NeuronSpec):
             raise NetworkError(f"LayerSpec.neuron: expected a NeuronSpec; got {self.neuron!r}")
-        count = self.n_inhibitory
-        whole = isinstance(count, int) and not isinstance(count, bool)
-        if not whole or not 0 <= count <= self.n_neurons:
-            raise NetworkError(
-                f"LayerSpec.n_inhibitory: expected a whole number from 0 to {self.n_neurons}; "
-                f"got {count!r}"
-            )
+        inhibitory = checks.whole(
+            "LayerSpec.n_inhibitory", self.n_inhibitory, low=0, high=size, error=NetworkError
+        )
+        checks.settle(self, n_neurons=size, n_inhibitory=inhibitory)
 
     @property
     def n_excitatory(self) -> int:
@@ -140,8 +133,17 @@ class NetworkSpec:
     t_window: float = 6.0
 
     def __post_init__(self) -> None:
-        _check_count("NetworkSpec.n_inputs", self.n_inputs)
-        object.__setattr__(self, "layers", tuple(self.layers))
+        n_inputs = checks.whole("NetworkSpec.n_inputs", self.n_inputs, low=1, error=NetworkError)
+        try:
+            layers = tuple(self.layers)
+        except TypeError as error:
+            raise NetworkError(
+                f"NetworkSpec.layers: expected a sequence of LayerSpec; got {self.layers!r}"
+            ) from error
+        window = checks.number(
+            "NetworkSpec.t_window", self.t_window, above=0, what=_TIME, error=NetworkError
+        )
+        checks.settle(self, n_inputs=n_inputs, layers=layers, t_window=window)
         if not self.layers:
             raise NetworkError("NetworkSpec.layers: expected at least one layer; got none")
         for index, layer in enumerate(self.layers):
@@ -149,13 +151,6 @@ class NetworkSpec:
                 raise NetworkError(
                     f"NetworkSpec.layers[{index}]: expected a LayerSpec; got {layer!r}"
                 )
-        window = self.t_window
-        if not isinstance(window, int | float) or not (math.isfinite(window) and window > 0):
-            raise NetworkError(
-                f"NetworkSpec.t_window: expected a positive finite time (model time); "
-                f"got {window!r}"
-            )
-        object.__setattr__(self, "t_window", float(window))
 
     @classmethod
     def feed_forward(
@@ -170,7 +165,15 @@ class NetworkSpec:
 
         ``n_inhibitory`` neurons of every hidden layer are inhibitory, see ``LayerSpec``.
         """
-        neuron = neuron or NeuronSpec()
+        neuron = NeuronSpec() if neuron is None else neuron
+        where = "feed_forward: n_neurons"
+        n_neurons = tuple(
+            checks.whole(f"{where}[{i}]", n, low=1, error=NetworkError)
+            for i, n in enumerate(n_neurons)
+        )
+        n_inhibitory = checks.whole(
+            "feed_forward: n_inhibitory", n_inhibitory, low=0, error=NetworkError
+        )
         hidden = tuple(LayerSpec(n, neuron, n_inhibitory) for n in n_neurons[:-1])
         return cls(n_inputs, (*hidden, *(LayerSpec(n, neuron) for n in n_neurons[-1:])), t_window)
 
@@ -191,8 +194,3 @@ class NetworkSpec:
 
     def __str__(self) -> str:
         return "-".join(str(size) for size in self.sizes)
-
-
-def _check_count(where: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise NetworkError(f"{where}: expected a whole number of at least 1; got {value!r}")

@@ -7,13 +7,13 @@ threshold potentials, and ``tau_syn`` is one unit of model time.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.backend import unknown_name
 from hxloop.errors import CalibrationError, ConfigError, UnknownNameError
 from hxloop.network import NetworkSpec
@@ -54,14 +54,11 @@ class OperatingPoint:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value, (low, high) = getattr(self, field.name), RANGES[field.name]
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not (math.isfinite(value) and low <= value <= high):
-                raise ConfigError(
-                    f"target {field.name}: expected a number from {low:g} to {high:g}, the range "
-                    f"of the knobs; got {value!r}"
-                )
-            object.__setattr__(self, field.name, float(value))
+            low, high = RANGES[field.name]
+            value = checks.number(
+                f"target {field.name}", getattr(self, field.name), low=low, high=high
+            )
+            checks.settle(self, **{field.name: value})
         if self.v_threshold_lsb - max(self.v_leak_lsb, self.v_reset_lsb) < 20:
             raise ConfigError(
                 "target v_threshold_lsb: expected at least 20 LSB above leak and reset; got "

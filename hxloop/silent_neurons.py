@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hxloop import checks
 from hxloop.activity import Activity
-from hxloop.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,15 @@ class SilentNeuronPolicy:
     layers: str = "first"
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "output"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(
-                    f"SilentNeuronPolicy.{name}: expected a fraction from 0 to below 1; got "
-                    f"{getattr(self, name)}"
-                )
-        if not (np.isfinite(self.bump) and self.bump >= 0):
-            raise ConfigError(f"SilentNeuronPolicy.bump: expected a step >= 0; got {self.bump}")
-        if self.layers not in ("first", "all"):
-            raise ConfigError(
-                f"SilentNeuronPolicy.layers: expected 'first' or 'all'; got {self.layers!r}"
-            )
+        where = "SilentNeuronPolicy"
+        checks.settle(
+            self,
+            hidden=checks.number(f"{where}.hidden", self.hidden, low=0, below=1, what="fraction"),
+            output=checks.number(f"{where}.output", self.output, low=0, below=1, what="fraction"),
+            bump=checks.number(f"{where}.bump", self.bump, low=0, what="step"),
+            per_input=checks.flag(f"{where}.per_input", self.per_input),
+            layers=checks.choice(f"{where}.layers", self.layers, ("first", "all")),
+        )
 
     def excess(
         self, activity: Activity, labels: NDArray[np.int64]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.activity import RunInfo
 from hxloop.errors import ConfigError, RunInputError
 from hxloop.notes import Note
@@ -74,45 +75,38 @@ class TrainingOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "step_epochs", "patience", "checkpoint_every"):
-            value = getattr(self, name)
-            optional = name in ("patience", "checkpoint_every")
-            if not (optional and value is None) and not (isinstance(value, int) and value >= 1):
-                raise ConfigError(f"training.{name}: expected a whole number >= 1; got {value!r}")
-        for name in ("learning_rate", "step_factor"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise ConfigError(
-                    f"training.{name}: expected a positive number; got {getattr(self, name)!r}"
-                )
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(
-                    f"training.{name}: expected a number in [0, 1); got {getattr(self, name)!r}"
-                )
-        if self.schedule not in SCHEDULES:
-            raise ConfigError(
-                f"training.schedule: expected one of {', '.join(SCHEDULES)}; got {self.schedule!r}"
-            )
-        if self.select not in ("best", "last"):
-            raise ConfigError(f"training.select: expected 'best' or 'last'; got {self.select!r}")
-        if not 0 <= self.final_fraction <= 1:
-            raise ConfigError(
-                f"training.final_fraction: expected 0 to 1; got {self.final_fraction!r}"
-            )
-        if not (math.isfinite(self.input_noise) and self.input_noise >= 0):
-            raise ConfigError(f"training.input_noise: expected >= 0; got {self.input_noise!r}")
+        def checked(name: str, check: Callable[..., Any], **bounds: Any) -> Any:
+            return check(f"training.{name}", getattr(self, name), **bounds)
+
+        for name in ("epochs", "batch_size", "step_epochs"):
+            checks.settle(self, **{name: checked(name, checks.whole, low=1)})
+        for name in ("max_shift", "retries", "seed"):
+            checks.settle(self, **{name: checked(name, checks.whole, low=0)})
+        for name in ("patience", "checkpoint_every"):
+            if getattr(self, name) is not None:
+                checks.settle(self, **{name: checked(name, checks.whole, low=1)})
         for name in ("max_dw_norm", "weight_limit"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigError(f"training.{name}: expected a positive number; got {value!r}")
+            if getattr(self, name) is not None:
+                checks.settle(self, **{name: checked(name, checks.number, above=0)})
+        for name in ("relative_rate", "clip_weights"):
+            checks.settle(self, **{name: checked(name, checks.flag)})
+        checks.settle(
+            self,
+            learning_rate=checked("learning_rate", checks.number, above=0),
+            step_factor=checked("step_factor", checks.number, above=0),
+            beta1=checked("beta1", checks.number, low=0, below=1),
+            beta2=checked("beta2", checks.number, low=0, below=1),
+            final_fraction=checked("final_fraction", checks.probability),
+            input_noise=checked("input_noise", checks.number, low=0),
+            schedule=checked("schedule", checks.choice, known=SCHEDULES),
+            select=checked("select", checks.choice, known=("best", "last")),
+        )
+        if not isinstance(self.silent, SilentNeuronPolicy):
+            raise ConfigError(
+                f"training.silent: expected a SilentNeuronPolicy; got {checks.shown(self.silent)}"
+            )
         if self.weight_limit is not None and not self.clip_weights:
             raise ConfigError("training.weight_limit: has no effect with clip_weights = false")
-        if not (isinstance(self.max_shift, int) and self.max_shift >= 0):
-            raise ConfigError(f"training.max_shift: expected >= 0 pixels; got {self.max_shift!r}")
-        if self.retries < 0 or self.seed < 0:
-            raise ConfigError(
-                f"training.retries and seed: expected >= 0; got {self.retries} and {self.seed}"
-            )
 
     def learning_rate_at(self, epoch: float) -> float:
         """Learning rate at a (fractional) epoch."""
@@ -130,11 +124,23 @@ class ImageChannels:
 
     Attributes:
         side: rows and columns.
-        background: spike time of a pixel beyond the border.
+        background: spike time of a pixel beyond the border; ``inf`` = no spike.
+
+    Raises:
+        ConfigError: no such numbers.
     """
 
     side: int
     background: float
+
+    def __post_init__(self) -> None:
+        checks.settle(
+            self,
+            side=checks.whole("ImageChannels.side", self.side, low=1),
+            background=checks.number(
+                "ImageChannels.background", self.background, low=0, finite=False
+            ),
+        )
 
     def shifted(self, times: NDArray[np.float64], shifts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Copies of images, moved by ``shifts`` ``(batch, 2)`` pixels (rows, columns)."""
@@ -154,15 +160,20 @@ class ImageChannels:
 
 @dataclass(frozen=True)
 class SpikeData:
-    """Encoded samples.
+    """Encoded samples, in arrays of its own.
+
+    A read-only array, such as one mapped from a file with ``np.load(..., mmap_mode="r")``, is
+    not copied.
 
     Attributes:
-        input_times: ``(n, n_inputs)``, model time.
-        labels: ``(n,)``, index of the right output neuron.
+        input_times: ``(n, n_inputs)``, model time, ``inf`` = no spike; anything that holds such
+            an array (``hxloop.checks.real_array``). float32 stays float32.
+        labels: ``(n,)``, index of the right output neuron, whole numbers of any type.
         image: the image that the first channels are; None: no image.
 
     Raises:
-        RunInputError: lengths differ, or there is no sample.
+        RunInputError: no such arrays, lengths differ, there is no sample, or a time is NaN or
+            negative.
     """
 
     input_times: NDArray[np.float64] | NDArray[np.float32]
@@ -170,13 +181,22 @@ class SpikeData:
     image: ImageChannels | None = None
 
     def __post_init__(self) -> None:
-        if self.input_times.ndim != 2 or self.labels.shape != self.input_times.shape[:1]:
+        times = checks.spike_times(
+            "SpikeData: input_times", self.input_times, shape=("n", "n_inputs"), keep_single=True
+        )
+        labels = checks.labels("SpikeData: labels", self.labels)
+        if len(times) != len(labels):
             raise RunInputError(
                 "SpikeData: expected input_times (n, n_inputs) and labels (n,); got "
-                f"{self.input_times.shape} and {self.labels.shape}"
+                f"{times.shape} and {labels.shape}"
             )
-        if len(self.labels) == 0:
+        if len(labels) == 0:
             raise RunInputError("SpikeData: expected at least one sample; got none")
+        if self.image is not None and not isinstance(self.image, ImageChannels):
+            raise RunInputError(
+                f"SpikeData: image: expected ImageChannels or None; got {checks.shown(self.image)}"
+            )
+        checks.settle(self, input_times=checks.kept(times), labels=checks.kept(labels))
 
     def __len__(self) -> int:
         return len(self.labels)

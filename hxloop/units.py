@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hxloop import checks
 from hxloop.errors import NetworkError
 
 
@@ -30,12 +30,14 @@ class TimeBase:
     tau_syn_seconds: float
 
     def __post_init__(self) -> None:
-        value = self.tau_syn_seconds
-        if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
-            raise NetworkError(
-                f"TimeBase.tau_syn_seconds: expected a positive finite time in seconds; "
-                f"got {value!r}"
-            )
+        value = checks.number(
+            "TimeBase.tau_syn_seconds",
+            self.tau_syn_seconds,
+            above=0,
+            what="time in seconds",
+            error=NetworkError,
+        )
+        checks.settle(self, tau_syn_seconds=value)
 
     def to_us(self, model_time: ArrayLike) -> NDArray[np.float64]:
         """Model time -> microseconds; ``inf`` stays ``inf``."""

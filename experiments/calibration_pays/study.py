@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.backend import get_backend, unknown_name
 from hxloop.calibrating import judge_result
 from hxloop.calibration import (
@@ -58,8 +59,7 @@ class StudyOptions:
         for network in self.networks:
             if network not in NETWORKS:
                 raise ConfigError(unknown_name("network in study.networks", network, NETWORKS))
-        if not self.hours > 0:
-            raise ConfigError(f"study.hours: expected more than 0; got {self.hours!r}")
+        checks.settle(self, hours=checks.number("study.hours", self.hours, above=0))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hxloop import checks
 from hxloop.backend import get_backend, unknown_name
 from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, MissingDependencyError
@@ -63,8 +64,7 @@ class StudyOptions:
     def __post_init__(self) -> None:
         if not isinstance(self.backends, tuple) or not self.backends:
             raise ConfigError(f"study.backends: expected a list of tables; got {self.backends!r}")
-        if isinstance(self.epochs, bool) or not isinstance(self.epochs, int) or self.epochs < 1:
-            raise ConfigError(f"study.epochs: expected a whole number >= 1; got {self.epochs!r}")
+        checks.settle(self, epochs=checks.whole("study.epochs", self.epochs, low=1))
         known = [field.name for field in fields(Place)]
         for table in self.backends:
             for key in table if isinstance(table, Mapping) else ():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.analysis import null_models, separability, statistics, synchrony
 from hxloop.analysis.statistics import Array
 from hxloop.analysis.synchrony import SpikeStatistics
@@ -61,26 +63,19 @@ class AnalysisOptions:
     pathway_fraction: float = 0.5
 
     def __post_init__(self) -> None:
+        def settle(name: str, check: Callable[..., Any], **bounds: Any) -> None:
+            where, value = f"AnalysisOptions.{name}", getattr(self, name)
+            checks.settle(self, **{name: check(where, value, error=RunInputError, **bounds)})
+
         for name in ("level", "alpha", "pathway_fraction"):
-            if not 0 < getattr(self, name) < 1:
-                raise RunInputError(
-                    f"AnalysisOptions.{name}: expected a number between 0 and 1; got "
-                    f"{getattr(self, name)!r}"
-                )
+            settle(name, checks.number, above=0, below=1)
         for name in ("van_rossum_tau", "jitter"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise RunInputError(
-                    f"AnalysisOptions.{name}: expected a positive time; got {getattr(self, name)!r}"
-                )
+            settle(name, checks.number, above=0, what="time (model time)")
         for name in (
             "n_resamples", "n_permutations", "n_null", "readout_samples", "pathway_samples",
             "distance_samples", "van_rossum_samples", "contrast_samples",
         ):  # fmt: skip
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 2:
-                raise RunInputError(
-                    f"AnalysisOptions.{name}: expected a whole number of at least 2; got {value!r}"
-                )
+            settle(name, checks.whole, low=2)
 
 
 @dataclass(frozen=True)

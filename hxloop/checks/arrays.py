@@ -90,6 +90,8 @@ def spike_times(
     if times.size and not times.min() >= 0:  # the minimum is NaN where any is
         place = first_place(~(times >= 0))
         at = ", ".join(f"{axis} {i}" for axis, i in zip(axes, place, strict=False)) or "()"
+        if np.isnan(times[place]):
+            raise error(f"{where}: NaN at {at}; expected a time, or inf for no spike")
         raise error(
             f"{where}: expected times >= 0 (a sample starts at 0), inf for no spike; got "
             f"{times[place]} at {at}"
@@ -171,7 +173,7 @@ def matrices(
     expected = f"a sequence of {len(shapes)} matrices, one for each layer{owner}"
     one = isinstance(value, str | bytes | dict) or hasattr(value, "to_numpy") or _is_array(value)
     if one:
-        raise error(f"{where}: expected {expected}; got {shown(value)}")
+        raise error(f"{where}: expected {expected}; got {shown(value).replace('an ', 'one ', 1)}")
     try:
         found = list(value)
     except TypeError as problem:
@@ -198,17 +200,20 @@ def matrices(
     return tuple(result)
 
 
-def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """An array that nobody can change: its own memory if it is read-only to the root, else a copy.
+def kept(array: NDArray[Any]) -> NDArray[Any]:
+    """An array that its giver cannot change any more: a copy, unless nobody can write to it.
 
     For what is kept beyond a call. A memory-mapped file that was opened for reading is not copied.
     """
     root: Any = array
     while isinstance(root, np.ndarray) and not root.flags.writeable:
         root = root.base
-    if not (root is None or not isinstance(root, np.ndarray)):
-        array = array.copy()
-    return read_only(array)
+    return array.copy() if isinstance(root, np.ndarray) else array
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """``kept``, and nobody can write to it."""
+    return read_only(kept(array))
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import numbers
+import numbers as abstract
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Set
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,9 @@ def plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(value)
     try:
-        if isinstance(value, numbers.Integral):
+        if isinstance(value, abstract.Integral):
             return int(value)
-        if isinstance(value, numbers.Real | Decimal):  # np.longdouble(1).item() is no float
+        if isinstance(value, abstract.Real | Decimal):  # np.longdouble(1).item() is no float
             return float(value)
         scalar = not isinstance(value, type) and getattr(value, "shape", None) == ()
         if not scalar or not hasattr(value, "item") or np.ma.is_masked(value):
@@ -40,7 +40,7 @@ def plain(value: Any) -> Any:
         element = value.item()
     except (TypeError, ValueError, RuntimeError, OverflowError, NotImplementedError):
         return value  # a tensor without data, a fraction too large
-    return plain(element) if isinstance(element, numbers.Number) else value
+    return plain(element) if isinstance(element, abstract.Number) else value
 
 
 def whole(
@@ -123,9 +123,35 @@ def number(
         )
         if within and not math.isnan(result) and not (finite and math.isinf(result)):
             return result
-    kind = f"a finite {what}" if finite else f"a {what}"
+    if above == 0:
+        kind, above = "a positive ", None
+    else:
+        kind = "a "
+    kind += f"finite {what}" if finite and high is None and below is None else what
     bounds = _range(low, high, above, below)
     raise error(f"{where}: expected {kind}{bounds}; got {shown(value)}{_hint(value)}")
+
+
+def numbers(where: str, value: Any, **bounds: Any) -> tuple[float, ...]:
+    """Several real numbers, from anything one-dimensional that holds them; see ``number``.
+
+    Args:
+        where: name of the argument.
+        value: a list, tuple, array, tensor or column.
+        **bounds: of every one, as for ``number``, and ``error``.
+
+    Raises:
+        error: no such thing, or one of them is out of bounds.
+    """
+    error: Error = bounds.get("error", ConfigError)
+    one = isinstance(value, str | bytes | Mapping | Set) or getattr(value, "ndim", 1) != 1
+    try:
+        found = None if one else tuple(value)
+    except TypeError:
+        found = None
+    if found is None:
+        raise error(f"{where}: expected a list of numbers; got {shown(value)}")
+    return tuple(number(f"{where}[{i}]", entry, **bounds) for i, entry in enumerate(found))
 
 
 def probability(where: str, value: Any, *, error: Error = ConfigError) -> float:
@@ -243,13 +269,19 @@ def _range(
     """The allowed range in words, with a space before them."""
     words = []
     if low is not None and high is not None:
-        return f" from {low:g} to {high:g}" if isinstance(low, float) else f" from {low} to {high}"
+        return f" from {_short(low)} to {_short(high)}"
     if low is not None:
-        words.append(f">= {low}")
+        words.append(
+            f"of at least {low}" if isinstance(low, int) and low > 0 else f">= {_short(low)}"
+        )
     if above is not None:
-        words.append(f"> {above}")
+        words.append(f"> {_short(above)}")
     if high is not None:
-        words.append(f"<= {high}")
+        words.append(f"<= {_short(high)}")
     if below is not None:
-        words.append(f"< {below}")
+        words.append(f"< {_short(below)}")
     return " " + " and ".join(words) if words else ""
+
+
+def _short(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"

@@ -57,7 +57,9 @@ def test_real_numbers_of_every_library_become_a_plain_one(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [*NEITHER, 3.0, np.float64(3), math.inf, torch.tensor(3.0)])
 def test_what_is_no_whole_number_is_refused_by_name(value: Any) -> None:
-    with pytest.raises(NetworkError, match=r"^n_neurons: expected a whole number >= 1; got"):
+    with pytest.raises(
+        NetworkError, match=r"^n_neurons: expected a whole number of at least 1; got"
+    ):
         checks.whole("n_neurons", value, low=1, error=NetworkError)
 
 
@@ -211,7 +213,7 @@ def test_what_is_no_array_of_numbers_is_refused_by_name(value: Any) -> None:
 def test_what_is_no_time_is_refused_with_its_place(wrong: float) -> None:
     times = np.zeros((3, 2))
     times[2, 1] = wrong
-    with pytest.raises(RunInputError, match=r"input_times.*got .* at sample 2, channel 1"):
+    with pytest.raises(RunInputError, match=r"^input_times: .* at sample 2, channel 1"):
         checks.spike_times("input_times", times)
 
 
@@ -220,7 +222,7 @@ def test_times_pass_if_and_only_if_all_are_0_or_later(times: np.ndarray) -> None
     if (times >= 0).all():
         np.testing.assert_array_equal(checks.spike_times("t", times), times)
     else:
-        with pytest.raises(RunInputError, match="t: expected times"):
+        with pytest.raises(RunInputError, match=r"^t: "):
             checks.spike_times("t", times)
 
 

@@ -105,13 +105,13 @@ def test_global_random_state_is_left_alone() -> None:
 
 @pytest.mark.parametrize("size", [0, -3, 2.5, True, "many"])
 def test_bad_size_is_refused(size: object) -> None:
-    with pytest.raises(ConfigError, match="size must be a whole number of at least 1"):
+    with pytest.raises(ConfigError, match="size: expected a whole number of at least 1"):
         yin_yang(size, 1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, False])
 def test_bad_seed_is_refused(seed: object) -> None:
-    with pytest.raises(ConfigError, match="seed must be a whole number from 0"):
+    with pytest.raises(ConfigError, match="seed: expected a whole number from 0"):
         load_dataset("yin-yang", "train", 5, seed)  # type: ignore[arg-type]
 
 

@@ -505,13 +505,17 @@ def test_a_session_checks_what_it_is_given():
         ({"imperfections": {"death": 1}}, UnknownNameError, "'death'; known.*mean 'dead'"),
         ({"imperfections": {"dead": 2}}, ConfigError, r"Imperfections\.dead: .* got 2"),
         ({"imperfections": None}, ConfigError, "imperfections: expected a preset .*got None"),
-        ({"chip": -1}, ConfigError, "chip must be a number >= 0; got -1"),
-        ({"chip": 1.0}, ConfigError, "chip must be a number >= 0; got 1.0"),
-        ({"chip": True}, ConfigError, "chip must be a number >= 0; got True"),
-        ({"chip": "3"}, ConfigError, "chip must be a number >= 0; got '3'"),
-        ({"dt": 0.101}, ConfigError, "dt must be from 1e-5 to 0.1 .*; got 0.101"),
+        ({"chip": -1}, ConfigError, "chip: expected a whole number >= 0; got -1"),
+        ({"chip": 1.0}, ConfigError, "chip: expected a whole number >= 0; got 1.0"),
+        ({"chip": True}, ConfigError, "chip: expected a whole number >= 0; got True"),
+        ({"chip": "3"}, ConfigError, "chip: expected a whole number >= 0; got '3'"),
+        (
+            {"dt": 0.101},
+            ConfigError,
+            "dt: expected a number of tau_syn from 1e-05 to 0.1; got 0.101",
+        ),
         *(
-            ({name: value}, ConfigError, f"{name} must be a positive number; got")
+            ({name: value}, ConfigError, f"{name}: expected a .*; got")
             for name in ("dt", "weight_lsb", "tau_syn_us")
             for value in (0, -0.1, math.nan, math.inf, True, "0.01", None)
         ),

@@ -290,14 +290,14 @@ def test_unknown_presets_and_fields_are_refused(value, error, message):
 @pytest.mark.parametrize("field", [field.name for field in fields(Imperfections)])
 @pytest.mark.parametrize("value", [float("nan"), -0.01, float("inf"), True, "0.1", None, [0.1]])
 def test_a_value_that_is_no_spread_is_refused_by_name(field, value):
-    with pytest.raises(ConfigError, match=rf"Imperfections\.{field}: expected a number"):
+    with pytest.raises(ConfigError, match=rf"Imperfections\.{field}: expected a (finite )?number"):
         Imperfections.resolve({field: value})
 
 
 @pytest.mark.parametrize("field", ["leak_reset_correlation", "dead", "spike_loss"])
 def test_probabilities_end_at_one(field):
     assert getattr(Imperfections(**{field: 1}), field) == 1
-    with pytest.raises(ConfigError, match=rf"{field}: expected a number between 0 and 1; got 1.01"):
+    with pytest.raises(ConfigError, match=rf"{field}: expected a number from 0 to 1; got 1.01"):
         Imperfections(**{field: 1.01})
 
 
@@ -416,9 +416,13 @@ def test_the_grid_does_not_write_into_the_weights():
 
 @pytest.mark.parametrize("step", [0.0, -0.1, float("nan"), float("inf")])
 def test_a_step_that_is_none_is_refused(step):
-    with pytest.raises(ConfigError, match=r"WeightGrid\.step: expected a positive number; got"):
+    with pytest.raises(
+        ConfigError, match=r"WeightGrid\.step: expected a positive finite number; got"
+    ):
         WeightGrid(step)
-    with pytest.raises(ConfigError, match=r"WeightGrid\.levels: expected at least 1; got 0"):
+    with pytest.raises(
+        ConfigError, match=r"WeightGrid\.levels: expected a whole number of at least 1; got 0"
+    ):
         WeightGrid(1.0, levels=0)
 
 

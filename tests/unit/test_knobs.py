@@ -183,8 +183,8 @@ def test_drift_moves_an_open_chip_and_leaves_its_name():
         ({"knob_options": {"drift": float("nan")}}, ConfigError, "drift: expected"),
         ({"knob_options": {"gain": "much"}}, ConfigError, "gain: expected"),
         ({"knob_options": 3}, ConfigError, "expected a table"),
-        ({"hours": -1.0}, ConfigError, "hours must be from 0"),
-        ({"hours": "3"}, ConfigError, "hours must be from 0"),
+        ({"hours": -1.0}, ConfigError, "hours: expected a number from 0"),
+        ({"hours": "3"}, ConfigError, "hours: expected a number from 0"),
     ],
 )
 def test_bad_options_are_refused(options, error, message):

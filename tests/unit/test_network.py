@@ -46,12 +46,12 @@ def test_descriptions_are_frozen_hashable_and_picklable() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tau_mem": 0}, "tau_mem: expected a positive time constant"),
-        ({"tau_syn": -1.0}, "tau_syn: expected a positive time constant"),
-        ({"tau_mem": math.nan}, "tau_mem: expected a finite number"),
+        ({"tau_mem": 0}, "tau_mem: expected a positive finite time constant"),
+        ({"tau_syn": -1.0}, "tau_syn: expected a positive finite time constant"),
+        ({"tau_mem": math.nan}, "tau_mem: expected a positive finite time constant.*got nan"),
         ({"v_threshold": math.inf}, "v_threshold: expected a finite number"),
-        ({"tau_mem": "1"}, "tau_mem: expected a finite number; got '1'"),
-        ({"tau_mem": True}, "tau_mem: expected a finite number; got True"),
+        ({"tau_mem": "1"}, "tau_mem: expected .*; got '1'"),
+        ({"tau_mem": True}, "tau_mem: expected .*; got True"),
         ({"v_leak": 1.0}, "v_leak: expected a potential below v_threshold"),
         ({"v_reset": 2.0}, "v_reset: expected a potential below v_threshold"),
         ({"v_threshold": -0.5}, "v_leak: expected a potential below v_threshold = -0.5"),
@@ -64,7 +64,7 @@ def test_neuron_refuses(options: dict[str, object], message: str) -> None:
 
 @pytest.mark.parametrize("count", [0, -1, 2.0, True, None])
 def test_counts_are_whole_and_positive(count: object) -> None:
-    with pytest.raises(NetworkError, match="n_neurons: expected a whole number of at least 1"):
+    with pytest.raises(NetworkError, match=r"n_neurons.*: expected a whole number of at least 1"):
         LayerSpec(count)  # type: ignore[arg-type]
     with pytest.raises(NetworkError, match="n_inputs: expected a whole number of at least 1"):
         NetworkSpec.feed_forward(count, 3)  # type: ignore[arg-type]

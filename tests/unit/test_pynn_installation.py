@@ -53,7 +53,7 @@ def test_backends_are_small_picklable_and_honest(name):
 )
 @every
 def test_options_out_of_range_are_refused(name, option):
-    with pytest.raises(ConfigError, match=f"{name}: {next(iter(option))} must be"):
+    with pytest.raises(ConfigError, match=f"{name}: {next(iter(option))}: expected"):
         get_backend(name, **option)
 
 

@@ -251,7 +251,7 @@ def test_all_layers_are_woken_at_once_where_asked():
 
     assert silent_neurons_bumped("first") == [True, False, False]
     assert silent_neurons_bumped("all") == [True, True, True]
-    with pytest.raises(ConfigError, match="'first' or 'all'; got 'last'"):
+    with pytest.raises(ConfigError, match="'first', 'all'; got 'last'"):
         SilentNeuronPolicy(layers="last")
 
 
