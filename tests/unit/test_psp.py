@@ -27,7 +27,7 @@ def exact(s: float, tau_mem: float, tau_syn: float) -> mpf:
     s, mem, syn = mpf(s), mpf(tau_mem), mpf(tau_syn)
     if mem == syn:
         return s * mp.exp(-s / mem)
-    return (mp.exp(-s / mem) - mp.exp(-s / syn)) / (1 / syn - 1 / mem)
+    return (mp.expm1(-s / mem) - mp.expm1(-s / syn)) / (1 / syn - 1 / mem)
 
 
 @settings(deadline=None, max_examples=200)
@@ -95,7 +95,9 @@ def test_the_only_cause_has_all_the_credit_however_early_or_late():
         assert credit[0].tolist() == [[1.0]] and lost.tolist() == [0.0]
 
 
-TIMES = st.floats(0.0, 400.0) | st.floats(0.0, 3.0) | st.just(np.inf)
+# Gaps of a few last digits are among them; gaps of 1e-300 are of no interest.
+FINITE = st.floats(0.0, 400.0) | st.floats(0.0, 3.0)
+TIMES = FINITE.map(lambda t: round(t, 13)) | st.just(np.inf)
 
 
 @settings(deadline=None, max_examples=150)
