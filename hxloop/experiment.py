@@ -167,7 +167,8 @@ def evaluate_run(
     weights = run.weights(prepared.network)
     if activity is None:
         return evaluate_prepared(prepared, weights, run_dir)
-    log = ActivityWriter(activity, prepared.network, about=about(prepared.config))
+    origin = about(prepared.config, prepared.loss, _class_names(prepared))
+    log = ActivityWriter(activity, prepared.network, about=origin)
     if state in log.complete_states:
         raise OutputError(
             f"{activity}: holds a state {state!r} already; give another file, or another name "
@@ -221,7 +222,9 @@ def _run(
         on_trainer(trainer)
     recorder = None
     if run is not None and config.activity.epochs:
-        recorder = ActivityRecorder(run.activity, config, prepared.loss, prepared.data)
+        recorder = ActivityRecorder(
+            run.activity, config, prepared.loss, prepared.data, _class_names(prepared)
+        )
         recorder.record(trainer.network, 0)
         trainer.after_epoch = partial(recorder.record, trainer.network)
     if run is not None and run.started:
@@ -275,6 +278,12 @@ def _test(
         return trainer.evaluate(test)
     with recorder.state(trainer.network, TRAINED, epoch) as observer:
         return trainer.evaluate(test, observer=observer)
+
+
+def _class_names(prepared: Prepared) -> tuple[str, ...]:
+    """Names of the output neurons, where the data name the class of each."""
+    names = tuple(prepared.datasets["test"].class_names)
+    return names if len(names) == prepared.network.sizes[-1] else ()
 
 
 def _weights_metadata(

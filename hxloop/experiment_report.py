@@ -83,6 +83,7 @@ def training_report(
             t_window=prepared.network.t_window,
             loss=test.loss,
             class_names=prepared.datasets["test"].class_names,
+            decision_rule=prepared.loss.decision_rule,
         ),
         plane=plane_of(prepared, network),
         substrate=prepared.substrate,

@@ -6,7 +6,7 @@ moves. A log that cannot be written does not stop the training: it is told at it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +40,7 @@ class ActivityRecorder:
         config: what to record is told in its section ``activity``.
         loss: gives the decisions.
         data: encoded samples by split.
+        class_names: of the output neurons; () = they have none.
 
     Attributes:
         failure: why the log could not be written; None = all went well so far. After a failure
@@ -47,9 +48,15 @@ class ActivityRecorder:
     """
 
     def __init__(
-        self, path: Path, config: ExperimentConfig, loss: Loss, data: Mapping[str, SpikeData]
+        self,
+        path: Path,
+        config: ExperimentConfig,
+        loss: Loss,
+        data: Mapping[str, SpikeData],
+        class_names: Sequence[str] = (),
     ) -> None:
         self.path, self.config, self.loss = path, config, loss
+        self.class_names = tuple(class_names)
         self.split, self.samples = config.activity.split, config.activity.samples
         self.data = _first_batches(data[self.split], self.samples, config.training.batch_size)
         self.failure: OutputError | None = None
@@ -130,7 +137,7 @@ class ActivityRecorder:
             self._log = ActivityWriter(
                 self.path,
                 network.session.network,
-                about=about(self.config),
+                about=about(self.config, self.loss, self.class_names),
                 compress=self.config.activity.compress,
             )
         return self._log
@@ -143,9 +150,13 @@ class ActivityRecorder:
             self.failure = error
 
 
-def about(config: ExperimentConfig) -> dict[str, object]:
-    """What a log tells about its origin."""
+def about(
+    config: ExperimentConfig, loss: Loss, class_names: Sequence[str] = ()
+) -> dict[str, object]:
+    """What a log tells about its origin, and by which rule its decisions were made."""
     return {
+        "decision_rule": loss.decision_rule,
+        "class_names": list(class_names),
         "experiment": config.name,
         "dataset": config.dataset.name,
         "seed": config.seed,

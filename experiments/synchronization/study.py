@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hxloop.activity import RecordedActivity, first_output, read_activity
+from hxloop.activity import RecordedActivity, read_activity
 from hxloop.analysis.ablation import ablation_study
 from hxloop.analysis.analyse import analyse
 from hxloop.analysis.measures import AnalysisOptions
@@ -215,10 +215,11 @@ def _recorded(
         input_times=activity.input_times,
         layer_times=activity.first_spike_times,
         labels=labels,
-        decisions=first_output(activity.output_times),
+        decisions=prepared.loss.decide(activity.output_times),
         weights=activity.weights_used,
         network=prepared.network,
         runs=(activity.info,),
+        decision_rule=prepared.loss.decision_rule,
     )
 
 
@@ -228,15 +229,15 @@ def _ablation(prepared: Prepared, state: RecordedActivity, options: StudyOptions
     if state.weights is None:
         raise ConfigError("synchronization: the activity log holds no weights")
     taus = [(layer.neuron.tau_mem, layer.neuron.tau_syn) for layer in prepared.network.layers]
-    winners = first_output(part.output_times)
-    credit, _ = pathways_from_runs((part.input_times, *part.layer_times), state.weights, taus)
-    hidden = [class_pathways(table, winners, part.n_outputs) for table in credit[1:]]
+    layers = (part.input_times, *part.layer_times)
+    credit, _ = pathways_from_runs(layers, state.weights, taus, winners=part.decisions)
+    hidden = [class_pathways(table, part.decisions, part.n_outputs) for table in credit[1:]]
     times = np.asarray(part.input_times, dtype=np.float64)
     rng = np.random.default_rng(prepared.config.seed)
     with prepared.open_session() as session:
 
         def decide(weights: Any) -> Any:
-            return first_output(session.run(weights, times).output_times)
+            return prepared.loss.decide(session.run(weights, times).output_times)
 
         found = ablation_study(state.weights, hidden, decide, part.labels, rng)
     return {"samples": options.ablation_samples, **found}

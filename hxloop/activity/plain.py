@@ -8,6 +8,8 @@ The layout is that of the spike times published with arXiv 2508.12975. For each 
     label            (n,)               index of the right output neuron
     decision         (n,)               optional; -1 = none; else the earliest output neuron
     weights_0, ...   (pre, post)        optional; signed
+    class_names      (n_outputs,)       optional; text
+    decision_rule    ()                 optional; text: how decisions were made
 
 A file with several states has their names behind: ``output_trained``, ``hidden_0_untrained``. An
 array without such a name belongs to all states. A file without any has one state, "recorded".
@@ -31,6 +33,7 @@ from hxloop.errors import FileFormatError, RunInputError
 from hxloop.files import reading, replacing
 
 RECORDED = "recorded"
+EARLIEST = "the output neuron that spikes first (the file holds no decisions)"
 _WHAT = "spike times as plain arrays (input, hidden, output, label)"
 _DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError)
 
@@ -92,6 +95,10 @@ def write_plain(path: Path, states: Iterable[RecordedActivity]) -> None:
         arrays[f"label{end}"], arrays[f"decision{end}"] = state.labels, state.decisions
         for layer, matrix in enumerate(state.weights or ()):
             arrays[f"weights_{layer}{end}"] = matrix
+        if state.class_names:
+            arrays[f"class_names{end}"] = np.array(state.class_names, dtype=np.str_)
+        if state.decision_rule is not None:
+            arrays[f"decision_rule{end}"] = np.array(state.decision_rule, dtype=np.str_)
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
     with replacing(path) as new:
@@ -131,6 +138,10 @@ def _state(arrays: Mapping[str, NDArray[Any]], state: str) -> RecordedActivity:
         raise FileFormatError(f"'output': expected (samples, outputs); got {output.shape}")
     decision = get("decision")
     weights = numbered("weights")
+    names = [] if (found := get("class_names")) is None else _texts("class_names", found)
+    rule = None if (found := get("decision_rule")) is None else _texts("decision_rule", found)[0]
+    if decision is None and rule is None:
+        rule = EARLIEST
     try:
         return RecordedActivity(
             name=state or RECORDED,
@@ -142,6 +153,8 @@ def _state(arrays: Mapping[str, NDArray[Any]], state: str) -> RecordedActivity:
             else first_output(output),
             weights=tuple(_floats("weights", matrix) for matrix in weights) or None,
             epoch=epoch_of(state),
+            decision_rule=rule,
+            class_names=tuple(names),
         )
     except RunInputError as error:
         raise FileFormatError(str(error)) from error
@@ -157,6 +170,12 @@ def _floats(name: str, array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "fiu":
         raise FileFormatError(f"{name!r}: expected numbers; got {array.dtype}")
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+
+
+def _texts(name: str, array: NDArray[Any]) -> list[str]:
+    if array.dtype.kind != "U" or array.ndim > 1 or not array.size:
+        raise FileFormatError(f"{name!r}: expected text; got {array.dtype} {array.shape}")
+    return [str(text) for text in array.reshape(-1)]
 
 
 def _indices(name: str, array: NDArray[Any]) -> NDArray[np.int64]:

@@ -182,6 +182,8 @@ class ActivityLog:
                 split=_text(group.attrs.get("split", "")) or None,
                 runs=self.runs(state) if samples is None else (),
                 further_spikes=self.further_spikes(state, samples),
+                decision_rule=self._about_text("decision_rule"),
+                class_names=self._class_names(),
             )
 
     def close(self) -> None:
@@ -214,6 +216,17 @@ class ActivityLog:
                 f"{self.path}: expected version {VERSION} of the layout; got {version}. Read it "
                 "with the version of hxloop that wrote it"
             )
+
+    def _about_text(self, key: str) -> str | None:
+        value = self.about.get(key)
+        return value if isinstance(value, str) else None
+
+    def _class_names(self) -> tuple[str, ...]:
+        """As the log tells them; logs of earlier versions tell none."""
+        names = self.about.get("class_names") or ()
+        if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+            raise FileFormatError(f"{self.path}: about.class_names: expected a list of names")
+        return tuple(names)
 
     def _state(self, name: str) -> h5py.Group:
         if name not in self.states:

@@ -75,6 +75,8 @@ class RecordedActivity:
         split: which samples: "test", "validation", "train"; None = not known.
         runs: how each run went, in the order of the samples; () = not known.
         further_spikes: for each layer; None = not recorded.
+        decision_rule: how ``decisions`` were made, in words; None = not known.
+        class_names: one for each output neuron; () = classes have none.
 
     Raises:
         RunInputError: arrays that do not fit each other or the network, times that are NaN or
@@ -92,6 +94,8 @@ class RecordedActivity:
     split: str | None = None
     runs: tuple[RunInfo, ...] = field(default=(), repr=False)
     further_spikes: tuple[FurtherSpikes, ...] | None = field(default=None, repr=False)
+    decision_rule: str | None = None
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"state {self.name!r}"
@@ -111,6 +115,11 @@ class RecordedActivity:
         lowest = {"labels": 0, "decisions": -1}
         for name, low in lowest.items():
             check_indices(f"{where}, {name}", getattr(self, name), n, low, self.n_outputs)
+        if len(self.class_names) not in (0, self.n_outputs):
+            raise RunInputError(
+                f"{where}: expected {self.n_outputs} class names, one for each output neuron, or "
+                f"none; got {len(self.class_names)}"
+            )
         if self.weights is not None:
             expected, got = tuple(pairwise(self.sizes)), tuple(w.shape for w in self.weights)
             if expected != got:
@@ -177,6 +186,8 @@ class RecordedActivity:
 
 def first_output(output_times: Times) -> NDArray[np.int64]:
     """The decision of time-to-first-spike coding: the earliest output neuron.
+
+    Other losses decide otherwise: take ``RecordedActivity.decisions``, or ``Loss.decide``.
 
     Args:
         output_times: ``(n, n_outputs)``.

@@ -4,9 +4,11 @@ Keys, with ``E`` for an estimate ``{value, low, high, n}`` and its confidence in
 defined is null, infinity is the text "inf". Lists of layers go from the input to the output.
 
 - ``format``, ``version``, ``options`` (see ``AnalysisOptions``), ``layer_names``, ``layer_sizes``,
-  ``roles``: ``{trained, untrained}``, names of states, the second may be null.
-- ``states.<state>``: ``n_samples, epoch, split, classes, accuracy, undecided, decision_time``,
-  ``silent_fraction`` of each layer, ``missing``: what could not be measured, and why.
+  ``class_names`` (by label; empty where classes have none), ``roles``: ``{trained, untrained}``,
+  names of states, the second may be null.
+- ``states.<state>``: ``n_samples, epoch, split, classes, accuracy, undecided, decision_time``
+  (mean spike time of the neuron decided for), ``decision_rule`` (in words), ``silent_fraction`` of
+  each layer, ``missing``: what could not be measured, and why.
 - ``synchrony.<state>.layers``: ``name, n_neurons``; ``causal`` and ``all``: means over samples of
   ``n_spikes, median, std, iqr, shorth, packet_a, packet_sigma``; ``intervals``: confidence
   intervals ``[low, high]`` of these; ``bands``: their quartiles over samples; ``by_class``: the
@@ -39,7 +41,7 @@ from typing import Any
 
 import numpy as np
 
-from hxloop.activity import RecordedActivity, first_output
+from hxloop.activity import RecordedActivity
 from hxloop.analysis import claims, measures, pathway_measures, statistics, summary, synchrony
 from hxloop.analysis.claim import MeasuredState
 from hxloop.analysis.measures import AnalysisOptions
@@ -101,6 +103,7 @@ def _analyse(
         "roles": {"trained": after, "untrained": start},
         "layer_names": states[0].layer_names,
         "layer_sizes": states[0].sizes,
+        "class_names": next((list(s.class_names) for s in states if s.class_names), []),
         **{key: {} for key in ("states", "synchrony", "separability", "pathways")},
     }
     for state in states:
@@ -146,19 +149,20 @@ def measure_state(state: RecordedActivity, options: AnalysisOptions) -> Measured
     """
     reasons: dict[str, str] = {}
     layers = _layers(state)
+    decided = synchrony.decision_times(state.output_times, state.decisions)
     if state.network is not None:
         t_end = state.network.t_window
     else:
         t_end = float(max(times[np.isfinite(times)].max(initial=0.0) for times in layers))
     # The three are independent, each with a random generator of its own.
     with ThreadPoolExecutor(3) as pool:
-        spread = pool.submit(measures.measure_synchrony, layers, options)
+        spread = pool.submit(measures.measure_synchrony, layers, decided, options)
         separability = pathways = None
         if (np.unique(state.labels, return_counts=True)[1] >= 2).sum() < 2:
             reasons["separability"] = "it takes at least two samples of each of two classes"
         else:
             separability = pool.submit(
-                measures.measure_separability, layers, state.labels, t_end, options
+                measures.measure_separability, layers, decided, state.labels, t_end, options
             )
         if state.weights is None:
             reasons["pathways"] = "the recording holds no weights"
@@ -167,9 +171,13 @@ def measure_state(state: RecordedActivity, options: AnalysisOptions) -> Measured
                 [] if state.network is None else [spec.neuron for spec in state.network.layers]
             )
             taus = [(neuron.tau_mem, neuron.tau_syn) for neuron in neurons] or None
-            winners = first_output(state.output_times)
             pathways = pool.submit(
-                pathway_measures.measure_pathways, layers, state.weights, winners, taus, options
+                pathway_measures.measure_pathways,
+                layers,
+                state.weights,
+                state.decisions,
+                taus,
+                options,
             )
     return MeasuredState(
         state.name,
@@ -183,13 +191,14 @@ def measure_state(state: RecordedActivity, options: AnalysisOptions) -> Measured
 
 def describe(state: RecordedActivity, measured: MeasuredState) -> dict[str, Any]:
     """What a state holds: samples, classes, decisions."""
-    decided = synchrony.decision_times(state.output_times)
+    decided = synchrony.decision_times(state.output_times, state.decisions)
     known = decided[np.isfinite(decided)]
     times = (state.input_times, *state.layer_times)
     return {
         "n_samples": len(state),
         "epoch": state.epoch,
         "split": state.split,
+        "decision_rule": state.decision_rule,
         "classes": np.unique(state.labels),
         "accuracy": state.accuracy,
         "undecided": int((state.decisions < 0).sum()),

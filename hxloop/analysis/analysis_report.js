@@ -131,19 +131,19 @@
       const layout = this.layout();
       data.states.forEach((state, column) => {
         const output = this.layerTimes(column, data.layers.length - 1);
-        const decision = Math.min(...output);
-        const answer = decision < Infinity ? output.indexOf(decision) : null;
+        const answer = state.decisions[Number(this.sample.value)];
+        const decision = answer < 0 ? Infinity : output[answer];
         data.layers.forEach((layer, row) => {
-          const found = this.layerTraces(column, row, decision);
+          const found = this.layerTraces(column, row, decision < Infinity ? decision : -Infinity);
           traces.push(...found.traces);
           this.decorate(layout, column, row, found);
         });
-        if (answer !== null) layout.shapes.push(decisionLine(column, decision));
+        if (decision < Infinity) layout.shapes.push(decisionLine(column, decision));
+        const when = decision < Infinity ? `at ${decision.toFixed(3)} ` : "without a spike ";
         const verdict =
-          answer === null
+          answer < 0
             ? "no decision"
-            : `decides ${answer} at ${decision.toFixed(3)} ` +
-              (answer === sample.label ? "✓" : "✗");
+            : `decides ${answer} ${when}` + (answer === sample.label ? "✓" : "✗");
         layout.annotations.push({
           text: `<b>${state.name}</b>: ${verdict}`,
           x: 0, xref: `${axis("x", column)} domain`, xanchor: "left",

@@ -22,6 +22,7 @@ from hxloop.analysis.looks import (
     SPREAD_NAMES,
     UNIT,
     Analysis,
+    class_label,
     shown_states,
     state_colours,
 )
@@ -182,7 +183,7 @@ def raster(analysis: Analysis, states: Sequence[RecordedActivity]) -> Figure:
     axes = figure.subplots(len(names), len(states), squeeze=False, sharex=True)
     for column, state in enumerate(states):
         layers, colour = (state.input_times, *state.layer_times), colours[state.name]
-        decided = decision_times(layers[-1][:1])
+        decided = decision_times(layers[-1][:1], state.decisions[:1])
         for place, (name, times) in enumerate(zip(names, layers, strict=True)):
             axis = axes[len(names) - 1 - place, column]
             causal = np.isfinite(causal_spikes(times[:1], decided)[0])
@@ -201,9 +202,11 @@ def raster(analysis: Analysis, states: Sequence[RecordedActivity]) -> Figure:
                 axis.tick_params(axis="x", length=0)
             if column == 0:
                 axis.set_ylabel(f"{name}\n{times.shape[1]}")
-        winner = int(layers[-1][0].argmin()) if np.isfinite(decided[0]) else "none"
-        text = f"{state.name}: class {state.labels[0]}, decision {winner}"
-        axes[0, column].set_title(text, color=colour)
+        own, won = int(state.labels[0]), int(state.decisions[0])
+        named = state.class_names
+        winner = "none" if won < 0 else named[won] if named else str(won)
+        text = f"{state.name}: {class_label(named, own)}, decision {winner}"
+        axes[0, column].set_title(text, color=colour, parse_math=False)
         axes[-1, column].set_xlabel(_unit(f"time ({UNIT})"))
     return figure
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hxloop.analysis.looks import (
-    CLASS_COLOURS,
-    CLASS_SYMBOLS,
     GREY,
     SEPARABILITY,
     SPREAD,
     SPREAD_NAMES,
     Analysis,
+    class_colour,
+    class_label,
+    class_symbol,
     depth_colour,
     is_training,
     shown_states,
@@ -210,13 +211,13 @@ def class_curves(analysis: Analysis) -> Curves | None:
         return None
     lines = [
         Line(
-            f"class {label}",
+            class_label(analysis["class_names"], label),
             [layer["by_class"][index]["causal"]["shorth"] for layer in layers],
             [],
             [],
             (),
-            CLASS_COLOURS[index % len(CLASS_COLOURS)],
-            symbol=CLASS_SYMBOLS[index // len(CLASS_COLOURS) % len(CLASS_SYMBOLS)],
+            class_colour(index),
+            symbol=class_symbol(index),
         )
         for index, label in enumerate(labels)
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import colorsys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Analysis = Mapping[str, Any]
@@ -10,11 +11,14 @@ Analysis = Mapping[str, Any]
 # Okabe and Ito's palette: told apart by colour-blind readers, too.
 TRAINED, UNTRAINED, GREY = "#0072B2", "#D55E00", "#8a8a8a"
 UNIT = "τ_syn"
-# Classes have no order: unlike colours, and unlike symbols where colours come again.
+# Classes have no order: unlike colours (Okabe and Ito's, then some of Tol's), of which none comes
+# twice; and unlike symbols, for those who see colours alike.
 CLASS_COLOURS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#8a8a8a",
+    "#882255", "#999933", "#332288", "#44AA99",
 )  # fmt: skip
 CLASS_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x")
+_GOLDEN = 0.6180339887498949
 OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
 # The sequential map "cividis", for layers and epochs.
 DEPTH_COLOURS = ("#00204D", "#31446B", "#666970", "#958F78", "#CBBA69", "#FFE945")
@@ -45,6 +49,26 @@ SEPARABILITY = {
     "van_rossum_contrast": "van Rossum distance between − within, relative",
     "overlap": "overlap of active populations (Jaccard)",
 }
+
+
+def class_colour(index: int) -> str:
+    """The colour of a class, that of no other one; beyond the palette, hues far from each other."""
+    if index < len(CLASS_COLOURS):
+        return CLASS_COLOURS[index]
+    beyond = index - len(CLASS_COLOURS)
+    lightness, saturation = 0.3 + 0.12 * (beyond % 3), 0.9 - 0.2 * (beyond // 3 % 3)
+    rgb = colorsys.hls_to_rgb(beyond * _GOLDEN % 1, lightness, saturation)
+    return "#" + "".join(f"{round(255 * part):02X}" for part in rgb)
+
+
+def class_symbol(index: int) -> str:
+    """The symbol of a class."""
+    return CLASS_SYMBOLS[index % len(CLASS_SYMBOLS)]
+
+
+def class_label(names: Sequence[str], label: int) -> str:
+    """What a class is called: its name where there is one, else its number."""
+    return names[label] if 0 <= label < len(names) else f"class {label}"
 
 
 def shown_states(analysis: Analysis) -> list[str]:

@@ -132,15 +132,17 @@ class SeparabilityMeasures:
     overlap_resamples: list[Array]
 
 
-def measure_synchrony(layers: Sequence[Array], options: AnalysisOptions) -> SynchronyMeasures:
+def measure_synchrony(
+    layers: Sequence[Array], decided: Array, options: AnalysisOptions
+) -> SynchronyMeasures:
     """Measure the spread of all layers.
 
     Args:
         layers: spike times ``(samples, neurons)`` from input to output.
+        decided: ``(samples,)``, when each sample was decided, see ``decision_times``.
         options: see ``AnalysisOptions``.
     """
     rng = np.random.default_rng((options.seed, 1))
-    decided = synchrony.decision_times(layers[-1])
     everything, causal = zip(*synchrony.layer_statistics(layers, decided), strict=True)
     few = np.sort(rng.permutation(len(decided))[: options.readout_samples])
     start = np.where(np.isfinite(layers[0][few]), layers[0][few], np.inf).min(axis=1)
@@ -158,7 +160,11 @@ def measure_synchrony(layers: Sequence[Array], options: AnalysisOptions) -> Sync
 
 
 def measure_separability(
-    layers: Sequence[Array], labels: NDArray[np.int64], t_end: float, options: AnalysisOptions
+    layers: Sequence[Array],
+    decided: Array,
+    labels: NDArray[np.int64],
+    t_end: float,
+    options: AnalysisOptions,
 ) -> SeparabilityMeasures:
     """Measure the separability of the classes in all layers.
 
@@ -167,12 +173,12 @@ def measure_separability(
 
     Args:
         layers: spike times ``(samples, neurons)`` from input to output.
+        decided: ``(samples,)``, when each sample was decided, see ``decision_times``.
         labels: ``(samples,)``.
         t_end: end of the observation, where silent neurons are put as features.
         options: see ``AnalysisOptions``.
     """
     rng = np.random.default_rng((options.seed, 2))
-    decided = synchrony.decision_times(layers[-1])
     few = separability.balanced_subsample(labels, options.readout_samples, rng)
     near = few[separability.balanced_subsample(labels[few], options.distance_samples, rng)]
     nearer = near[separability.balanced_subsample(labels[near], options.van_rossum_samples, rng)]

@@ -3,8 +3,9 @@
 With one pair of time constants the kernel separates (see ``hxloop.ttfs.compiled.backward``):
 the factor that depends on the postsynaptic spike alone cancels in shares where the time
 constants are equal, so that no exponential is needed for a pair. Where the separated form would
-lose digits or underflow, shares are computed pair by pair, relative to the latest cause: a cause
-however early or late has its share, and credit is lost only where there is no cause.
+lose digits or underflow, shares are computed pair by pair, relative to the latest cause: every
+cause of which anything is left at the spike (a double can hold 1e-323) has its exact share, and
+credit is lost only where there is none.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 import numpy as np
 from numba import njit
 
-from hxloop.ttfs.compiled.psp import scaled_psp
+from hxloop.ttfs.compiled.psp import psp, scaled_psp
 
 # Beyond so many time constants the separated exponentials could over- or underflow: they and
 # their products stay within the square root of what a number can hold.
@@ -32,14 +33,15 @@ def _pair_by_pair(pre, post, weights, tau_mem, tau_syn, part):  # type: ignore[n
     for i in range(len(pre)):
         if pre[i] < post and weights[i] > 0.0:
             since = min(since, post - pre[i])
+    if since == math.inf or psp(since, tau_mem, tau_syn) == 0.0:
+        part[:] = 0.0
+        return 0.0
     total = 0.0
     for i in range(len(pre)):
         part[i] = 0.0
         if pre[i] < post and weights[i] > 0.0:
             part[i] = weights[i] * scaled_psp(post - pre[i], since, tau_mem, tau_syn)
         total += part[i]
-    if not total > 0.0:
-        return 0.0
     for i in range(len(pre)):
         part[i] /= total
     return 1.0

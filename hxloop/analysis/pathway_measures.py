@@ -81,13 +81,13 @@ def measure_pathways(
     Args:
         layers: spike times ``(samples, neurons)`` from input to output.
         weights: ``(pre, post)`` of every layer.
-        winners: ``(samples,)``, output neuron that spiked first; negative = none.
+        winners: ``(samples,)``, output neuron decided for; negative = none.
         taus: see ``pathways_from_runs``.
         options: see ``AnalysisOptions``.
     """
     rng = np.random.default_rng((options.seed, 3))
     n = layers[-1].shape[1]
-    credit, lost = pathways.pathways_from_runs(layers, weights, taus)
+    credit, lost = pathways.pathways_from_runs(layers, weights, taus, winners=winners)
     decided = winners >= 0
     wins = np.bincount(winners[decided], minlength=n)
     won = np.where(decided & (wins[winners] >= MIN_WINS), winners, -1)
@@ -102,7 +102,9 @@ def measure_pathways(
 
     few = balanced_subsample(won, options.pathway_samples, rng)
     rewired = null_models.weight_shuffled(weights, rng)
-    traced, _ = pathways.pathways_from_runs([times[few] for times in layers], rewired, taus)
+    traced, _ = pathways.pathways_from_runs(
+        [times[few] for times in layers], rewired, taus, winners=winners[few]
+    )
 
     def distinctness_of(tables: Iterable[NDArray[np.float32]]) -> Array:
         means = (pathways.class_pathways(table, won[few], n) for table in tables)

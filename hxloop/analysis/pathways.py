@@ -9,7 +9,7 @@ excitatory effect on the output get none. "Drive" is read in two ways:
 - from weights alone: the contribution of i to j is ``max(w_ij, 0)``;
 - from a run: ``max(w_ij, 0) k(T_j - t_i)`` for ``t_i < T_j``, the part of i in the membrane
   potential of j at its spike (``k`` as in ``hxloop.network``), traced back from the output
-  neuron that spiked first. What inhibition prevented is not seen by this.
+  neuron that was decided for. What inhibition prevented is not seen by this.
 
 Two pathways p and q overlap by ``sum_i min(p_i, q_i)``: 1 = the same, 0 = no neuron in common
 (1 - their total variation distance). **Distinctness** of a layer is 1 - the mean overlap of
@@ -30,7 +30,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hxloop.analysis.synchrony import checked_times
+from hxloop.analysis.synchrony import checked_times, decision_times
 from hxloop.errors import RunInputError
 
 Array = NDArray[np.float64]
@@ -68,6 +68,7 @@ def pathways_from_runs(
     weights: Sequence[ArrayLike],
     taus: Sequence[tuple[float, float]] | None = None,
     threads: int | None = None,
+    winners: ArrayLike | None = None,
 ) -> tuple[list[NDArray[np.float32]], Array]:
     """Credit of every neuron for the decision, in every sample.
 
@@ -79,14 +80,18 @@ def pathways_from_runs(
         weights: ``(pre, post)`` of every layer.
         taus: (tau_mem, tau_syn) of every layer; None = (1, 1).
         threads: how many to use; None = one a processor.
+        winners: ``(samples,)``, output neuron decided for, negative = none; None = the earliest,
+            which is the rule of time-to-first-spike coding only.
 
     Returns:
         For the input and every hidden layer ``(samples, neurons)``: credit, rows of sum 1 less
         what got lost; and ``(samples,)`` how much that is (a spike without an excitatory cause:
-        noise, or recorded on another substrate). A sample without a decision: all 0, lost 1.
+        noise, or recorded on another substrate). A sample without a decision, or whose winner is
+        silent: all 0, lost 1.
 
     Raises:
-        RunInputError: shapes that do not fit together, NaN, time constants not positive.
+        RunInputError: shapes that do not fit together, NaN, time constants not positive, winners
+            that are no output neurons.
     """
     from hxloop.analysis.pathway_kernels import trace_layer
 
@@ -106,6 +111,9 @@ def pathways_from_runs(
             f"taus: expected {len(matrices)} pairs of positive time constants; got {constants}"
         )
     samples = len(times[0])
+    first = times[-1].argmin(axis=1)
+    won = first if winners is None else np.asarray(winners)
+    decided = np.isfinite(decision_times(times[-1], won))
     positive = [np.ascontiguousarray(np.maximum(matrix, 0.0).T) for matrix in matrices]
     result = [np.zeros((samples, size), dtype=np.float32) for size in sizes[:-1]]
     lost = np.ones(samples)
@@ -114,9 +122,9 @@ def pathways_from_runs(
         part = slice(start, start + _BLOCK)
         output = np.ascontiguousarray(times[-1][part])
         credit = np.zeros(output.shape)
-        decided = np.isfinite(output.min(axis=1))
-        credit[np.flatnonzero(decided), output.argmin(axis=1)[decided]] = 1.0
-        lost[part] = np.where(decided, 0.0, 1.0)
+        known = np.flatnonzero(decided[part])
+        credit[known, won[part][known]] = 1.0
+        lost[part] = np.where(decided[part], 0.0, 1.0)
         post = output
         for index in reversed(range(len(matrices))):
             pre = np.ascontiguousarray(times[index][part])

@@ -93,6 +93,7 @@ def raster_data(
                 "name": state.name,
                 "colour": colours[state.name],
                 "times": _packed([t[chosen] for t in times], step),
+                "decisions": state.decisions[chosen].tolist(),
                 "preferred": [preferred_classes(t, labels, t_end).tolist() for t in times],
             }
             for state, times in zip(states, layers, strict=True)

@@ -32,6 +32,7 @@ def write_report(report: TrainingReport, path: Path) -> None:
 
 def _sections(report: TrainingReport) -> Iterator[tuple[str, str, Figure]]:
     """Heading, a line of explanation, picture."""
+    rule = report.test.decision_rule or "that of the decision told above"
     if report.plane is not None:
         yield (
             "What the network decides",
@@ -46,8 +47,8 @@ def _sections(report: TrainingReport) -> Iterator[tuple[str, str, Figure]]:
     yield "Learning", "After every epoch.", figures.learning(report)
     yield (
         "One sample on its way through the network",
-        "The first spike of every channel: inputs at the bottom, outputs at the top. The dotted "
-        "line is the first output spike, the decision.",
+        "The first spike of every channel: inputs at the bottom, outputs at the top. Dotted: the "
+        f"spike of the output neuron decided for, which is {rule}.",
         figures.raster(report.test),
     )
     yield (

@@ -26,6 +26,7 @@ class Evaluation:
     t_window: float
     loss: float
     class_names: tuple[str, ...] = ()
+    decision_rule: str = ""
 
 
 @dataclass(frozen=True)

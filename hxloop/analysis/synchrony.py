@@ -5,7 +5,9 @@ neurons)`` in model time, ``inf`` = silent. All measures are computed for all sa
 
 Conventions, fixed because the published figures depend on them
 ---------------------------------------------------------------
-- **Decision**: the first output spike. A sample without one has no causal spikes, and its
+- **Decision**: the spike of the output neuron that was decided for. Which neuron that is, is the
+  business of the loss (the earliest, or the one nearest to a target time, which may be the last),
+  and recorded with the activity. A sample without such a spike has no causal spikes, and its
   causal measures are not defined (NaN).
 - **Causal spikes**: those not later than the decision, ``t_i <= t_decision``. "Not later"
   instead of "earlier" matters where times lie on a grid, as in the published data.
@@ -19,6 +21,7 @@ over samples of the causal shorth of the published network (arXiv 2508.12975, 15
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -34,7 +37,14 @@ NORMAL_HALF_WIDTH = 1.3489795003921634
 # How far from its centre a pulse packet reaches, in standard deviations, and the standard
 # deviation of a normal distribution cut off there.
 PACKET_REACH = 3.0
-TRUNCATED_STD = 0.9866149158794563
+# The variance that is missing beyond: 2 r phi(r)/P(|x| < r).
+TRUNCATED_STD = math.sqrt(
+    1
+    - PACKET_REACH
+    * math.sqrt(2 / math.pi)
+    * math.exp(-(PACKET_REACH**2) / 2)
+    / math.erf(PACKET_REACH / math.sqrt(2))
+)
 
 # Spike times worked on at once.
 _CHUNK = 1_000_000
@@ -80,13 +90,34 @@ class SpikeStatistics:
         return result
 
 
-def decision_times(output_times: ArrayLike) -> Array:
-    """Time of the first output spike of every sample, ``inf`` where there is none.
+def decision_times(output_times: ArrayLike, decisions: ArrayLike | None = None) -> Array:
+    """When every sample was decided: the spike of the neuron decided for, ``inf`` = never.
 
     Args:
         output_times: ``(samples, outputs)``.
+        decisions: ``(samples,)``, index of the output neuron decided for; negative = none. None:
+            the earliest one, which is the rule of time-to-first-spike coding only.
+
+    Raises:
+        RunInputError: NaN, or not one decision for each sample, or of no output neuron.
     """
-    return checked_times(output_times).min(axis=1)
+    times = checked_times(output_times)
+    if decisions is None:
+        return times.min(axis=1)
+    chosen = np.asarray(decisions)
+    if chosen.shape != times.shape[:1] or chosen.dtype.kind not in "iu":
+        raise RunInputError(
+            f"decisions: expected {len(times)} whole numbers, one a sample; got {chosen.dtype} "
+            f"{chosen.shape}"
+        )
+    if (chosen >= times.shape[1]).any():
+        sample = int(np.argmax(chosen >= times.shape[1]))
+        raise RunInputError(
+            f"decisions: that of sample {sample} is {chosen[sample]}; expected an output neuron, "
+            f"0 to {times.shape[1] - 1}, or -1 for none"
+        )
+    own = np.take_along_axis(times, np.maximum(chosen, 0)[:, None], axis=1)[:, 0]
+    return np.where(chosen >= 0, own, np.inf)
 
 
 def causal_spikes(times: ArrayLike, decided: ArrayLike) -> Array:

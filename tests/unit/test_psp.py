@@ -7,7 +7,7 @@ import ast
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from mpmath import mp, mpf
@@ -83,16 +83,19 @@ def test_an_early_spike_beside_a_late_one_costs_no_credit():
     np.testing.assert_allclose(credit[0][0], [float(early / (early + late)), 1.0], rtol=1e-6)
 
 
-def test_the_only_cause_has_all_the_credit_however_early_or_late():
+def test_the_only_cause_has_all_the_credit_as_long_as_anything_of_it_is_left():
     for cause, effect, taus in (
-        (0.0, 5000.0, (1.0, 1.0)),
-        (0.0, 5000.0, (0.05, 1.0)),
-        (0.0, 5000.0, (1.0, 0.05)),
+        (0.0, 700.0, (1.0, 1.0)),
+        (0.0, 700.0, (0.05, 1.0)),
+        (0.0, 700.0, (1.0, 0.05)),
         (1.0, float(np.nextafter(1.0, 2.0)), (1.0, 2.0)),
         (1.0, float(np.nextafter(1.0, 2.0)), (1.0, 1.0)),
     ):
         credit, lost = pathways_from_runs([[[cause]], [[effect]]], [np.ones((1, 1))], [taus])
         assert credit[0].tolist() == [[1.0]] and lost.tolist() == [0.0]
+    # exp(-5000): that spike has no excitatory cause.
+    credit, lost = pathways_from_runs([[[0.0]], [[5000.0]]], [np.ones((1, 1))])
+    assert credit[0].tolist() == [[0.0]] and lost.tolist() == [1.0]
 
 
 # Gaps of a few last digits are among them; gaps of 1e-300 are of no interest.
@@ -113,10 +116,9 @@ def test_shares_are_those_of_sixty_digits(pre, post, weights, taus):
     credit, lost = pathways_from_runs(layers, [weights, np.ones((3, 1))], [taus, (1.0, 1.0)])
     wanted, gone = np.zeros(4), 1.0 if np.isinf(output) else 0.0
     for j in range(3):
-        drive = [
-            mpf(max(w, 0.0)) * exact(float(post[j] - t), *taus) if t < post[j] < np.inf else mpf(0)
-            for t, w in zip(pre, weights[:, j], strict=True)
-        ]
+        kernel = [exact(float(post[j] - t), *taus) if t < post[j] < np.inf else 0 for t in pre]
+        assume(not any(0 < k < 1e-300 for k in kernel))
+        drive = [mpf(max(w, 0.0)) * k for k, w in zip(kernel, weights[:, j], strict=True)]
         total, own = mp.fsum(drive), float(credit[1][0, j])
         if total == 0:
             gone += own
