@@ -15,16 +15,19 @@ import os
 import platform
 import shlex
 import shutil
-import signal
+import site
 import subprocess
 import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from hxloop.backends import brian2_model
+from hxloop.backends import brian2_model, brian2_settings
+from hxloop.backends.brian2_cache import PROGRAM, kept_model
 from hxloop.backends.brian2_model import ModelShape, build_model
+from hxloop.backends.brian2_settings import default_preferences
+from hxloop.backends.child_process import run_child
 from hxloop.errors import CompilerError
+from hxloop.machine import cache_folders, usable_cores
 
 # No -ffast-math (inf and NaN must mean something); no contraction to fused multiply-adds, so
 # that a sample's result does not depend on its place in the batch.
@@ -38,18 +41,14 @@ FLAGS = (
     "-std=c++11",
 )
 RESULT_FILE = "spike_times"
+NOT_WRITTEN = 3  # exit status of a model that could not write its result
+MODULE = "hxloop.backends.brian2_build"
 
 _WAYS_OUT = (
     "Either install a C++ compiler (`apt-get install g++ make`), or run the Brian2 model "
     "without one, several times slower: solver='brian2' with codegen='numpy', or solve the same "
     "chip event by event: solver='event'."
 )
-
-
-def default_cache_dir() -> Path:
-    """``$XDG_CACHE_HOME/hxloop/brian2``, by default below ``~/.cache``."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "hxloop" / "brian2"
 
 
 def find_compiler() -> str:
@@ -74,77 +73,31 @@ def find_compiler() -> str:
 
 
 def compiled_model(shape: ModelShape, cache_dir: Path | None = None) -> Path:
-    """Folder with the compiled model (``main`` and its data), built if it is not there yet.
+    """Folder with the compiled model (``main`` and its data), built if it is not there, or damaged.
+
+    Args:
+        shape: of the model.
+        cache_dir: where models are kept; None: in the user's cache, or, where that cannot be
+            written, below the system's temporary folder.
 
     Raises:
-        CompilerError: no compiler, or the compilation failed; ends with the end of the log.
+        CompilerError: no compiler, no place, or the compilation failed; ends with the end of the
+            log.
     """
-    root = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     compiler = find_compiler()
-    target = root / _key(shape, compiler)
-    if (target / "main").is_file():
-        return target
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".build-", dir=root))
-    except OSError as error:
-        raise CompilerError(
-            f"compiled models are kept in {root}: expected a folder that can be written; got "
-            f"{error}. Choose another with cache_dir or XDG_CACHE_HOME."
-        ) from error
-    try:
-        _compile(shape, compiler, work)
-        # Another process may have been faster; its result is as good as ours.
-        with contextlib.suppress(OSError):
-            os.rename(work / "kept", target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    if not (target / "main").is_file():
-        raise CompilerError(f"the compiled model could not be moved to {target}")
-    return target
+    roots = cache_folders("brian2") if cache_dir is None else (Path(cache_dir).expanduser(),)
+    return kept_model(_key(shape, compiler), roots, lambda work: _compile(shape, compiler, work))
 
 
-def run_child(
-    command: list[str], *, cwd: Path, environment: dict[str, str] | None = None
-) -> tuple[int, str]:
-    """Run a process in a session of its own; exit status and everything it printed.
-
-    Ctrl-C in the terminal does not reach it. If this process gets an exception while it waits,
-    the child and all its children are killed first.
-    """
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate()
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise
-    return process.returncode, output.decode(errors="replace")
-
-
-def _compile(shape: ModelShape, compiler: str, work: Path) -> None:
-    """Write and compile the model in ``work``; what is needed later goes to ``work/kept``."""
-    import hxloop
-
-    package_root = str(Path(hxloop.__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "CXX": compiler, "PYTHONPATH": path}
-    module = "hxloop.backends.brian2_build"
+def _compile(shape: ModelShape, compiler: str, work: Path) -> Path:
+    """Write and compile the model in ``work``; the folder with what is needed later."""
+    environment = _environment(compiler, work)
     code = work / "code"
     for task, command, cwd in (
-        ("writing", [sys.executable, "-m", module, json.dumps(asdict(shape))], work),
-        ("compiling", ["make", "-s", f"-j{os.cpu_count() or 1}"], code),
+        ("writing", [sys.executable, "-m", MODULE, json.dumps(asdict(shape))], work),
+        ("compiling", ["make", "-s", f"-j{usable_cores()}"], code),
     ):
-        status, output = run_child(command, cwd=cwd, environment=environment)
+        status, output = run_child(command, cwd=cwd, environment=environment, supervised=True)
         if status != 0:
             log = "\n".join(output.strip().splitlines()[-15:])
             raise CompilerError(
@@ -153,8 +106,32 @@ def _compile(shape: ModelShape, compiler: str, work: Path) -> None:
             )
     kept = work / "kept"
     kept.mkdir()
-    shutil.move(code / "main", kept / "main")
+    shutil.move(code / PROGRAM, kept / PROGRAM)
     shutil.move(code / "static_arrays", kept / "static_arrays")
+    return kept
+
+
+def _environment(compiler: str, work: Path) -> dict[str, str]:
+    """What writing and compiling may know of the user: the compiler, and where packages are.
+
+    Not the home, where Brian2 looks for preferences that change the code it writes; nor flags of a
+    make that runs the tests; and what is written to the temporary folder goes with ``work``.
+    """
+    import hxloop
+
+    package_root = str(Path(hxloop.__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
+    changes = {"CXX": compiler, "PYTHONPATH": path, "HOME": str(work), "TMPDIR": str(work)}
+    # Packages of the user's, and what a compiler cache keeps, are found by the home.
+    kept = {"PYTHONUSERBASE": site.getuserbase(), "CCACHE_DIR": _below_home(".ccache")}
+    unwanted = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "GNUMAKEFLAGS")
+    inherited = {name: value for name, value in os.environ.items() if name not in unwanted}
+    return {name: v for name, v in kept.items() if v} | inherited | changes
+
+
+def _below_home(name: str) -> str | None:
+    folder = os.path.join(os.path.expanduser("~"), name)
+    return folder if os.path.isdir(folder) else None
 
 
 def _key(shape: ModelShape, compiler: str) -> str:
@@ -165,7 +142,8 @@ def _key(shape: ModelShape, compiler: str) -> str:
     ).stdout.decode(errors="replace")
     facts = {
         "shape": asdict(shape),
-        "sources": [Path(str(m)).read_text() for m in (brian2_model.__file__, __file__)],
+        "sources": [Path(str(m.__file__)).read_text() for m in (brian2_model, brian2_settings)]
+        + [Path(__file__).read_text()],
         "versions": [importlib.metadata.version(name) for name in ("brian2", "numpy")],
         "compiler": [compiler, version, FLAGS],
         "cpu": [platform.machine(), _cpu_features()],
@@ -187,14 +165,14 @@ def _write_code(shape: ModelShape) -> None:
     """In the process that imports Brian2: write the C++ project to ``code``."""
     import brian2 as b2
 
-    b2.prefs["codegen.cpp.extra_compile_args"] = list(FLAGS)
-    b2.set_device("cpp_standalone", build_on_run=False)
-    model = build_model(shape)
-    model.network.run(shape.n_steps * shape.dt * b2.second)
-    arrays = [b2.device.get_array_name(layer.variables["tsp"]) for layer in model.layers]
-    counts = [len(layer) for layer in model.layers]
-    b2.device.insert_code("before_end", _write_results(arrays, counts))
-    b2.device.build(directory="code", compile=False, run=False)
+    with default_preferences(codegen__cpp__extra_compile_args=list(FLAGS)):
+        b2.set_device("cpp_standalone", build_on_run=False)
+        model = build_model(shape)
+        model.network.run(shape.n_steps * shape.dt * b2.second)
+        arrays = [b2.device.get_array_name(layer.variables["tsp"]) for layer in model.layers]
+        counts = [len(layer) for layer in model.layers]
+        b2.device.insert_code("before_end", _write_results(arrays, counts))
+        b2.device.build(directory="code", compile=False, run=False)
 
 
 def _write_results(arrays: list[str], counts: list[int]) -> str:
@@ -211,7 +189,7 @@ def _write_results(arrays: list[str], counts: list[int]) -> str:
             for array, count in zip(arrays, counts, strict=True)
         ),
         "spikes.close();",
-        "std::_Exit(spikes.good() ? 0 : 3);",
+        f"std::_Exit(spikes.good() ? 0 : {NOT_WRITTEN});",
     ]
     return "\n".join(lines)
 

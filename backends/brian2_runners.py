@@ -8,45 +8,85 @@ import shutil
 import sys
 import tempfile
 import warnings
-import weakref
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.brian2_build import RESULT_FILE, compiled_model, run_child
-from hxloop.backends.brian2_model import NEVER, ModelShape, build_model
+from hxloop.backends.brian2_build import NOT_WRITTEN, RESULT_FILE, compiled_model
+from hxloop.backends.brian2_cache import damage
+from hxloop.backends.brian2_model import CONSTANTS, NEVER, ModelShape, build_model
+from hxloop.backends.brian2_settings import default_preferences
+from hxloop.backends.child_process import run_child
 from hxloop.errors import RunFailed
+from hxloop.machine import say_once
+from hxloop.scratch import ScratchFolder
+from hxloop.session_guard import SIMULATOR_LOCK
+
+MEMORY = Path("/dev/shm")
+SCRATCH_PREFIX = "hxloop-"
 
 Array = NDArray[np.float64]
 
 
 class BinaryRunner:
-    """Starts the compiled model, one process a run; arrays travel through a private folder."""
+    """Starts the compiled model, one process a run; arrays travel through a private folder.
+
+    The folder is in memory, where that has room: the arrays are gone after each run anyway.
+    """
 
     def __init__(self, shape: ModelShape, cache_dir: Path | None) -> None:
+        self._shape, self._cache_dir = shape, cache_dir
         self._folder = compiled_model(shape, cache_dir)
         self._counts = [shape.batch * size for size in shape.sizes[1:]]
-        # Memory, where there is such a file system: the arrays are gone after each run anyway.
-        memory = Path("/dev/shm")
-        usable = memory.is_dir() and os.access(memory, os.W_OK)
-        self._work = Path(tempfile.mkdtemp(prefix="hxloop-", dir=memory if usable else None))
-        self._cleanup = weakref.finalize(self, shutil.rmtree, self._work, ignore_errors=True)
+        self._scratch = _scratch(MEMORY, run_bytes(shape))
+
+    @property
+    def _work(self) -> Path:
+        return self._scratch.path
 
     def run(self, data: dict[str, Array]) -> list[Array]:
         """Spike times of every layer, flat; ``data`` by the names of ``Brian2Model``.
 
         Raises:
-            RunFailed: the process failed or complained.
+            RunFailed: the process failed or complained, or there is no room for the arrays.
+            CompilerError: the compiled model was damaged and cannot be compiled anew.
         """
+        try:
+            return self._run(data)
+        except _NoRoom as error:
+            if self._work.parent != MEMORY:
+                raise
+            say_once(f"{error} The disk is used instead, which is slower.")
+            self._scratch.close()
+            self._scratch = _scratch(None, run_bytes(self._shape))
+        except RunFailed:
+            what = damage(self._folder)
+            if what is None:
+                raise
+            # Cleared away or broken since it was opened; this says so, and compiles it.
+            self._folder = compiled_model(self._shape, self._cache_dir)
+        return self._run(data)
+
+    def _run(self, data: dict[str, Array]) -> list[Array]:
         command = ["./main", "--results_dir", f"{self._work}{os.sep}"]
-        for name, values in data.items():
-            np.ascontiguousarray(values, dtype=np.float64).tofile(self._work / name)
-            command.append(f"{name}={self._work / name}")
-        result = self._work / RESULT_FILE
-        result.unlink(missing_ok=True)
-        status, output = run_child(command, cwd=self._folder)
+        try:
+            for name, values in data.items():
+                with (self._work / name).open("wb") as file:
+                    file.write(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+                command.append(f"{name}={self._work / name}")
+            result = self._work / RESULT_FILE
+            result.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._no_room(error.strerror or str(error)) from error
+        try:
+            status, output = run_child(command, cwd=self._folder)
+        except OSError as error:  # no such file, not executable, no program
+            status, output = -1, str(error)
+        if status == NOT_WRITTEN and not output.strip():
+            raise self._no_room("the result could not be written")
         # The model prints only complaints, and some of them do not change its exit status.
         if status != 0 or output.strip() or not result.is_file():
             raise RunFailed(
@@ -55,38 +95,71 @@ class BinaryRunner:
                 "delete it and it is built again."
             )
         spikes = np.fromfile(result)
-        for file in self._work.iterdir():
-            file.unlink()
+        for used in self._work.iterdir():
+            used.unlink()
         if spikes.size != sum(self._counts):
-            raise RunFailed(
-                f"the compiled Brian2 model {self._folder}: expected {sum(self._counts)} spike "
-                f"times; got {spikes.size}"
-            )
+            raise self._no_room(f"{spikes.size} of {sum(self._counts)} spike times were written")
         return np.split(spikes, np.cumsum(self._counts)[:-1])
+
+    def _no_room(self, what: str) -> _NoRoom:
+        try:
+            free = f"{shutil.disk_usage(self._work).free / 1e6:.1f} MB are free"
+        except OSError as error:
+            free = str(error)
+        return _NoRoom(
+            f"the compiled Brian2 model exchanges {run_bytes(self._shape) / 1e6:.1f} MB with its "
+            f"process through {self._work}: {what} ({free}). Make room there, give a container "
+            "more of it (docker run --shm-size), or set TMPDIR to a larger disk."
+        )
 
     def close(self) -> None:
         """Remove the private folder."""
-        self._cleanup()
+        self._scratch.close()
+
+
+class _NoRoom(RunFailed):
+    """Arrays that do not fit into the folder they travel through."""
+
+
+def run_bytes(shape: ModelShape) -> int:
+    """What one run writes into its folder: parameters of neurons, weights, times."""
+    per_neuron = len(CONSTANTS) + 3  # threshold, shift, spike time
+    neurons = shape.batch * (shape.sizes[0] + per_neuron * sum(shape.sizes[1:]))
+    weights = sum(pre * post for pre, post in pairwise(shape.sizes))
+    return 8 * (neurons + weights)
+
+
+def _scratch(memory: Path | None, n_bytes: int) -> ScratchFolder:
+    """A private folder: in memory, if that can be had and has room for twice as much."""
+    if memory is not None:
+        with contextlib.suppress(OSError):
+            if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= 2 * n_bytes:
+                return ScratchFolder(memory, SCRATCH_PREFIX)
+    try:
+        return ScratchFolder(Path(tempfile.gettempdir()), SCRATCH_PREFIX)
+    except OSError as error:
+        raise RunFailed(
+            f"the compiled Brian2 model needs a folder for {n_bytes / 1e6:.1f} MB: expected one "
+            f"that can be written, {MEMORY} or the temporary folder; got {error}. Set TMPDIR."
+        ) from error
 
 
 @contextlib.contextmanager
 def _numpy_target() -> Iterator[None]:
     """Brian2's runtime device and numpy code for a while; the caller's settings come back."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
+    with SIMULATOR_LOCK, warnings.catch_warnings(), np.errstate(all="ignore"):
         # Brian2 2.9 calls deprecated names of pyparsing by the hundred.
         warnings.simplefilter("ignore")
         hook = sys.excepthook
         import brian2 as b2
 
         sys.excepthook = hook  # the first import of Brian2 puts its own in place
-        target = b2.prefs["codegen.target"]
-        b2.set_device("runtime")
-        b2.prefs["codegen.target"] = "numpy"
-        try:
-            yield
-        finally:
-            b2.prefs["codegen.target"] = target
-            b2.devices.reset_device()
+        with default_preferences(codegen__target="numpy"):
+            b2.set_device("runtime")
+            try:
+                yield
+            finally:
+                b2.devices.reset_device()
 
 
 class NumpyRunner:

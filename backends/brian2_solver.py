@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from numpy.typing import NDArray
 from hxloop.backends.brian2_model import NEVER, ModelShape
 from hxloop.backends.brian2_runners import BinaryRunner, NumpyRunner
 from hxloop.errors import ConfigError, RunFailed, RunInputError, SessionClosedError
+from hxloop.machine import usable_cores
+from hxloop.session_guard import SessionGuard, UncopiedSession
 from hxloop.ttfs.psp import psp_after
 
 Array = NDArray[np.float64]
@@ -27,13 +28,6 @@ MAX_SYNAPSES = 20_000_000
 MAX_CHUNKS = 8
 # Fewer samples are not worth a process of their own.
 MIN_SAMPLES = 16
-
-
-def usable_cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -89,8 +83,11 @@ class _Runner(Protocol):
     def close(self) -> None: ...
 
 
-class Brian2Solver:
+class Brian2Solver(UncopiedSession):
     """Integrates a feed-forward network on a time grid, one Brian2 model for many runs.
+
+    Arrays travel to the compiled model through a folder, so one run is done at a time: threads
+    wait for each other, and a forked child is refused.
 
     Samples do not influence each other, so the first batch seen, divided by the processes that
     share it, gives the batch of the model: smaller batches are padded with silent samples,
@@ -128,6 +125,9 @@ class Brian2Solver:
         self._runners: list[_Runner] = []
         self._pool: ThreadPoolExecutor | None = None
         self._closed = False
+        self._guard = SessionGuard(
+            "backend 'emulated-chip', solver 'brian2'", "its folder and its running model"
+        )
 
     def run(
         self,
@@ -150,10 +150,17 @@ class Brian2Solver:
                 made without.
             RunFailed: the compiled model failed; the message holds what it printed.
             SessionClosedError: after ``close``.
+            SessionOwnerError: in a forked child of the process that made the solver.
         """
-        if self._closed:
-            raise SessionClosedError("the Brian2 solver is closed; make another one")
-        self._check(input_times, weights, layers)
+        with self._guard.alone():
+            if self._closed:
+                raise SessionClosedError("the Brian2 solver is closed; make another one")
+            self._check(input_times, weights, layers)
+            return self._integrate(input_times, weights, layers)
+
+    def _integrate(
+        self, input_times: Array, weights: Sequence[Array], layers: Sequence[LayerDynamics]
+    ) -> list[Array]:
         batch = input_times.shape[0]
         results = [np.full((batch, size), np.inf) for size in self._sizes[1:]]
         if batch == 0:
@@ -185,9 +192,15 @@ class Brian2Solver:
         return results
 
     def close(self) -> None:
-        """Free the model and its temporary files; ``run`` raises afterwards."""
-        self._closed = True
-        self._free()
+        """Free the model and its temporary files; ``run`` raises afterwards.
+
+        A run of another thread is waited for. In a forked child nothing happens: model and files
+        are the parent's.
+        """
+        if self._guard.here:
+            with self._guard.alone():
+                self._closed = True
+                self._free()
 
     def _free(self) -> None:
         if self._pool is not None:

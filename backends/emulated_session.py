@@ -134,15 +134,17 @@ class EmulatedChipSession(KnobSession):
         trial = check_stream("trial", trial)
         matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
         start = time.perf_counter()
-        if trial is None:
-            trial, self._trial = self._trial, self._trial + 1
+        with self._knob_lock:
+            placed_layers = self._layers
+            if trial is None:
+                trial, self._trial = self._trial, self._trial + 1
         noise = TrialNoise(self._imperfections, self._seed, trial)
 
         scaled = times * self._time_scale
         delivered = self._truncate(scaled)
         n_rounded = n_moved(scaled, delivered, self._backend.tick, self.network.t_window)
         used, clipped, zeroed, layers = [], [], [], []
-        for index, (matrix, placed) in enumerate(zip(matrices, self._layers, strict=True)):
+        for index, (matrix, placed) in enumerate(zip(matrices, placed_layers, strict=True)):
             if self._grid is None:
                 held, n_clipped = matrix.astype(self._dtype, order="C"), 0
             else:

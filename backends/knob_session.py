@@ -9,6 +9,7 @@ from hxloop.backends.chip_readout import ChipReadout
 from hxloop.backends.knob_curves import KNOB_RANGES
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import Codes, KnobRange, Readings, Stimulus, Traces
+from hxloop.session_guard import ForkSafeLock
 
 
 class KnobSession:
@@ -30,6 +31,8 @@ class KnobSession:
     ) -> None:
         self._readout, self._chip_id = readout, chip_id
         self._on_change, self._check_open = on_change, check_open
+        # Codes, and the numbers that noise is drawn with: one thread at a time.
+        self._knob_lock = ForkSafeLock()
 
     @property
     def chip_id(self) -> str:
@@ -54,15 +57,18 @@ class KnobSession:
     def set_knobs(self, codes: Mapping[str, Codes], target: OperatingPoint | None = None) -> None:
         """Turn knobs; see ``hxloop.readout.Readout``."""
         self._check_open()
-        self._readout.set_knobs(codes)
-        self._on_change(self._readout.codes, target)
+        with self._knob_lock:
+            self._readout.set_knobs(codes)
+            self._on_change(self._readout.codes, target)
 
     def measure(self, stimulus: Stimulus, observe: Iterable[str]) -> Readings:
         """Read all circuits out in parallel; see ``hxloop.readout.Readout``."""
         self._check_open()
-        return self._readout.measure(stimulus, observe)
+        with self._knob_lock:
+            return self._readout.measure(stimulus, observe)
 
     def trace(self, stimulus: Stimulus, circuits: Any, line: str = "membrane") -> Traces:
         """Fast traces of one or two circuits a run; see ``hxloop.readout.Readout``."""
         self._check_open()
-        return self._readout.trace(stimulus, circuits, line)
+        with self._knob_lock:
+            return self._readout.trace(stimulus, circuits, line)

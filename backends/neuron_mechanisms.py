@@ -17,7 +17,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from hxloop.backends.brian2_build import run_child
+from hxloop.backends.child_process import run_child
 from hxloop.errors import CompilerError, MissingDependencyError
 
 logger = logging.getLogger(__name__)

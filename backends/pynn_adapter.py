@@ -1,11 +1,14 @@
 """One session for every PyNN simulator, and for the chip that speaks PyNN.
 
 The adapter speaks PyNN and keeps the protocol; a dialect knows the simulator. PyNN is one global
-network in a process, so there is at most one open session for each simulator.
+network in a process, so there is at most one open session for each simulator, of one process, and
+one thread at a time.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +23,20 @@ from hxloop.backend import Capabilities, check_run, check_stream
 from hxloop.backends.chip_clock import n_tied
 from hxloop.backends.pynn_dialect import Delivered, Dialect, HeldLayer
 from hxloop.backends.sample_schedule import FirstSpikes, SampleSchedule
-from hxloop.errors import CapacityError, HxloopError, RunFailed, SessionClosedError
+from hxloop.errors import (
+    CapacityError,
+    HxloopError,
+    RunFailed,
+    SessionClosedError,
+    SessionOwnerError,
+)
 from hxloop.network import NetworkSpec
+from hxloop.session_guard import SIMULATOR_LOCK, SessionGuard, UncopiedSession
 
 # PyNN module -> the session that holds it. A session that was dropped holds nothing.
 _open_sessions: WeakValueDictionary[str, PynnSession] = WeakValueDictionary()
+# PyNN module -> the one thread that may use it, of a simulator that is bound to a thread.
+_threads: dict[str, threading.Thread] = {}
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class Built:
     projections: tuple[list[Any], ...]
 
 
-class PynnSession:
+class PynnSession(UncopiedSession):
     """A network opened in a PyNN simulator.
 
     Attributes:
@@ -63,18 +75,38 @@ class PynnSession:
         self._open = False
         self.seconds: dict[str, float] = {}
         dialect.check(network)
-        if dialect.module in _open_sessions:
-            other = _open_sessions[dialect.module]
+        self._guard = SessionGuard(
+            f"backend {dialect.name!r}", "a simulator of its own", SIMULATOR_LOCK
+        )
+        with self._guard.alone():
+            _require_thread(dialect)
+            other = _open_sessions.get(dialect.module)
+            if other is not None:
+                other.refuse_another(dialect)
+            with dialect.quiet():
+                self._sim = dialect.load()
+            self._versions = dialect.versions()
+            _open_sessions[dialect.module] = self
+            self._open = True
+
+    def refuse_another(self, dialect: Dialect) -> None:
+        """Why a second session cannot be opened beside this one.
+
+        Raises:
+            CapacityError: always.
+        """
+        if self._guard.here:
             raise CapacityError(
                 f"backend {dialect.name!r}: PyNN has one network in a process, and a session with "
-                f"network {other.network} is open on this simulator. Close it first (with ... as "
+                f"network {self.network} is open on this simulator. Close it first (with ... as "
                 "session: does it for you), or use another process."
             )
-        with dialect.quiet():
-            self._sim = dialect.load()
-        self._versions = dialect.versions()
-        _open_sessions[dialect.module] = self
-        self._open = True
+        raise CapacityError(
+            f"backend {dialect.name!r}: process {os.getpid()} was forked from process "
+            f"{self._guard.process} while that had a session open on {dialect.module}; a "
+            "simulator does not survive being forked. Close the session before the fork, or start "
+            'the process anew: multiprocessing.get_context("spawn").'
+        )
 
     def run(
         self,
@@ -88,7 +120,20 @@ class PynnSession:
 
         Raises:
             RunFailed: the simulator raised, or returned spikes that cannot be.
+            SessionOwnerError: in a forked child of the process that opened the session, or in
+                another thread, of a simulator that cannot change threads.
         """
+        with self._guard.alone():
+            _require_thread(self._dialect)
+            return self._run(weights, input_times, record, trial)
+
+    def _run(
+        self,
+        weights: Sequence[ArrayLike],
+        input_times: ArrayLike,
+        record: Iterable[str],
+        trial: int | None,
+    ) -> Activity:
         dialect = self._dialect
         if not self._open:
             raise SessionClosedError(
@@ -99,7 +144,7 @@ class PynnSession:
         start = time.perf_counter()
         held = [dialect.hold(matrix) for matrix in matrices]
         delivered = dialect.deliver(times, self.network.t_window)
-        with _Failure(self), dialect.quiet():
+        with _Failure(self), dialect.quiet(), dialect.settings():
             layers = self._simulate(held, delivered)
             lost = dialect.lost(self._sim)
         return Activity(
@@ -177,13 +222,22 @@ class PynnSession:
         return self._built
 
     def close(self) -> None:
-        """Free the simulator for the next session; ``run`` raises afterwards."""
-        if self._open:
-            self._open = False
-            self._built = None
-            _open_sessions.pop(self._dialect.module, None)
-            with self._dialect.quiet():
-                self._dialect.close(self._sim)
+        """Free the simulator for the next session; ``run`` raises afterwards.
+
+        A run of another thread is waited for. In a forked child nothing happens: the simulator,
+        or the chip, is the parent's.
+        """
+        if not self._guard.here:
+            return
+        with self._guard.alone():
+            if self._open:
+                self._open = False
+                self._built = None
+                _open_sessions.pop(self._dialect.module, None)
+                if not _in_its_thread(self._dialect):
+                    return  # the next session empties the simulator before it begins
+                with self._dialect.quiet(), self._dialect.settings():
+                    self._dialect.close(self._sim)
 
     def __enter__(self) -> Self:
         return self
@@ -195,6 +249,26 @@ class PynnSession:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _in_its_thread(dialect: Dialect) -> bool:
+    if not dialect.one_thread:
+        return True
+    return _threads.setdefault(dialect.module, threading.current_thread()) is (
+        threading.current_thread()
+    )
+
+
+def _require_thread(dialect: Dialect) -> None:
+    if not _in_its_thread(dialect):
+        owner = _threads[dialect.module]
+        ended = "" if owner.is_alive() else ", which has ended"
+        raise SessionOwnerError(
+            f"backend {dialect.name!r}: {dialect.module} works in one thread of a process, that in "
+            f"which it was first opened: {owner.name!r}{ended}; this is thread "
+            f"{threading.current_thread().name!r}. Open and run it in one thread, or use another "
+            "process or another backend."
+        )
 
 
 class _Failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.backend import Capabilities, check_network, unknown_name
+from hxloop.backends.brian2_settings import default_preferences
 from hxloop.backends.pynn_adapter import PynnSession
 from hxloop.backends.pynn_grid import GridDialect, time_step
 from hxloop.backends.pynn_simulators import check_options, refuse_calibration
@@ -103,6 +105,10 @@ class Brian2Dialect(GridDialect):
         self._default_step = brian2.defaultclock.dt
         return sim
 
+    def settings(self) -> AbstractContextManager[None]:
+        """Brian2's own preferences, and this session's way to generate code."""
+        return default_preferences(codegen__target=self.codegen)
+
     def setup(self, sim: Any) -> None:
         """Start empty. PyNN leaves its spike sources on Brian2's default clock: set that, too."""
         import brian2
@@ -174,17 +180,6 @@ class Brian2Dialect(GridDialect):
         population.brian2_group.set_spikes(
             np.repeat(np.arange(len(trains_ms)), counts), np.concatenate(trains_ms) * brian2.ms
         )
-
-    def run(self, sim: Any, duration_ms: float) -> None:
-        """Run once, with this session's way to generate code."""
-        import brian2
-
-        before = brian2.prefs.codegen.target
-        brian2.prefs.codegen.target = self.codegen
-        try:
-            super().run(sim, duration_ms)
-        finally:
-            brian2.prefs.codegen.target = before
 
     def read(self, population: Any) -> tuple[NDArray[np.int64], Array]:
         """Which unit of a layer spiked when (ms)."""

@@ -10,7 +10,7 @@ import importlib
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
@@ -77,6 +77,7 @@ class Dialect:
         known_warnings: how warnings begin (regular expressions) that PyNN and the simulator cause
             between themselves, and that say nothing about a run; each dialect says why.
         rebuild: the network is built anew for every run.
+        one_thread: the simulator works only in the thread of the process that first used it.
         chip_id: which chip; None for a simulator.
         calibration_digest: of the calibration in use; None without one.
     """
@@ -90,6 +91,7 @@ class Dialect:
     latency: float = 0.0
     receptors: tuple[str, ...] = ("excitatory",)
     rebuild: bool = False
+    one_thread: bool = False
     residue: float = 1e-6
     known_warnings: tuple[str, ...] = ()
     chip_id: str | None = None
@@ -162,6 +164,10 @@ class Dialect:
             for message in self.known_warnings:
                 warnings.filterwarnings("ignore", r"\s*" + message)
             yield
+
+    def settings(self) -> AbstractContextManager[None]:
+        """What of the simulator's global settings a session needs while it works."""
+        return nullcontext()
 
     # --- building ---
 

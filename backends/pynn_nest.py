@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
@@ -116,6 +118,8 @@ class NestDialect(Dialect):
         "Provided for backward compatibility only. Set `nest.verbosity",
     )
     rebuild = True
+    # NEST 3.10 crashes (SIGSEGV in ResetKernel) when another thread takes it over.
+    one_thread = True
 
     def load(self) -> ModuleType:
         """Import ``pyNN.nest``, quietly.
@@ -129,12 +133,12 @@ class NestDialect(Dialect):
 
     def setup(self, sim: Any) -> None:
         """Start with an empty kernel, with precise spikes."""
-        sim.end()  # removes the temporary folder of the setup before
         sim.setup(
             timestep=self.step_ms,
             min_delay=self.step_ms,
             spike_precision="off_grid",
         )
+        _remove_folders(sim)
 
     def time_constants(self, layer: LayerSpec) -> tuple[float, float]:
         """Equal, if they are nearer than NEST can tell."""
@@ -196,4 +200,19 @@ class NestDialect(Dialect):
     def close(self, sim: Any) -> None:
         """Empty the kernel."""
         sim.setup(timestep=self.step_ms, min_delay=self.step_ms)
+        _remove_folders(sim)
         sim.end()
+
+
+def _remove_folders(sim: Any) -> None:
+    """Remove the folder that PyNN makes at every setup for what NEST writes to files: nothing here.
+
+    Left for the end, it would stay behind a process that is killed, and a forked child would
+    remove its parent's.
+    """
+    import nest
+
+    state = sim.simulator.state
+    nest.set(data_path=tempfile.gettempdir())
+    while state.tempdirs:
+        shutil.rmtree(state.tempdirs.pop(), ignore_errors=True)

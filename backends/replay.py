@@ -31,6 +31,7 @@ from hxloop.errors import CapacityError, RunFailed, SessionClosedError
 from hxloop.files import digest_of
 from hxloop.network import NetworkSpec
 from hxloop.session_file import RecordedRun, SessionFile
+from hxloop.session_guard import SessionGuard, UncopiedSession
 
 Array = NDArray[np.float64]
 
@@ -82,8 +83,8 @@ class ReplayBackend:
         """
         if calibration is not None:
             raise CapacityError(
-                f"backend {self.name!r}: takes no calibration (backend.calibration), a "
-                f"recording cannot be calibrated any more; got {calibration!r}"
+                f"backend {self.name!r}: expected calibration=None, a recording cannot be "
+                f"calibrated any more; got {calibration!r}"
             )
         file = SessionFile(Path(self.path))
         if file.network != network:
@@ -96,7 +97,7 @@ class ReplayBackend:
         return ReplaySession(file, self.tolerance)
 
 
-class ReplaySession:
+class ReplaySession(UncopiedSession):
     """An open recording.
 
     A run that was recorded several times is answered with each of the recordings in turn; where
@@ -108,6 +109,7 @@ class ReplaySession:
         self.capabilities = file.capabilities
         self._file = file
         self._tolerance = tolerance
+        self._guard = SessionGuard("backend 'replay'", "a place of its own in the open file")
         self._asked: Counter[tuple[int, ...]] = Counter()
         # (inputs, weights of each layer) -> numbers of runs.
         self._numbers: dict[tuple[str, ...], list[int]] = {}
@@ -136,7 +138,18 @@ class ReplaySession:
         Raises:
             RunFailed: this run was not recorded; says what is nearest to it.
             FileFormatError: what was recorded is damaged.
+            SessionOwnerError: in a forked child, which shares the place in the file.
         """
+        with self._guard.alone():
+            return self._answer(weights, input_times, record, trial)
+
+    def _answer(
+        self,
+        weights: Sequence[ArrayLike],
+        input_times: ArrayLike,
+        record: Iterable[str],
+        trial: int | None,
+    ) -> Activity:
         if not self._open:
             raise SessionClosedError("backend 'replay': this session is closed; open another one")
         trial = check_stream("trial", trial)
@@ -187,8 +200,10 @@ class ReplaySession:
 
     def close(self) -> None:
         """Close the file; ``run`` raises afterwards."""
-        self._open = False
-        self._file.close()
+        if self._guard.here:
+            with self._guard.alone():
+                self._open = False
+                self._file.close()
 
     def __enter__(self) -> Self:
         return self

@@ -56,6 +56,14 @@ class SessionClosedError(HxloopError, RuntimeError):
     """A session was used after it was closed."""
 
 
+class SessionOwnerError(SessionClosedError):
+    """A session was used by a process (a forked child) or a thread that it does not belong to."""
+
+
+class SessionCopyError(HxloopError, TypeError):
+    """A session was copied or pickled whose files, process or simulator cannot be."""
+
+
 class RunFailed(HxloopError, RuntimeError):
     """The substrate did not deliver a result.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -71,6 +73,14 @@ class LoopNetwork(nn.Module):
         self.max_dw_norm = max_dw_norm
         self.retries = retries
         self.gradient_counts = GradientCounts()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy with weights of its own on the same session: there is one substrate."""
+        memo[id(self.session)] = self.session
+        other = type(self).__new__(type(self))
+        memo[id(self)] = other
+        other.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return other
 
     def forward(self, input_times: ArrayLike, trial: int | None = None) -> tuple[Tensor, Activity]:
         """Run a batch.

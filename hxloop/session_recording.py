@@ -15,6 +15,7 @@ from hxloop.backend import Capabilities, Session, check_run
 from hxloop.errors import SessionClosedError
 from hxloop.network import NetworkSpec
 from hxloop.session_file import SessionWriter
+from hxloop.session_guard import SessionGuard, UncopiedSession
 
 
 def record(
@@ -43,15 +44,17 @@ def record(
     return RecordingSession(session, Path(path), append)
 
 
-class RecordingSession:
+class RecordingSession(UncopiedSession):
     """A session that keeps what it does; see ``record``.
 
-    What else the session can do beyond the protocol, it does unrecorded.
+    What else the session can do beyond the protocol, it does unrecorded. Threads that share it
+    are recorded one run after another; a forked child may not use it, for it shares the file.
     """
 
     def __init__(self, session: Session, path: Path, append: bool) -> None:
         self.session, self.path = session, path
         self._writer = SessionWriter(path, session.network, session.capabilities, append)
+        self._guard = SessionGuard(f"recording {path}", "the open file")
         self._open = True
 
     @property
@@ -76,25 +79,37 @@ class RecordingSession:
 
         Raises:
             OutputError: the run was made and cannot be written.
+            SessionOwnerError: in a forked child.
         """
-        if not self._open:
-            raise SessionClosedError(f"recording {self.path}: this session is closed")
-        names = tuple(record)
-        asked, times = check_run(self.network, weights, input_times, self.capabilities, names)
-        activity = self.session.run(weights, input_times, record=names, trial=trial)
-        self._writer.append(asked, times, trial, activity)
-        return activity
+        with self._guard.alone():
+            if not self._open:
+                raise SessionClosedError(f"recording {self.path}: this session is closed")
+            names = tuple(record)
+            asked, times = check_run(self.network, weights, input_times, self.capabilities, names)
+            activity = self.session.run(weights, input_times, record=names, trial=trial)
+            self._writer.append(asked, times, trial, activity)
+            return activity
 
     def __getattr__(self, name: str) -> Any:
+        # Of an object that is not made yet (as copy and pickle have one) there is no session.
+        if name.startswith("__") or "session" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.session, name)
 
     def close(self) -> None:
-        """Close the file and the session. Closing twice is allowed."""
-        self._open = False
-        try:
-            self._writer.close()
-        finally:
+        """Close the file and the session. Closing twice is allowed.
+
+        In a forked child the file is left alone: closing would cut what the parent writes.
+        """
+        if not self._guard.here:
             self.session.close()
+            return
+        with self._guard.alone():
+            self._open = False
+            try:
+                self._writer.close()
+            finally:
+                self.session.close()
 
     def __enter__(self) -> Self:
         return self

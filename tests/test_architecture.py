@@ -20,7 +20,9 @@ SIMULATORS = ("brian2", "pyNN", "pynn_brainscales", "nest", "neuron")
 # What reads the command line and writes to the terminal.
 TERMINAL = ("hxloop.cli", "hxloop.cli_output")
 # What reports whatever the code of others raises.
-SANDBOXES = ("hxloop.conformance.runner", "hxloop.experiment_report")
+SANDBOXES = (
+    "hxloop.conformance.runner", "hxloop.conformance.sharing", "hxloop.experiment_report",
+)  # fmt: skip
 # What uses everything else; nothing below may import it.
 TOP = (
     "hxloop.cli", "hxloop.cli_app", "hxloop.cli_output", "hxloop.cli_tools", "hxloop.cli_runs",

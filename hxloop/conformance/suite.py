@@ -10,6 +10,7 @@ from hxloop.conformance import (
     lifecycle,
     refusals,
     repeat,
+    sharing,
     substrate,
 )
 
@@ -20,6 +21,7 @@ GROUPS = (
     substrate.group,
     accuracy.group,
     lifecycle.group,
+    sharing.group,
     refusals.group,
     faults.group,
 )

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
+import pickle
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hxloop.activity import Activity
 from hxloop.backend import Capabilities, Session, get_backend
-from hxloop.errors import HxloopError
+from hxloop.errors import HxloopError, SessionClosedError
 from hxloop.network import NetworkSpec, NeuronSpec
 
 Array = np.ndarray
@@ -206,6 +210,65 @@ def slows_down(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any)
 def closes_the_others(backend: Backend, session: Sabotaged) -> None:
     for other in backend.sessions[:-1]:
         other.inner.close()
+
+
+def through_one_place(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any) -> Any:
+    """Arguments travel to the substrate by one place that all threads share."""
+    session.memory[:] = w
+    time.sleep(0.005)
+    return run(list(session.memory), t)
+
+
+def through_one_file(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any) -> Any:
+    """As ``through_one_place``, by a file: forked children share that, too."""
+    file = _file_of(session)
+    file.write_bytes(pickle.dumps(w))
+    time.sleep(0.005)
+    return run(pickle.loads(file.read_bytes()), t)
+
+
+def in_a_folder(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any) -> Any:
+    """What a session keeps in a folder is gone once anybody has closed it."""
+    file = _file_of(session)
+    session.close = lambda: file.unlink(missing_ok=True)  # type: ignore[method-assign]
+    if session.memory[1:] and not file.exists():
+        raise FileNotFoundError(file)
+    file.touch()
+    session.memory.append(None)
+    return run(w, t)
+
+
+def _file_of(session: Sabotaged) -> Path:
+    if not session.memory:
+        session.memory.append(tempfile.TemporaryDirectory())
+    return Path(session.memory[0].name) / "weights"
+
+
+def in_the_parent_only(what: Callable[[], Any]) -> Run:
+    """A session that does something else in a forked child."""
+    parent = os.getpid()
+
+    def run(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any) -> Activity:
+        if os.getpid() != parent:
+            what()
+        return run(w, t)
+
+    return run
+
+
+def refuses_without_names() -> None:
+    raise SessionClosedError("no")
+
+
+def is_copied_by(copier: Callable[[Sabotaged], Any]) -> Callable[[Backend, Sabotaged], None]:
+    def on_open(backend: Backend, session: Sabotaged) -> None:
+        session.__deepcopy__ = lambda memo: copier(session)  # type: ignore[attr-defined]
+
+    return on_open
+
+
+def without_end(session: Sabotaged) -> Any:
+    return without_end(session)
 
 
 def refuses_nothing(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+import hxloop.conformance.sharing
 import hxloop.loop
 from hxloop.backend import Capabilities, Session, check_run, get_backend
 from hxloop.backends.ideal import IdealBackend
@@ -87,6 +90,15 @@ SABOTAGES = [
     ("second-session", Backend(on_open=sabotage.closes_the_others)),
     ("nothing-left-open", Backend(on_open=sabotage.leaves_files_open)),
     ("nothing-left-open", Backend(sabotage.slows_down)),
+    ("threads", Backend(sabotage.through_one_place)),
+    ("threads", Backend(sabotage.through_one_place, inner=CHIP)),
+    ("forked-child", Backend(sabotage.through_one_file)),
+    ("forked-child", Backend(sabotage.in_a_folder)),
+    ("forked-child", Backend(sabotage.in_the_parent_only(sabotage.refuses_without_names))),
+    ("forked-child", Backend(sabotage.in_the_parent_only(threading.Event().wait))),
+    ("forked-child", Backend(sabotage.in_the_parent_only(lambda: os.kill(os.getpid(), 9)))),
+    ("copies", Backend(on_open=sabotage.is_copied_by(sabotage.without_end))),
+    ("copies", Backend(on_open=sabotage.is_copied_by(lambda session: session))),
     ("memory", Backend(sabotage.leaks)),
     ("memory-of-many-runs", Backend(sabotage.leaks)),
     *((name, Backend(sabotage.refuses_nothing)) for name in BY_NAME if name.startswith("bad-")),
@@ -107,7 +119,10 @@ IDS = [f"{number}-{name}" for number, (name, _) in enumerate(SABOTAGES)]
 
 
 @pytest.mark.parametrize(("name", "backend"), SABOTAGES, ids=IDS)
-def test_a_broken_promise_is_noticed(name: str, backend: Any) -> None:
+def test_a_broken_promise_is_noticed(
+    name: str, backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hxloop.conformance.sharing, "CHILD_SECONDS", 5.0)
     try:
         with Subject(backend) as subject:
             result = run_check(BY_NAME[name], subject)
