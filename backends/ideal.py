@@ -61,7 +61,7 @@ class IdealBackend:
         """
         if calibration is not None:
             raise CapacityError(
-                "backend 'ideal': expected calibration=None, an ideal substrate has nothing to "
+                "backend 'ideal': takes no calibration (backend.calibration), it has nothing to "
                 f"calibrate; got {calibration!r}"
             )
         check_stream("seed", seed)

@@ -39,8 +39,8 @@ def refuse_calibration(name: str, calibration: Any) -> None:
     """
     if calibration is not None:
         raise CapacityError(
-            f"backend {name!r}: expected calibration=None, a simulator has nothing to calibrate; "
-            f"got {calibration!r}"
+            f"backend {name!r}: takes no calibration (backend.calibration), it has "
+            f"nothing to calibrate; got {calibration!r}"
         )
 
 

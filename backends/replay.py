@@ -83,8 +83,8 @@ class ReplayBackend:
         """
         if calibration is not None:
             raise CapacityError(
-                f"backend {self.name!r}: expected calibration=None, a recording cannot be "
-                f"calibrated any more; got {calibration!r}"
+                f"backend {self.name!r}: takes no calibration (backend.calibration), a "
+                f"recording cannot be calibrated any more; got {calibration!r}"
             )
         file = SessionFile(Path(self.path))
         if file.network != network:

@@ -12,6 +12,7 @@ from hxloop import cli_output as output
 from hxloop import cli_runs, cli_tools
 from hxloop.backend import unknown_name
 from hxloop.cli_app import FAILURE, INTERRUPTED, USAGE, app
+from hxloop.cli_words import in_commands
 from hxloop.errors import (
     CalibrationInterrupted,
     CapacityError,
@@ -86,5 +87,5 @@ def _run(words: list[str], debug: bool) -> int:
 
 def _message(error: Exception) -> str:
     if isinstance(error, HxloopError | OSError):
-        return "\n".join([str(error), *getattr(error, "__notes__", [])])
+        return in_commands("\n".join([str(error), *getattr(error, "__notes__", [])]))
     return f"{type(error).__name__}: {error}\nThis should not happen; --debug shows where it did."

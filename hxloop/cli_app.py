@@ -13,6 +13,8 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
+    # What stands in square brackets in a help text would be taken for markup, and lost.
+    rich_markup_mode=None,
     help="Train spiking networks in the loop on analog chips, with exact gradients.",
 )
 

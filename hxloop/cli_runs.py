@@ -107,15 +107,7 @@ def evaluate(
 def _configuration(experiment: str, backend: str | None, overrides: list[str]) -> ExperimentConfig:
     if backend is None:
         return load_experiment(experiment, overrides)
-    shipped = load_experiment(experiment)
-    values = shipped.model_dump()
-    if backend != shipped.backend.name:
-        # The shipped options belong to the shipped backend; those given by --set are meant.
-        values["backend"] = {"name": backend, "options": {}}
-    for override in overrides:
-        apply_override(values, override)
-    source = [f"configuration {experiment}", f"--backend {backend}", *overrides]
-    return ExperimentConfig.from_mapping(values, " with ".join(source))
+    return load_experiment(experiment, [f'backend.name="{backend}"', *overrides])
 
 
 def _study(config: ExperimentConfig, folder: Path, force: bool, as_json: bool) -> None:

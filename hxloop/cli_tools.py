@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from hxloop import cli_output as output
 from hxloop.activity.export import DEFAULT_TAU_SYN_MS, export_activity
+from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.run import analyse_recording
 from hxloop.backend import backend_class, backend_names, get_backend, unknown_name
 from hxloop.bench import benchmark_names, run_benchmark
@@ -23,13 +25,15 @@ from hxloop.calibrating import summary as result_summary
 from hxloop.calibration import load_calibration
 from hxloop.calibration.result import options_from
 from hxloop.cli_app import FAILURE, Json, app
-from hxloop.config import apply_override
+from hxloop.cli_words import keyword_names, read_settings
 from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_checks
 from hxloop.datasets import DATASETS
-from hxloop.errors import ConfigError, HxloopError, OutputError, UnknownNameError
+from hxloop.errors import HxloopError, OutputError, UnknownNameError
 from hxloop.experiments.registry import experiment_description, experiment_names
 from hxloop.operating_point import OperatingPoint
 from hxloop.provenance import provenance
+
+_OPTIONS = {"backend.options": "an option of the backend"}
 
 
 @app.command()
@@ -72,10 +76,19 @@ def analyse(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results [RUN_DIR/analysis, NAME-analysis].")
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="How much, e.g. analysis.n_null=50; repeatable."
+        ),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Ask recorded activity what the network learned; writes a report with figures."""
-    output.analysed(analyse_recording(recording, out, say=output.note), json_)
+    values = read_settings(settings, {"analysis": "how much is computed"})["analysis"]
+    keyword_names("key in analysis", values, [field.name for field in fields(AnalysisOptions)])
+    options = AnalysisOptions(**values)
+    output.analysed(analyse_recording(recording, out, options=options, say=output.note), json_)
 
 
 @app.command()
@@ -92,7 +105,8 @@ def calibrate(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="backend.options.NAME=VALUE or calibration.NAME=VALUE; repeatable.",
+            help="backend.options.NAME=VALUE, calibration.NAME=VALUE or target.NAME=VALUE; "
+            "repeatable.",
         ),
     ] = None,
     verify: Annotated[
@@ -108,23 +122,17 @@ def calibrate(
 
     Stopped with Ctrl-C, the same command goes on.
     """
-    values: dict[str, Any] = {"backend": {"options": {}}, "calibration": {}, "target": {}}
-    for setting in settings or []:
-        if not setting.startswith(("backend.options.", "calibration.")):
-            raise ConfigError(
-                f"--set {setting!r}: expected backend.options.NAME=VALUE or calibration.NAME=VALUE"
-            )
-        apply_override(values, setting)
-    for setting in target or []:
-        apply_override(values, f"target.{setting}")
+    tables = {**_OPTIONS, "calibration": "how it is done", "target": "what neurons are to be"}
+    values = read_settings([*(settings or []), *(f"target.{t}" for t in target or [])], tables)
+    own = values["backend.options"]
     point = OperatingPoint.from_mapping(values["target"])
     options = options_from(values["calibration"])
     if verify:
-        _verify(out, backend, chip, values["backend"]["options"], json_)
+        _verify(out, backend, chip, own, json_)
         return
     if out.exists() and not force:
         raise OutputError(f"{out}: exists. Give another --out, or --force to replace it.")
-    chosen = chip_backend(backend, chip, values["backend"]["options"], point)
+    chosen = chip_backend(backend, chip, own, point)
     with output.calibration_progress() as progress:
         result = calibrate_backend(chosen, point, options, out=out, cache=cache, progress=progress)
     judgement = judge_result(chosen, result)
@@ -162,7 +170,9 @@ def check_backend(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="An option of the backend, e.g. chip=3; repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="An option of the backend, e.g. backend.options.chip=3 or chip=3; repeatable.",
         ),
     ] = None,
     statistical: Annotated[
@@ -176,9 +186,7 @@ def check_backend(
     json_: Json = False,
 ) -> int:
     """Check that a backend does what every backend must do."""
-    options: dict[str, Any] = {}
-    for setting in settings or []:
-        apply_override(options, setting)
+    options = read_settings(settings, _OPTIONS, bare="backend.options")["backend.options"]
     subject = Subject(
         get_backend(name, **options),
         statistical=True if statistical else None,
@@ -196,13 +204,20 @@ def bench(
     what: Annotated[
         str, typer.Argument(metavar="[engine|chip|pynn|activity]", help="What to measure.")
     ] = ("engine"),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="How much, e.g. bench.repetitions=3; repeatable."
+        ),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Measure what this machine does: step times, epochs, memory."""
     known = benchmark_names()
     if what not in known:
         raise UnknownNameError(unknown_name("benchmark", what, known))
-    output.measured(run_benchmark(what, output.note), json_)
+    options = read_settings(settings, {"bench": "how much is measured"})["bench"]
+    output.measured(run_benchmark(what, output.note, options), json_)
 
 
 @app.command()

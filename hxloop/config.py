@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -12,11 +13,12 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hxloop.backend import unknown_name
+from hxloop.config_words import explained
 from hxloop.encoding import LatencyEncoding
-from hxloop.errors import ConfigError
+from hxloop.errors import ConfigError, NetworkError
 from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.notes import Note, tell
 from hxloop.silent_neurons import SilentNeuronPolicy
 from hxloop.training_options import TrainingOptions
 
@@ -207,6 +209,21 @@ class ExperimentConfig(_Section):
                 f'"final"; got {beyond[0]}'
             )
 
+    def check_initialisation(self) -> None:
+        """Check that there is a mean and a standard deviation for every layer of weights.
+
+        Raises:
+            ConfigError: there is not, and what helps.
+        """
+        start, n = self.initialisation, len(self.network.hidden) + 1
+        if start.method == "normal" and (len(start.means) != n or len(start.stdevs) != n):
+            raise ConfigError(
+                f"initialisation: network.hidden = {list(self.network.hidden)} makes {n} layers "
+                f"of weights; expected {n} values in initialisation.means and {n} in "
+                f"initialisation.stdevs; got {len(start.means)} and {len(start.stdevs)}. Weights "
+                "for every depth and width are found by: initialisation.method = balanced"
+            )
+
     def to_toml(self) -> str:
         """The whole configuration with every default; options that are off are left out."""
         return tomli_w.dumps(_without_none(self.model_dump()))
@@ -232,12 +249,15 @@ class ExperimentConfig(_Section):
             config = cls.model_validate(_with_tuples(values))
             config.training_options()
             config.latency_encoding()
+            NeuronSpec(**config.network.neuron.model_dump())
             config.check_activity()
+            if not config.study:  # a study may train nothing, or other networks
+                config.check_initialisation()
         except ValidationError as error:
-            lines = [_explain(dict(problem)) for problem in error.errors()]
+            lines = explained([dict(problem) for problem in error.errors()], cls)
             raise ConfigError(f"{source}:\n  " + "\n  ".join(lines)) from error
-        except ConfigError as error:
-            raise ConfigError(f"{source}: {error}") from error
+        except (ConfigError, NetworkError) as error:
+            raise ConfigError(f"{source}: {_in_the_file(str(error))}") from error
         return config
 
     @classmethod
@@ -258,8 +278,7 @@ class ExperimentConfig(_Section):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"configuration {path}: not valid TOML: {error}") from error
         values.setdefault("name", path.stem)
-        for override in overrides:
-            apply_override(values, override)
+        apply_overrides(values, overrides)
         return cls.from_mapping(values, " with ".join([f"configuration {path}", *overrides]))
 
 
@@ -275,8 +294,15 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override!r}: expected KEY=VALUE, for example training.epochs=5")
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        parsed = {"value": text.strip()}
+    except tomllib.TOMLDecodeError as error:
+        if text.strip().startswith(("[", "{")):
+            raise ConfigError(
+                f"--set {override!r}: not a list or table in TOML ({error}); write numbers as 0.5 "
+                'and text in quotes: \'["a", "b"]\''
+            ) from error
+        # .5 and 5. are numbers everywhere but in TOML.
+        number = re.fullmatch(r"[+-]?(\d+\.|\.\d+)(e[+-]?\d+)?", text.strip(), re.IGNORECASE)
+        parsed = {"value": float(text) if number else text.strip()}
     if list(parsed) != ["value"] or "\n" in text.strip():
         raise ConfigError(f"--set {override!r}: expected one value on one line")
     value = parsed["value"]
@@ -288,16 +314,51 @@ def apply_override(values: dict[str, Any], override: str) -> None:
     table[names[-1]] = value
 
 
-def _explain(problem: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        *path, name = (str(part) for part in problem["loc"])
-        section: Any = ExperimentConfig
-        for part in path:
-            section = section.model_fields[part].annotation
-        kind = f"key in [{'.'.join(path)}]" if path else "key"
-        return unknown_name(kind, name, section.model_fields)
-    return f"{where}: {problem['msg']}; got {problem['input']!r}"
+def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Set several values, each as ``apply_override`` does, in place.
+
+    Where one names another backend or loss, the options in ``values``, which belong to the former
+    one, do not apply any more: they are left out, and that is warned of.
+
+    Raises:
+        ConfigError: see ``apply_override``.
+    """
+    for section, default in (("backend", BackendConfig().name), ("loss", LossConfig().name)):
+        named: dict[str, Any] = {}
+        for override in overrides:
+            if override.partition("=")[0].strip() == f"{section}.name":
+                apply_override(named, override)
+        table = values.get(section, {})
+        if not named or not isinstance(table, dict):
+            continue
+        new, old = named[section]["name"], table.get("name", default)
+        if new == old:
+            continue
+        left = {key: table.pop(key) for key in _OF_THE_NAME if key in table}
+        left = {**left.pop("options", {}), **left}
+        if left:
+            words = ", ".join(f"{key} = {value}" for key, value in left.items())
+            text = f"{section}.name = {new}: left out what was set for {old} ({words})."
+            tell([Note(f"{section}-options-left-out", text, {"left_out": list(left)})])
+    for override in overrides:
+        apply_override(values, override)
+
+
+# Keys of a section that mean something for the backend or loss of that name only.
+_OF_THE_NAME = ("options", "calibration", "twin")
+_SECTIONS = {
+    "LatencyEncoding": "encoding",
+    "NeuronSpec": "network.neuron",
+    "SilentNeuronPolicy": "training.silent",
+    "TrainingOptions": "training",
+}
+
+
+def _in_the_file(text: str) -> str:
+    """An error of the library in the words of a configuration."""
+    for name, section in _SECTIONS.items():
+        text = re.sub(rf"\b{name}\b", section, text)
+    return text
 
 
 def _with_tuples(value: Any) -> Any:

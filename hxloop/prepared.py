@@ -169,6 +169,7 @@ def prepare(config: ExperimentConfig) -> Prepared:
         NetworkError: a network that makes no sense.
         FileFormatError, CalibrationError: a calibration that cannot be read or does not fit.
     """
+    config.check_initialisation()
     chosen = config.dataset
     sizes = {
         "train": chosen.train_size,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from hxloop.backend import unknown_name
+from hxloop.errors import ConfigError
 
 # Imported when run: some import a simulator.
 _BENCHMARKS = {
@@ -20,21 +24,29 @@ def benchmark_names() -> tuple[str, ...]:
     return tuple(sorted(_BENCHMARKS))
 
 
-def run_benchmark(name: str, say: Callable[[str], None]) -> dict[str, Any]:
+def run_benchmark(
+    name: str, say: Callable[[str], None], options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Run a benchmark by name.
 
     Args:
         name: one of ``benchmark_names()``.
         say: told in words what is measured next.
+        options: how much is measured, e.g. ``repetitions``; whole numbers.
 
     Returns:
         Figures by name; seconds end in ``_s``, milliseconds in ``_ms``.
 
     Raises:
         KeyError: no such benchmark.
+        ConfigError: no such option, or not a whole number of at least 1.
     """
     module, _, function = _BENCHMARKS[name].partition(":")
-    benchmark: Callable[[Callable[[str], None]], dict[str, Any]] = getattr(
-        importlib.import_module(module), function
-    )
-    return benchmark(say)
+    benchmark: Callable[..., dict[str, Any]] = getattr(importlib.import_module(module), function)
+    known = [key for key in inspect.signature(benchmark).parameters if key != "say"]
+    for key, value in (options or {}).items():
+        if key not in known:
+            raise ConfigError(unknown_name(f"option of benchmark {name!r}", key, known))
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"bench.{key}: expected a whole number of at least 1; got {value!r}")
+    return benchmark(say, **(options or {}))

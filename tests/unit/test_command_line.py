@@ -14,14 +14,16 @@ from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
+import typer
 
 import hxloop
-from hxloop import LatencyEncoding, NeuronSpec, SilentNeuronPolicy, TrainingOptions
+from hxloop import HxloopWarning, LatencyEncoding, NeuronSpec, SilentNeuronPolicy, TrainingOptions
 from hxloop import backend as backend_module
 from hxloop import config as config_module
 from hxloop.backends import brian2_build
 from hxloop.cli import main
-from hxloop.config import ExperimentConfig
+from hxloop.cli_app import app
+from hxloop.config import ExperimentConfig, apply_override
 from hxloop.errors import ConfigError, FileFormatError, OutputError
 from hxloop.experiments.registry import experiment_names, load_experiment
 from hxloop.network import NetworkSpec
@@ -41,7 +43,7 @@ SMALL = [
 EVENT = ["--set", 'backend.options.solver="event"']
 COMMANDS = (
     "train", "resume", "evaluate", "analyse", "export", "experiments", "backends", "datasets",
-    "bench",
+    "bench", "calibrate", "check-backend",
 )  # fmt: skip
 
 
@@ -167,6 +169,34 @@ def test_help_version_and_lists(run):
         (["train", "open-loop-vs-in-the-loop", "--set", "study.chip=1"], r"\[study\].*chips"),
         (["evaluate", "here", "--set", "seed=1"], "expected backend.options"),
         (["bench", "everything"], "unknown benchmark 'everything'.*chip"),
+        (["bench", "chip", "--set", "bench.epoch=3"], "'epoch'.*epochs"),
+        (["bench", "chip", "--set", "bench.epochs=0"], "bench.epochs.*got 0"),
+        (["analyse", "x", "--set", "analysis.n_nul=3"], "'n_nul'.*n_null"),
+        (["check-backend", "ideal", "--set", "backend.options.x=3"], "ideal.*'x'.*precision"),
+        (["check-backend", "ideal", "--set", "backend.name=3"], "expected backend.options.NAME"),
+        (["calibrate", "--out", "c.h5", "--set", "seed=3"], "expected backend.options.*target"),
+        (
+            ["train", "yin-yang", "--set", "network.hidden=[60,60]"],
+            "initialisation.method = balanced",
+        ),
+        (["train", "yin-yang", "--set", "network.hidden=[.5]"], "--set.*write numbers as 0.5"),
+        (["train", "yin-yang", "--set", "network.hidden=60"], "expected a list.*got 60"),
+        (["train", "yin-yang", "--set", "training.clip_weights=no"], 'true or false; got "no"'),
+        (["train", "yin-yang", "--set", "activity.epochs=[-1]"], "at least 0 or 'final'; got -1"),
+        (["train", "yin-yang", "--set", "backend=ideal"], "a table.*its name is backend.name"),
+        (["train", "yin-yang", "--set", "encoding.replicate=0"], ": encoding.replicate: expected"),
+        (["train", "yin-yang", "--set", "network.neuron.tau_mem=-1"], ": network.neuron.tau_mem"),
+        (
+            [
+                "train",
+                "yin-yang",
+                "--backend",
+                "emulated-chip",
+                "--set",
+                "backend.options.precision=single",
+            ],
+            "precision=single is for backend.options.solver=event",
+        ),
     ],
 )
 def test_wrong_words_get_status_2_and_the_right_ones(run, tmp_path, monkeypatch, words, said):
@@ -213,6 +243,63 @@ def test_defaults_of_a_configuration_are_those_of_the_library(section, options):
     given, default = section().model_dump(), asdict(options())
     default.pop("seed", None)  # one seed for everything, at the top of a configuration
     assert given == default
+
+
+def test_another_loss_or_backend_leaves_the_options_of_the_former_one_behind():
+    with pytest.warns(HxloopWarning, match="left out what was set for time-to-first-spike .xi"):
+        config = load_experiment("yin-yang", ["loss.name=target-time", "loss.options.t_wrong=3"])
+    assert config.loss.options == {"t_wrong": 3.0}
+    with pytest.warns(HxloopWarning, match="backend.name = ideal"):
+        config = load_experiment("yin-yang-in-the-loop", ["backend.name=ideal"])
+    assert config.backend.options == {}
+    same = load_experiment("yin-yang", ["loss.name=time-to-first-spike"])
+    assert same.loss.options == {"xi": 0.05}
+
+
+def test_numbers_are_read_as_everywhere_else():
+    for text, value in ((".5", 0.5), ("5.", 5.0), ("-.5e-1", -0.05), ("1e-3", 1e-3)):
+        values = {}
+        apply_override(values, f"a.b={text}")
+        assert values == {"a": {"b": value}}
+    apply_override(values, "a.b=chip3.h5")
+    assert values == {"a": {"b": "chip3.h5"}}
+
+
+def test_no_fault_of_a_configuration_is_told_in_the_words_of_the_validator():
+    """Every field of every section, with values of every kind."""
+
+    def leaves(model, path=()):
+        for name, field in model.model_fields.items():
+            section = getattr(field.annotation, "model_fields", None)
+            yield (*path, name)
+            if section:
+                yield from leaves(field.annotation, (*path, name))
+
+    for path in leaves(ExperimentConfig):
+        for value in ("text", True, -3, 0.5, ["x"], [None], {"a": "b"}, float("nan")):
+            values: dict = {}
+            table = values
+            for name in path[:-1]:
+                table = table.setdefault(name, {})
+            table[path[-1]] = value
+            try:
+                ExperimentConfig.from_mapping(values, "here")
+            except ConfigError as error:
+                text = str(error)
+                assert "here: " in text or "here:\n  " in text
+                assert not re.search("Input should|valid integer|pydantic|instance of", text), text
+                assert "another value" not in text, text
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_help_keeps_what_stands_in_square_brackets(run, command):
+    parsed = typer.main.get_command(app).commands[command]
+    code, out, _ = run(command, "--help")
+    shown = " ".join(out.split())
+    assert code == 0
+    for parameter in parsed.params:
+        for words in re.findall(r"\[[^]]+\]", parameter.help or ""):
+            assert words in shown
 
 
 # --- folders ------------------------------------------------------------------------------
