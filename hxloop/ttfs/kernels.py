@@ -1,17 +1,11 @@
 """The exact engine, compiled for the CPU: same answers as ``reference`` and ``gradient``.
 
-float32 and float64, threads over the samples of a batch. The number of threads is that of
-torch (``torch.set_num_threads``). Spike times do not depend on it; the threads' shares of a
-weight gradient are added up in a fixed order, so that two runs give the same bits.
+float32 and float64, threads over the samples of a batch (``hxloop.ttfs.threads``). Spike times
+do not depend on their number; the threads' shares of a weight gradient are added up in a fixed
+order, so that two runs give the same bits.
 """
 
 from __future__ import annotations
-
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -21,14 +15,13 @@ from hxloop.ttfs.compiled.backward import NEAR, backward_equal, backward_unequal
 from hxloop.ttfs.compiled.forward import forward_equal
 from hxloop.ttfs.compiled.forward_unequal import forward_unequal
 from hxloop.ttfs.parameters import NeuronParameters
+from hxloop.ttfs.threads import run_parts, samples_of_parts
 
 Array = NDArray[np.float64]
 # Real numbers of either precision, that of the weights.
 Matrix = NDArray[np.float64] | NDArray[np.float32]
 
-# Handing work to a thread costs some 20 us: the time of so many pairs of inputs and neurons.
-# Finding the spike of a neuron takes as long as so many pairs.
-PAIRS_PER_THREAD = 100_000
+# Finding the spike of a neuron takes as long as so many pairs of inputs and neurons.
 PAIRS_PER_SPIKE = 60
 
 
@@ -66,7 +59,7 @@ def first_spike_times_cpu(
 
     if result.size:
         pre, post = weights.shape
-        _run(_parts(result.shape[0], (pre + PAIRS_PER_SPIKE) * post), part)
+        run_parts(samples_of_parts(result.shape[0], (pre + PAIRS_PER_SPIKE) * post), part)
     return result
 
 
@@ -94,7 +87,7 @@ def gradients_cpu(
     recorded, grad = np.ascontiguousarray(recorded), np.ascontiguousarray(grad)
     batch = times.shape[0]
     grad_times = np.zeros(times.shape)
-    parts = _parts(batch, matrix.size + PAIRS_PER_SPIKE * matrix.shape[1])
+    parts = samples_of_parts(batch, matrix.size + PAIRS_PER_SPIKE * matrix.shape[1])
     shares = [np.zeros(matrix.shape, matrix.dtype) for _ in parts]
     counts = np.zeros((len(parts), 3), dtype=np.int64)
     tau = layer.equal_time_constants
@@ -112,7 +105,7 @@ def gradients_cpu(
             backward_unequal(*data, *constants, *rules, *out)
 
     if recorded.size and matrix.size:
-        _run(parts, part)
+        run_parts(parts, part)
     for share in shares[1:]:
         shares[0] += share
     total = counts.sum(axis=0)
@@ -123,24 +116,3 @@ def sorted_inputs(input_times: Array) -> tuple[Array, NDArray[np.int64]]:
     """The input times of every sample in their order, and which input each of them is."""
     order = np.argsort(input_times, axis=1)
     return input_times[np.arange(len(order))[:, None], order], order
-
-
-def _parts(batch: int, pairs: int) -> list[slice]:
-    """Samples of each thread."""
-    useful = 1 + batch * pairs // PAIRS_PER_THREAD
-    threads = max(1, min(torch.get_num_threads(), batch, useful))
-    return [slice(*ends) for ends in pairwise(batch * i // threads for i in range(threads + 1))]
-
-
-def _run(parts: list[slice], part: Callable[[slice], None]) -> None:
-    """Do all parts, the first in this thread."""
-    others = [_pool(os.getpid()).submit(part, chosen) for chosen in parts[1:]]
-    part(parts[0])
-    for other in others:
-        other.result()
-
-
-@cache
-def _pool(process: int) -> ThreadPoolExecutor:
-    # One for each process: after a fork the threads of the parent are not there.
-    return ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="hxloop")

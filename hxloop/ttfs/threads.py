@@ -1,0 +1,72 @@
+"""Work on the samples of a batch, shared by threads, and what a fork leaves of them.
+
+The number of threads is that of torch (``torch.set_num_threads``). A forked child inherits
+torch's record of its OpenMP threads but not the threads: the first parallel loop of torch (the
+fused Adam, a large sum) would wait for them for ever. So a child computes in its one thread. A
+batch is cut into the parts the parent would have cut it into, so that sums over the parts, and
+with them every number, stay what they are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+
+import torch
+
+# Handing work to a thread costs some 20 us: the time of so many pairs of inputs and neurons.
+PAIRS_PER_THREAD = 100_000
+
+# Of a process that was forked: the number of parts its parent would have made.
+_inherited: list[int] = []
+
+
+def samples_of_parts(batch: int, pairs: int) -> list[slice]:
+    """Which samples each part of a batch has.
+
+    Args:
+        batch: number of samples.
+        pairs: work of a sample, in pairs of an input and a neuron.
+    """
+    useful = 1 + batch * pairs // PAIRS_PER_THREAD
+    parts = max(1, min(_most_parts(), batch, useful))
+    return [slice(*ends) for ends in pairwise(batch * i // parts for i in range(parts + 1))]
+
+
+def run_parts(parts: list[slice], part: Callable[[slice], None]) -> None:
+    """Do all parts, each in a thread, the first in this one; in a forked child one by one."""
+    if _single_threaded():
+        for chosen in parts:
+            part(chosen)
+        return
+    others = [_pool(os.getpid()).submit(part, chosen) for chosen in parts[1:]]
+    part(parts[0])
+    for other in others:
+        other.result()
+
+
+def _single_threaded() -> bool:
+    """Whether this is a forked child in which nobody has asked for threads since."""
+    return bool(_inherited) and torch.get_num_threads() == 1
+
+
+def _most_parts() -> int:
+    return _inherited[0] if _single_threaded() else torch.get_num_threads()
+
+
+def _after_fork() -> None:
+    _inherited[:] = [_most_parts()]
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    # One for each process: after a fork the threads of the parent are not there.
+    return ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="hxloop")
