@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from hxloop.jit import njit
 from hxloop.ttfs.psp import psp_after
 
 Array = NDArray[np.float64]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from hxloop import checks
+from hxloop.jit import njit
 
 # A weight at the limit that was computed in another order is not beyond it.
 ROUNDING = 1e-12

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from hxloop.jit import njit
 from hxloop.network import LayerSpec, NetworkSpec
 from hxloop.ttfs.parameters import NeuronParameters
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from hxloop.jit import njit
 from hxloop.ttfs.compiled.psp import psp, scaled_psp
 
 # Beyond so many time constants the separated exponentials could over- or underflow: they and

@@ -19,8 +19,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from hxloop.jit import njit
 from hxloop.ttfs.compiled.forward import VECTOR_MATH
 from hxloop.ttfs.compiled.membrane import psp
 from hxloop.ttfs.compiled.vectors import widest_vectors

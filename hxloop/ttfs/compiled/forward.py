@@ -18,8 +18,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from hxloop.jit import njit
 from hxloop.ttfs.compiled.membrane import (
     first_crossing,
     membrane,

@@ -20,8 +20,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from hxloop.jit import njit
 from hxloop.ttfs.compiled.forward import (
     GROUP,
     LARGEST,

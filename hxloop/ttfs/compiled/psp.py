@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from hxloop.jit import njit
 
 
 @njit(cache=True, nogil=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from hxloop.jit import njit
 from hxloop.ttfs.compiled.forward import HUGE
 
 # Of an interval, times the largest difference of a rate from the common one.
