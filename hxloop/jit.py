@@ -60,7 +60,7 @@ def _keep(dispatcher: Any, python: Callable[..., Any]) -> None:
         )
 
 
-class _KernelCache(FunctionCache):  # type: ignore[misc]
+class _KernelCache(FunctionCache):
     """A cache on the disk that does its best, and otherwise nothing."""
 
     def __init__(self, python: Callable[..., Any]) -> None:
