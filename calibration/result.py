@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hxloop import __version__, checks
 from hxloop.backend import unknown_name
+from hxloop.brief import Brief
 from hxloop.errors import CalibrationError, UnknownNameError
 from hxloop.files import sha256_of
 from hxloop.operating_point import OperatingPoint
@@ -162,8 +163,8 @@ class Unfinished:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class CalibrationResult:
+@dataclass(frozen=True, repr=False)
+class CalibrationResult(Brief):
     """A finished calibration; what ``backend.open(network, calibration=...)`` takes.
 
     Attributes:

@@ -15,14 +15,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from hxloop.brief import Brief
 from hxloop.errors import FileFormatError
 from hxloop.files import sha256_of, write_atomically
 
 SCHEMA = "hxloop-checkpoint-1"
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+@dataclass(frozen=True, repr=False)
+class Checkpoint(Brief):
     """Tensors by name, and a JSON-able state.
 
     Attributes:

@@ -8,32 +8,18 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from hxloop.calibration.procedures import Progress as CalibrationProgress
 from hxloop.errors import HxloopWarning
-from hxloop.training_options import ProgressListener
+from hxloop.progress import counting, say
 
 if TYPE_CHECKING:
     from hxloop.analysis.run import AnalysisRun
     from hxloop.conformance import Report, Result
     from hxloop.prepared import Prepared, RunResult
-
-
-def _console() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def line(text: str) -> None:
@@ -43,7 +29,7 @@ def line(text: str) -> None:
 
 def note(text: str) -> None:
     """A line of news."""
-    _console().print(text, markup=False)
+    say(text)
 
 
 @contextmanager
@@ -59,11 +45,11 @@ def warnings_as_lines() -> Iterator[None]:
             category: type[Warning],
             filename: str,
             lineno: int,
-            file: Any = None,
-            source_line: str | None = None,
+            file: TextIO | None = None,
+            line: str | None = None,
         ) -> None:
             if not issubclass(category, HxloopWarning):
-                others(message, category, filename, lineno, file, source_line)
+                others(message, category, filename, lineno, file, line)
             elif str(message) not in told:
                 told.add(str(message))
                 note(f"note: {message}")
@@ -74,7 +60,7 @@ def warnings_as_lines() -> Iterator[None]:
 
 def error(text: str) -> None:
     """An error, readable."""
-    _console().print(f"hxloop: {text}", markup=False)
+    say(f"hxloop: {text}")
 
 
 def json_object(content: Mapping[str, Any]) -> None:
@@ -240,14 +226,14 @@ def measured(result: Mapping[str, Any], as_json: bool) -> None:
 
 @contextmanager
 def checking(total: int) -> Iterator[Callable[[Result], None]]:
-    """Which check was the last one, on a terminal; nothing elsewhere."""
+    """How many checks are done."""
     done = 0
-    with _console().status("Opening the backend") as shown:
+    with counting("checks of the backend") as shown:
 
         def listener(result: Result) -> None:
             nonlocal done
             done += 1
-            shown.update(f"{done} of {total} checks; {result.check}: {result.status}")
+            shown(done, total)
 
         yield listener
 
@@ -259,107 +245,3 @@ def checked(report: Report, as_json: bool) -> None:
         return
     for text in report.lines():
         line(text)
-
-
-@contextmanager
-def progress() -> Iterator[ProgressListener]:
-    """A progress bar on a terminal, a line an epoch elsewhere."""
-    console = _console()
-    if not console.is_terminal:
-        yield _Lines()
-        return
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("batches"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[news]}"),
-        console=console,
-    ) as bar:
-        yield _Bar(bar)
-
-
-@contextmanager
-def calibration_progress() -> Iterator[CalibrationProgress]:
-    """A progress bar on a terminal, a line a step elsewhere."""
-    console = _console()
-    if not console.is_terminal:
-        yield _StepLines()
-        return
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"),
-        TimeElapsedColumn(), TextColumn("{task.fields[news]}"),
-    )  # fmt: skip
-    with Progress(*columns, console=console) as bar:
-        yield _StepBar(bar)
-
-
-class _StepLines:
-    def __init__(self) -> None:
-        self._runs = 0
-
-    def on_step(self, name: str, index: int, steps: int) -> None:
-        note(f"step {index + 1}/{steps}  {name}  ({self._runs} runs so far)")
-
-    def on_run(self, runs: int) -> None:
-        self._runs = runs
-
-
-class _StepBar:
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task = bar.add_task("Starting", total=None, news="")
-
-    def on_step(self, name: str, index: int, steps: int) -> None:
-        self._bar.update(self._task, total=steps, completed=index, description=name)
-
-    def on_run(self, runs: int) -> None:
-        self._bar.update(self._task, news=f"{runs} runs")
-
-
-class _Lines:
-    def __init__(self) -> None:
-        self._epochs = 0
-
-    def on_start(self, epoch: int, epochs: int, batches: int) -> None:
-        self._epochs = epochs
-        if epoch < epochs:
-            note(f"Training epochs {epoch + 1} to {epochs}, {batches} batches each")
-
-    def on_batch(self, epoch: int, batch: int, loss: float) -> None:
-        pass
-
-    def on_epoch(self, metrics: Mapping[str, Any]) -> None:
-        epoch = f"epoch {metrics['epoch']}/{self._epochs}"
-        note(f"{epoch}  {_news(metrics)}  {metrics['seconds']:.2f} s")
-
-
-class _Bar:
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task = bar.add_task("Starting", total=None, news="")
-        self._batches = self._epochs = 0
-
-    def on_start(self, epoch: int, epochs: int, batches: int) -> None:
-        self._batches, self._epochs = batches, epochs
-        # Reset, for in a study one training follows another.
-        self._bar.reset(self._task, total=epochs * batches, completed=epoch * batches, news="")
-
-    def on_batch(self, epoch: int, batch: int, loss: float) -> None:
-        done = epoch * self._batches + batch
-        self._bar.update(
-            self._task, completed=done, description=f"Epoch {epoch + 1}/{self._epochs}"
-        )
-
-    def on_epoch(self, metrics: Mapping[str, Any]) -> None:
-        self._bar.update(self._task, news=_news(metrics))
-
-
-def _news(metrics: Mapping[str, Any]) -> str:
-    return (
-        f"loss {metrics['train_loss']:.3f}  train {100 * metrics['train_accuracy']:.1f} %  "
-        f"validation {100 * metrics['validation_accuracy']:.1f} %"
-    )

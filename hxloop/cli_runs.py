@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from hxloop import cli_output as output
+from hxloop import progress as progress_of
 from hxloop.activity import TRAINED
 from hxloop.cli_app import BackendName, Experiment, Json, RunDir, Settings, app
 from hxloop.config import ExperimentConfig, apply_override
@@ -47,7 +48,7 @@ def train(
     RunDirectory.check(folder, force=force)
     prepared = prepare(config)
     output.announce(prepared)
-    with output.progress() as progress, _stop_on_interrupt() as on_trainer:
+    with progress_of.training() as progress, _stop_on_interrupt() as on_trainer:
         result = train_prepared(
             prepared, folder, force=force, progress=progress, on_trainer=on_trainer
         )
@@ -61,7 +62,7 @@ def resume(run_dir: RunDir, json_: Json = False) -> None:
     if study_of(config) is not None:
         _study(config, run_dir, False, json_)
         return
-    with output.progress() as progress, _stop_on_interrupt() as on_trainer:
+    with progress_of.training() as progress, _stop_on_interrupt() as on_trainer:
         result = resume_run(run_dir, progress=progress, on_trainer=on_trainer)
     output.trained(result, json_)
 
@@ -93,14 +94,16 @@ def evaluate(
             )
         apply_override(values, setting)
     chosen = values["backend"]
-    result = evaluate_run(
-        run_dir,
-        backend,
-        chosen["options"],
-        calibration=chosen["calibration"],
-        activity=activity,
-        state=state,
-    )
+    with progress_of.counting("samples") as progress:
+        result = evaluate_run(
+            run_dir,
+            backend,
+            chosen["options"],
+            calibration=chosen["calibration"],
+            activity=activity,
+            state=state,
+            progress=progress,
+        )
     output.evaluated(result, json_)
 
 
@@ -116,7 +119,7 @@ def _study(config: ExperimentConfig, folder: Path, force: bool, as_json: bool) -
         raise UnknownNameError(f"experiment {config.name!r} is not a study")
     output.note(f"{config.name}: {config.description}".rstrip(": "))
     try:
-        with output.progress() as progress, _stop_on_interrupt() as on_trainer:
+        with progress_of.training() as progress, _stop_on_interrupt() as on_trainer:
             result = study(
                 config,
                 folder,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hxloop import cli_output as output
+from hxloop import progress as progress_of
 from hxloop.activity.export import DEFAULT_TAU_SYN_MS, export_activity
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.run import analyse_recording
@@ -133,7 +134,7 @@ def calibrate(
     if out.exists() and not force:
         raise OutputError(f"{out}: exists. Give another --out, or --force to replace it.")
     chosen = chip_backend(backend, chip, own, point)
-    with output.calibration_progress() as progress:
+    with progress_of.calibration() as progress:
         result = calibrate_backend(chosen, point, options, out=out, cache=cache, progress=progress)
     judgement = judge_result(chosen, result)
     # Imported here: figures take a second to import, and not every command has a report.

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.backend import unknown_name
+from hxloop.brief import Brief
 from hxloop.datasets_mnist import SIDE, SMALL_SIDE, load_mnist
 from hxloop.errors import ConfigError, UnknownNameError
 
 
-@dataclass(frozen=True)
-class Dataset:
+@dataclass(frozen=True, repr=False)
+class Dataset(Brief):
     """Samples and labels.
 
     Attributes:

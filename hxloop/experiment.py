@@ -24,7 +24,7 @@ from hxloop.backend import Session
 from hxloop.config import ExperimentConfig
 from hxloop.elsewhere import evaluation_backend, without_foreign_calibration
 from hxloop.errors import OutputError
-from hxloop.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
+from hxloop.evaluation import EVALUATION_TRIAL, EvaluationListener, RunObserver, evaluate
 from hxloop.loop import LoopNetwork
 from hxloop.prepared import Prepared, RunResult, prepare
 from hxloop.provenance import now, provenance
@@ -54,7 +54,7 @@ def train(
     out: Path | None = None,
     *,
     force: bool = False,
-    progress: ProgressListener | None = None,
+    progress: ProgressListener | bool | None = None,
     on_trainer: OnTrainer | None = None,
 ) -> RunResult:
     """Train from scratch, evaluate on the test split, write the run folder.
@@ -63,7 +63,7 @@ def train(
         config: the experiment.
         out: run folder, made; None writes nothing.
         force: replace a run that is in ``out``.
-        progress: who is told how it goes.
+        progress: who is told how it goes; True: a line for an epoch on standard error.
         on_trainer: called with the ``Trainer`` before it starts (to stop it from elsewhere).
 
     Raises:
@@ -81,7 +81,7 @@ def train_prepared(
     out: Path | None = None,
     *,
     force: bool = False,
-    progress: ProgressListener | None = None,
+    progress: ProgressListener | bool | None = None,
     on_trainer: OnTrainer | None = None,
 ) -> RunResult:
     """What ``train`` does, with parts that may have been exchanged; see there."""
@@ -100,7 +100,7 @@ def train_prepared(
 def resume(
     run_dir: Path,
     *,
-    progress: ProgressListener | None = None,
+    progress: ProgressListener | bool | None = None,
     on_trainer: OnTrainer | None = None,
 ) -> RunResult:
     """Continue an interrupted training bit for bit as if it had not been interrupted.
@@ -119,7 +119,7 @@ def resume_prepared(
     prepared: Prepared,
     run_dir: Path,
     *,
-    progress: ProgressListener | None = None,
+    progress: ProgressListener | bool | None = None,
     on_trainer: OnTrainer | None = None,
 ) -> RunResult:
     """What ``resume`` does, with parts that may have been exchanged; see there."""
@@ -136,6 +136,7 @@ def evaluate_run(
     calibration: str | os.PathLike[str] | None = None,
     activity: Path | None = None,
     state: str = TRAINED,
+    progress: EvaluationListener | None = None,
 ) -> RunResult:
     """Evaluate a finished training on the test split, on its own or on another backend.
 
@@ -150,6 +151,7 @@ def evaluate_run(
         activity: activity log to write the whole test split to; one that is there gets one more
             state. None writes none.
         state: name of the state in that log.
+        progress: told after each run how many samples are done, and of how many.
 
     Raises:
         FileFormatError: not a finished run, or its files are damaged, or the log is one of
@@ -166,7 +168,7 @@ def evaluate_run(
         prepared = without_foreign_calibration(prepared)
     weights = run.weights(prepared.network)
     if activity is None:
-        return evaluate_prepared(prepared, weights, run_dir)
+        return evaluate_prepared(prepared, weights, run_dir, progress=progress)
     origin = about(prepared.config, prepared.loss, _class_names(prepared))
     log = ActivityWriter(activity, prepared.network, about=origin)
     if state in log.complete_states:
@@ -175,7 +177,7 @@ def evaluate_run(
             "for the state (--state)"
         )
     with log.state(state, split="test", n_samples=len(prepared.data["test"])) as writer:
-        return evaluate_prepared(prepared, weights, run_dir, observer=writer.append)
+        return evaluate_prepared(prepared, weights, run_dir, writer.append, progress)
 
 
 def evaluate_prepared(
@@ -183,6 +185,7 @@ def evaluate_prepared(
     weights: Sequence[NDArray[np.float64]],
     run_dir: Path | None = None,
     observer: RunObserver | None = None,
+    progress: EvaluationListener | None = None,
 ) -> RunResult:
     """Evaluate given weights on the test split; ``run_dir`` is only named in the result."""
     config, data = prepared.config, prepared.data["test"]
@@ -190,7 +193,7 @@ def evaluate_prepared(
         network = LoopNetwork(session, weights, retries=config.training.retries)
         batch_size = config.training.batch_size
         result = evaluate(
-            network, prepared.loss, data, batch_size, EVALUATION_TRIAL, observer=observer
+            network, prepared.loss, data, batch_size, EVALUATION_TRIAL, observer, progress=progress
         )
         return RunResult(config, None, result, result.info.chip_id, run_dir)
 
@@ -199,7 +202,7 @@ def _run(
     prepared: Prepared,
     session: Session,
     run: RunDirectory | None,
-    progress: ProgressListener | None,
+    progress: ProgressListener | bool | None,
     on_trainer: OnTrainer | None,
 ) -> RunResult:
     config = prepared.config

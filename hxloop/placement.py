@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.brief import Brief
 from hxloop.jit import njit
 from hxloop.network import LayerSpec, NetworkSpec
 from hxloop.ttfs.parameters import NeuronParameters
@@ -18,8 +19,8 @@ Array = NDArray[np.float64]
 SIGNED_INPUTS = 128
 
 
-@dataclass(frozen=True)
-class PlacedLayer:
+@dataclass(frozen=True, repr=False)
+class PlacedLayer(Brief):
     """A layer on the chip.
 
     Attributes:

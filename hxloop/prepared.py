@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.backend import Backend, Session, get_backend, unknown_name
+from hxloop.brief import Brief
 from hxloop.calibration import CalibrationResult, load_calibration
 from hxloop.config import ExperimentConfig
 from hxloop.datasets import Dataset, load_dataset
@@ -24,8 +25,8 @@ from hxloop.session_recording import record
 from hxloop.training_options import EvaluationResult, ImageChannels, SpikeData, TrainingResult
 
 
-@dataclass(frozen=True)
-class Prepared:
+@dataclass(frozen=True, repr=False)
+class Prepared(Brief):
     """Everything a configuration describes, made.
 
     Attributes:
@@ -97,8 +98,8 @@ class Prepared:
         return words if self.twin is None else f"{words}; gradient of the measured neurons (twin)"
 
 
-@dataclass(frozen=True)
-class RunResult:
+@dataclass(frozen=True, repr=False)
+class RunResult(Brief):
     """What ``train``, ``resume`` and ``evaluate_run`` return.
 
     Attributes:

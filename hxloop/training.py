@@ -23,6 +23,7 @@ from hxloop.files import write_atomically
 from hxloop.loop import LoopNetwork
 from hxloop.losses import Loss
 from hxloop.notes import Note, input_notes, tell, weight_notes
+from hxloop.progress import TrainingLines
 from hxloop.rundir_state import CHECKPOINT, CHECKPOINTS, METRICS
 from hxloop.training_inputs import sample_order, training_inputs
 from hxloop.training_options import (
@@ -46,7 +47,7 @@ class Trainer:
         train, validation: encoded samples.
         options: how.
         run_dir: folder for ``metrics.jsonl`` and ``checkpoints/``; None writes nothing.
-        progress: who is told how it goes.
+        progress: who is told how it goes; True: a line for an epoch on standard error.
         after_epoch: called with the number of epochs done, after the checkpoint of each epoch,
             and again when a training goes on from such a checkpoint. It may run the network
             but not change it.
@@ -74,13 +75,13 @@ class Trainer:
         options: TrainingOptions,
         *,
         run_dir: Path | None = None,
-        progress: ProgressListener | None = None,
+        progress: ProgressListener | bool | None = None,
         after_epoch: Callable[[int], None] | None = None,
     ) -> None:
         self.after_epoch = after_epoch
         self.network, self.loss, self.options = network, loss, options
         self.train_data, self.validation_data = train, validation
-        self.run_dir, self.progress = run_dir, progress
+        self.run_dir, self.progress = run_dir, _listener(progress)
         network.max_dw_norm, network.retries = options.max_dw_norm, options.retries
         self._scales = [1.0] * len(network.weights)
         if options.relative_rate:
@@ -411,3 +412,9 @@ class Trainer:
         numbers = ("samples", "loss", "correct", "zeroed", "capped", "bumped", "retries")
         empty: dict[str, Any] = dict.fromkeys(numbers, 0)
         return {**empty, "seconds": 0.0, "silent": [0.0] * layers, "clipped": [0] * layers}
+
+
+def _listener(progress: ProgressListener | bool | None) -> ProgressListener | None:
+    if isinstance(progress, bool):
+        return TrainingLines() if progress else None
+    return progress

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.activity import RunInfo
+from hxloop.brief import Brief
 from hxloop.errors import ConfigError, RunInputError
 from hxloop.notes import Note
 from hxloop.silent_neurons import SilentNeuronPolicy
@@ -158,8 +159,8 @@ class ImageChannels:
         return result
 
 
-@dataclass(frozen=True)
-class SpikeData:
+@dataclass(frozen=True, repr=False)
+class SpikeData(Brief):
     """Encoded samples, in arrays of its own.
 
     A read-only array, such as one mapped from a file with ``np.load(..., mmap_mode="r")``, is
@@ -202,8 +203,8 @@ class SpikeData:
         return len(self.labels)
 
 
-@dataclass(frozen=True)
-class EvaluationResult:
+@dataclass(frozen=True, repr=False)
+class EvaluationResult(Brief):
     """What a network did with a set of samples.
 
     Attributes:
@@ -235,8 +236,8 @@ class EvaluationResult:
         return self.info.clipped_weights
 
 
-@dataclass(frozen=True)
-class TrainingResult:
+@dataclass(frozen=True, repr=False)
+class TrainingResult(Brief):
     """What training led to.
 
     Attributes:

@@ -32,6 +32,7 @@ from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.experiments.calibration_pays.figure import write_figure
 from hxloop.experiments.calibration_pays.tables import NETWORKS, states_of, tables
 from hxloop.experiments.study_parts import Study, check_list, on_backend, study_options
+from hxloop.progress import Steps
 from hxloop.training_options import ProgressListener
 
 SAMPLES = 300  # of the test set, for the error of spike times
@@ -111,15 +112,19 @@ def run(
         config, out, options, {"software": None, "chips": []}, tables,
         force=force, progress=progress, on_trainer=on_trainer,
     )  # fmt: skip
+    done = {row["chip"] for row in study.results["chips"]}
+    # Of every chip: its two calibrations, and its trainings.
+    parts = 2 + sum(network != "transfer" for network in options.networks)
+    known = (study.results["software"] is not None) + parts * len(done)
+    steps = Steps(say, 1 + parts * len(options.chips), known)
     if study.results["software"] is None:
-        say("Training in software")
+        steps.begin("Training in software")
         study.train_first("software", software)
     weights = {"transfer": study.weights("software", software)}
-    done = {row["chip"] for row in study.results["chips"]}
     for number in options.chips:
         if number in done:
             continue
-        chip = _chip(on_chip, number, options.hours, study.path, say)
+        chip = _chip(on_chip, number, options.hours, study.path, steps.begin)
         row: dict[str, Any] = {
             "chip": number,
             "chip_id": chip.first.chip_id,
@@ -129,7 +134,7 @@ def run(
         for network in options.networks:
             seconds, epochs = None, None
             if network != "transfer":
-                say(f"Chip {number}: {NETWORKS[network]}")
+                steps.begin(f"Chip {number}: {NETWORKS[network]}")
                 name = f"chip-{number}-{network.replace('_', '-')}"
                 trained = study.train(name, chip.training(network))
                 weights[network] = study.weights(name, chip.fresh)
@@ -160,8 +165,8 @@ def _chip(
         config = on_backend(prepared.config, prepared.config.backend.name, options)
         parts.append(replace(prepared, config=config, backend=backend))
         path = folder / f"calibration-{number}-{age:g}h.h5"
+        say(f"Chip {number}, {age:g} hours old: calibration")
         if not path.exists():
-            say(f"Chip {number}, {age:g} hours old: calibration")
             with backend.open(scale_network(512), seed=prepared.config.seed) as session:
                 save_calibration(path, calibrate(session))
         results.append(load_calibration(path, network=prepared.network))

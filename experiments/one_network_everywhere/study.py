@@ -22,6 +22,7 @@ from hxloop.errors import ConfigError, MissingDependencyError
 from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.experiments.one_network_everywhere.figure import write_figure
 from hxloop.experiments.study_parts import Study, on_backend, study_options
+from hxloop.progress import Steps
 from hxloop.training_options import EvaluationResult, ProgressListener
 
 # Edges of the histograms of spike-time differences, log10; what is smaller is in the first bin.
@@ -124,8 +125,13 @@ def run(
         force=force, progress=progress, on_trainer=on_trainer,
     )  # fmt: skip
     rows = study.results["backends"]
+    tried = [place.label for place in options.places if place.label in rows]
+    in_loop = sum("training" in row for row in rows.values())
+    known = (study.results["network"] is not None) + len(tried) + in_loop
+    total = 1 + len(options.places) + sum(place.train for place in options.places)
+    steps = Steps(say, total, min(known, total))
     if study.results["network"] is None:
-        say(f"Training the network on {config.backend.name}")
+        steps.begin(f"Training the network on {config.backend.name}")
         study.train_first("network", prepared)
     weights = study.weights("network", prepared)
     reference = None
@@ -134,7 +140,7 @@ def run(
         row["nominal"] = place.nominal
         if reference is not None and "accuracy" in row:
             continue
-        say(f"{place.label}: the network as it is")
+        steps.begin(f"{place.label}: the network as it is")
         row.pop("missing", None)
         try:
             evaluation = evaluate_prepared(_placed(prepared, place, 1), weights).test
@@ -150,7 +156,7 @@ def run(
         row = rows[place.label]
         if not place.train or "missing" in row or "training" in row:
             continue
-        say(f"{place.label}: {options.epochs} epochs of training in the loop")
+        steps.begin(f"{place.label}: {options.epochs} epochs of training in the loop")
         part = _placed(prepared, place, options.epochs)
         trained = study.train(place.label.replace(" ", "-").replace(",", ""), part)
         metrics = trained.training.metrics if trained.training else ()

@@ -25,6 +25,7 @@ from hxloop.experiment_report import plane_of
 from hxloop.experiments.open_loop_vs_in_the_loop.figure import write_figure
 from hxloop.experiments.study_parts import Study, check_list, on_backend, study_options
 from hxloop.loop import LoopNetwork
+from hxloop.progress import Steps
 from hxloop.training_options import ProgressListener
 
 STARTS = ("scratch", "open-loop")
@@ -96,18 +97,19 @@ def run(
         config, out, options, {"software": None, "chips": []}, markdown_table,
         force=force, progress=progress, on_trainer=on_trainer,
     )  # fmt: skip
+    done = {(row["preset"], row["chip"]) for row in study.results["chips"]}
+    steps = Steps(say, 1 + len(chips), (study.results["software"] is not None) + len(done))
     if study.results["software"] is None:
-        say("Open loop: training in software")
+        steps.begin("Open loop: training in software")
         study.train_first("software", software)
     open_weights = study.weights("software", software)
 
-    done = {(row["preset"], row["chip"]) for row in study.results["chips"]}
     for part in chips:
         preset, chip = part.preset, part.chip
         if (preset, chip) in done:
             continue
         prepared = replace(software, config=part.config, backend=part.backend)
-        say(f"Chip {chip}, {preset}: transfer, then training in the loop")
+        steps.begin(f"Chip {chip}, {preset}: transfer, then training in the loop")
         transfer = evaluate_prepared(prepared, open_weights)
         if options.start == "open-loop":
             prepared = replace(prepared, weights=open_weights)

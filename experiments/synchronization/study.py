@@ -29,6 +29,7 @@ from hxloop.experiment import OnTrainer, Prepared, prepare
 from hxloop.experiments.study_parts import Study, check_list, on_backend, study_options
 from hxloop.experiments.synchronization.figure import write_figure
 from hxloop.experiments.synchronization.tables import markdown_tables
+from hxloop.progress import Steps
 from hxloop.recording import FINAL
 from hxloop.training_options import ProgressListener
 
@@ -114,10 +115,12 @@ def run(
     )  # fmt: skip
     results = study.results
     parts = _parts(config, options)
+    known = len(results["networks"]) + ("substrates" in results) + ("ablation" in results)
+    steps = Steps(say, len(parts) + 2, known)
     for name, part in parts.items():
         if name in results["networks"]:
             continue
-        say(f"{name}: training")
+        steps.begin(f"{name}: training")
         trained = study.train(name, prepare(part))
         say(f"{name}: analysis")
         analysis = analyse_recording(
@@ -137,10 +140,11 @@ def run(
     weights = study.weights(first, prepared)
     prepared = replace(prepared, weights=weights)
     if "substrates" not in results:
+        steps.begin(f"{first}: the network on other substrates")
         results["substrates"] = _substrates(prepared, trained_state, options, say)
         study.save()
     if "ablation" not in results:
-        say(f"{first}: silencing what each class relies on")
+        steps.begin(f"{first}: silencing what each class relies on")
         results["ablation"] = _ablation(prepared, trained_state, options)
         study.save()
     study.finish()

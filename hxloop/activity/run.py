@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.brief import Brief
+
 Array = NDArray[np.float64]
 
 
@@ -70,8 +72,8 @@ class RunInfo:
         return replace(infos[-1], **totals, trial=trial, duration_seconds=seconds)
 
 
-@dataclass(frozen=True)
-class Activity:
+@dataclass(frozen=True, repr=False)
+class Activity(Brief):
     """The first spikes of every layer in one run. Times in model time, ``inf`` = silent.
 
     Attributes:

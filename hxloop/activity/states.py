@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity.run import RunInfo
+from hxloop.brief import Brief
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec
 
@@ -55,8 +56,8 @@ class FurtherSpikes:
             raise RunInputError(f"{where}: expected finite times from 0 on")
 
 
-@dataclass(frozen=True)
-class RecordedActivity:
+@dataclass(frozen=True, repr=False)
+class RecordedActivity(Brief):
     """First spikes of all layers for ``n`` samples, in one state of a network's training.
 
     The reader of activity logs and the import of plain arrays both give it, and all of the

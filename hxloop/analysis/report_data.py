@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.brief import Brief
 
-@dataclass(frozen=True)
-class Evaluation:
+
+@dataclass(frozen=True, repr=False)
+class Evaluation(Brief):
     """What a network did with one split; see ``EvaluationResult`` for the arrays.
 
     Spike times may be those of the first samples only.
@@ -29,8 +31,8 @@ class Evaluation:
     decision_rule: str = ""
 
 
-@dataclass(frozen=True)
-class DecisionPlane:
+@dataclass(frozen=True, repr=False)
+class DecisionPlane(Brief):
     """Decisions over the Yin-Yang plane; -1 = none, -2 = outside the disk."""
 
     x: NDArray[np.float64]
@@ -40,8 +42,8 @@ class DecisionPlane:
     labels: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class TrainingReport:
+@dataclass(frozen=True, repr=False)
+class TrainingReport(Brief):
     """Everything the report shows.
 
     Attributes:

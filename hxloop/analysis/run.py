@@ -14,6 +14,7 @@ from hxloop.activity import LOG_NAME, RecordedActivity, read_activity
 from hxloop.analysis.analyse import analyse
 from hxloop.analysis.looks import shown_states
 from hxloop.analysis.measures import AnalysisOptions
+from hxloop.brief import Brief
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import write_atomically
 from hxloop.provenance import provenance
@@ -23,8 +24,8 @@ _RASTERS = 3
 FILES = ("analysis.json", "report.html")
 
 
-@dataclass(frozen=True)
-class AnalysisRun:
+@dataclass(frozen=True, repr=False)
+class AnalysisRun(Brief):
     """What came of an analysis.
 
     Attributes:

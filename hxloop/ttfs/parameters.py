@@ -8,12 +8,13 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.brief import Brief
 from hxloop.errors import NetworkError
 from hxloop.network import NeuronSpec
 
 
-@dataclass(frozen=True)
-class NeuronParameters:
+@dataclass(frozen=True, repr=False)
+class NeuronParameters(Brief):
     """Parameters of the neurons of one layer, one value for each.
 
     Every field is a float64 array of shape ``(post,)``, in model units (time in units of
