@@ -3,24 +3,52 @@
 PyNN does it by itself when it is first imported, but finds the compiler driver only on PATH, and
 where that fails it ends in a TypeError. ``python -m hxloop.backends.neuron_mechanisms`` does it
 ahead of time.
+
+What lies there already is taken if it fits: compiled here, of these sources, for this NEURON. A
+library of another machine or an older version is compiled anew. What somebody else compiled (PyNN
+does when it is installed) is loaded once, in a process of its own, to see whether it fits.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 from hxloop.backends.child_process import run_child
 from hxloop.errors import CompilerError, MissingDependencyError
+from hxloop.files import sha256_of
+from hxloop.scratch import ScratchFolder
 
 logger = logging.getLogger(__name__)
+
+MANIFEST = "hxloop.json"
+WORK_PREFIX = ".compile-"
+
+# Loads the mechanisms of a folder as PyNN does, and prints the names of all that there are.
+_LOAD = """
+import sys
+import neuron
+from neuron import h
+loaded = neuron.load_mechanisms(sys.argv[1])
+name = h.ref("")
+for kind in (0, 1):
+    types = h.MechanismType(kind)
+    for index in range(int(types.count())):
+        types.select(index)
+        types.selected(name)
+        print("mechanism", name[0])
+print("loaded", bool(loaded))
+"""
 
 
 def mechanisms_folder() -> Path:
@@ -39,8 +67,89 @@ def mechanisms_folder() -> Path:
 
 
 def is_compiled(folder: Path) -> bool:
-    """Whether the mechanisms have been compiled for this machine."""
-    return any((folder / platform.machine()).glob("**/libnrnmech.*"))
+    """Whether the mechanisms have been compiled for this machine, and fit."""
+    return misfit(folder) is None
+
+
+def misfit(folder: Path) -> str | None:
+    """Why what is compiled in a folder is of no use; None: it fits."""
+    library = _library(folder)
+    if library is None:
+        return "nothing has been compiled"
+    try:
+        written = json.loads((library.parent / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return _misfit_of_a_stranger(folder, library)
+    except (OSError, ValueError) as error:
+        return f"{library.parent / MANIFEST} cannot be read ({error})"
+    for what, expected in _facts(folder, library).items():
+        found = written.get(what) if isinstance(written, dict) else None
+        if found != expected:
+            return f"{library} does not fit: {what} is {found}, expected {expected}"
+    return None
+
+
+def _library(folder: Path) -> Path | None:
+    found = sorted((folder / platform.machine()).glob("**/libnrnmech.*"))
+    return found[0] if found else None
+
+
+def _facts(folder: Path, library: Path) -> dict[str, str]:
+    sources = [part for file in _sources(folder) for part in (file.name, file.read_bytes())]
+    try:
+        neuron = version("neuron")
+    except PackageNotFoundError:  # built from source: it does not say
+        neuron = "unknown"
+    return {
+        "NEURON": neuron,
+        "machine": platform.machine(),
+        "sources": sha256_of(*sources),
+        "library": sha256_of(library.read_bytes()),
+    }
+
+
+def _sources(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.mod"))
+
+
+def _misfit_of_a_stranger(folder: Path, library: Path) -> str | None:
+    """Whether a library that was not compiled here fits; it is remembered if it does."""
+    if any(file.stat().st_mtime > library.stat().st_mtime for file in _sources(folder)):
+        return f"{library} is older than its sources"
+    names = {name for file in _sources(folder) for name in _mechanisms(file)}
+    status, output = run_child(
+        [sys.executable, "-c", _LOAD, str(folder)],
+        cwd=Path(tempfile.gettempdir()),  # NEURON loads what lies where it starts
+        environment={**os.environ, "NEURON_MODULE_OPTIONS": "-nogui"},
+        supervised=True,
+    )
+    lines = output.splitlines()
+    missing = sorted(names - {line.removeprefix("mechanism ") for line in lines})
+    # NEURON says that it has loaded what it could not even open.
+    if status != 0 or "loaded True" not in lines or (names and len(missing) == len(names)):
+        last = output.strip().splitlines()[-1:] or ["without a word"]
+        return f"{library} cannot be loaded (exit status {status}: {last[0]})"
+    if missing:
+        return f"{library} lacks {', '.join(missing)}"
+    with contextlib.suppress(OSError):  # read-only: looked at again next time
+        _remember(folder)
+    return None
+
+
+def _mechanisms(source: Path) -> list[str]:
+    """Names of the mechanisms in a file."""
+    text = re.sub(
+        r"\bCOMMENT\b.*?\bENDCOMMENT\b", "", source.read_text(errors="replace"), flags=re.S
+    )
+    text = re.sub(r":.*", "", text)
+    return re.findall(r"\b(?:POINT_PROCESS|ARTIFICIAL_CELL|SUFFIX)\s+(\w+)", text)
+
+
+def _remember(folder: Path) -> None:
+    library = _library(folder)
+    if library is not None:
+        text = json.dumps(_facts(folder, library), indent=1)
+        (library.parent / MANIFEST).write_text(text, encoding="utf-8")
 
 
 def find_nrnivmodl() -> Path:
@@ -61,7 +170,7 @@ def find_nrnivmodl() -> Path:
 
 
 def compile_mechanisms(folder: Path | None = None) -> bool:
-    """Compile the mechanisms if that has not been done.
+    """Compile the mechanisms if that has not been done, or what is there does not fit.
 
     Compiled in a folder of its own and moved into place when done: neither an interruption nor
     a second process leaves anything half made.
@@ -79,51 +188,66 @@ def compile_mechanisms(folder: Path | None = None) -> bool:
     folder = mechanisms_folder() if folder is None else folder
     if is_compiled(folder):
         return False
+    why = misfit(folder)
     driver = find_nrnivmodl()
     for tool in ("make", os.environ.get("CXX") or "g++"):
         if shutil.which(tool) is None:
             raise CompilerError(
-                f"backend 'pynn-neuron': NEURON's mechanisms are compiled once; expected a C++ "
-                f"compiler and make on PATH; found no {tool!r}. Install them "
+                f"backend 'pynn-neuron': NEURON's mechanisms are compiled once ({why}); expected a "
+                f"C++ compiler and make on PATH; found no {tool!r}. Install them "
                 "(`apt-get install g++ make`), or use another backend, such as pynn-nest."
             )
     try:
-        work = Path(tempfile.mkdtemp(prefix=".compile-", dir=folder))
+        work = ScratchFolder(folder, WORK_PREFIX)
     except OSError as error:
         raise CompilerError(
-            f"backend 'pynn-neuron': NEURON's mechanisms are compiled once, into {folder}: "
+            f"backend 'pynn-neuron': NEURON's mechanisms are compiled once, into {folder} ({why}): "
             f"expected a folder that can be written; got {error}. Run `python -m "
             "hxloop.backends.neuron_mechanisms` once as a user who may write there (or when the "
             "image is built)."
         ) from error
     logger.warning(
-        "Compiling PyNN's mechanisms for NEURON into %s (about 20 s, once for this installation)",
+        "Compiling PyNN's mechanisms for NEURON into %s (about 20 s, once for this installation): "
+        "%s",
         folder,
+        why,
     )
     try:
-        for source in folder.glob("*.mod"):
-            shutil.copy(source, work)
-        path = os.pathsep.join([str(driver.parent), os.environ.get("PATH", "")])
-        status, output = run_child(
-            [str(driver)], cwd=work, environment={**os.environ, "PATH": path}
-        )
-        if status != 0 or not is_compiled(work):
-            log = "\n".join(output.strip().splitlines()[-60:])
-            raise CompilerError(
-                f"backend 'pynn-neuron': {driver} failed (exit status {status}). End of the "
-                f"log:\n{log}"
-            )
-        # Another process may have been faster; its result is as good as ours.
-        with contextlib.suppress(OSError):
-            os.rename(work / platform.machine(), folder / platform.machine())
+        _compile(driver, folder, work.path)
+        _install(work.path / platform.machine(), folder / platform.machine(), work.path / "old")
     finally:
-        shutil.rmtree(work, ignore_errors=True)
-    if not is_compiled(folder):
+        work.close()
+    why = misfit(folder)
+    if why is not None:
         raise CompilerError(
             f"backend 'pynn-neuron': the compiled mechanisms could not be moved to "
-            f"{folder / platform.machine()}; remove that folder and try again"
+            f"{folder / platform.machine()} ({why}); remove that folder and try again"
         )
     return True
+
+
+def _compile(driver: Path, folder: Path, work: Path) -> None:
+    for source in _sources(folder):
+        shutil.copy(source, work)
+    path = os.pathsep.join([str(driver.parent), os.environ.get("PATH", "")])
+    status, output = run_child(
+        [str(driver)], cwd=work, environment={**os.environ, "PATH": path}, supervised=True
+    )
+    if status != 0 or _library(work) is None:
+        log = "\n".join(output.strip().splitlines()[-60:])
+        raise CompilerError(
+            f"backend 'pynn-neuron': {driver} failed (exit status {status}). End of the log:\n{log}"
+        )
+    _remember(work)
+
+
+def _install(made: Path, target: Path, aside: Path) -> None:
+    """Put what was compiled into its place, and what did not fit there aside."""
+    with contextlib.suppress(OSError):
+        if os.path.lexists(target) and misfit(target.parent) is not None:
+            os.rename(target, aside)
+        # Another process may have been faster; its result is as good as ours.
+        os.rename(made, target)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from hxloop.errors import FileFormatError, HxloopError, OutputError
 from hxloop.file_lock import FileLock as FileLock
 
 _ERRNO = re.compile(r"errno = (\d+)")
+# ".NAME.OWNER.tmp.ENDING"; earlier versions: the number of the process for an owner, no ending.
+_TEMPORARY = re.compile(r"\..+\.(?P<owner>[0-9a-f]{8}-\d+-\d+|\d+)\.tmp(?:\.[^.]*)?")
 _NUMBERS = itertools.count()
 _LEFT_BEHIND_SECONDS = 86_400  # no file takes longer to be written
 
@@ -42,7 +44,8 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path``; what is written there takes its place in the end.
 
-    Whatever happens, ``path`` is the old file or the new one.
+    Whatever happens, ``path`` is the old file or the new one. What a process that was killed here
+    has left is removed first.
 
     Raises:
         OutputError: the folder cannot be written to, or the disk is full.
@@ -50,6 +53,7 @@ def replacing(path: Path) -> Iterator[Path]:
     # The ending stays: some libraries look at it.
     owner = f"{_host()}-{os.getpid()}-{next(_NUMBERS)}"
     temporary = path.with_name(f".{path.name}.{owner}.tmp{path.suffix}")
+    remove_leftovers(path)
     with writing(path):
         try:
             yield temporary
@@ -68,10 +72,20 @@ def remove_leftovers(path: Path) -> None:
     for name in _names(path.parent):
         if name.startswith(start) and name.endswith((end, ".tmp")):
             owner = name[len(start) :].partition(".tmp")[0]
-            old = path.with_name(name)
-            with contextlib.suppress(OSError):
-                if _is_dead(owner) or time.time() - old.stat().st_mtime > _LEFT_BEHIND_SECONDS:
-                    old.unlink()
+            _remove_if_dead(path.with_name(name), owner)
+
+
+def remove_leftovers_in(folder: Path) -> None:
+    """Remove temporary files that killed processes left in a folder, of whatever file."""
+    for name in _names(folder):
+        if found := _TEMPORARY.fullmatch(name):
+            _remove_if_dead(folder / name, found["owner"])
+
+
+def _remove_if_dead(old: Path, owner: str) -> None:
+    with contextlib.suppress(OSError):
+        if _is_dead(owner) or time.time() - old.stat().st_mtime > _LEFT_BEHIND_SECONDS:
+            old.unlink()
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from hxloop.activity import LOG_NAME
 from hxloop.config import ExperimentConfig
 from hxloop.errors import FileFormatError, OutputError
-from hxloop.files import sha256_of, write_atomically
+from hxloop.files import remove_leftovers_in, sha256_of, write_atomically
 from hxloop.network import NetworkSpec
 from hxloop.rundir_state import (
     CHECKPOINT,
@@ -123,6 +123,8 @@ class RunDirectory:
             FileFormatError: there is no run in that folder.
         """
         if (path / CONFIG).is_file():
+            for folder in (path, path / "checkpoints"):
+                remove_leftovers_in(folder)
             return cls(path)
         told = f"{path}: expected the folder of a run; there is no config.toml in it"
         if path.is_dir() and (path / MARK).exists():

@@ -24,10 +24,12 @@ from hxloop.files import (
     FileLock,
     digest_of,
     remove_leftovers,
+    remove_leftovers_in,
     replacing,
     sha256_of,
     write_atomically,
 )
+from hxloop.rundir import RunDirectory
 
 # --- whole or not at all ------------------------------------------------------------------
 
@@ -68,6 +70,30 @@ def test_leftovers_of_dead_processes_are_swept_and_of_living_ones_left(tmp_path)
         remove_leftovers(path)
         assert sorted(os.listdir(tmp_path)) == sorted(stays)
     remove_leftovers(tmp_path / "missing" / "a")
+
+
+def test_what_a_killed_run_was_writing_is_gone_at_its_next_start(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    with replacing(tmp_path / "living.json") as living:
+        living.write_bytes(b"x")
+        owner = living.name.removeprefix(".living.json.").removesuffix(".tmp.json")
+        theirs = owner.replace(f"-{os.getpid()}-", f"-{dead.pid}-")
+        mine = [".notes.tmp", "a.1.tmp.json", f".gitignore.{theirs}", living.name]
+        leftovers = [f".metrics.jsonl.{theirs}.tmp.jsonl", f".config.toml.{dead.pid}.tmp"]
+        for name in (*mine, *leftovers):
+            (tmp_path / name).touch()
+        write_atomically(tmp_path / "metrics.jsonl", b"new")
+        assert leftovers[0] not in os.listdir(tmp_path)
+        remove_leftovers_in(tmp_path)
+        assert sorted(os.listdir(tmp_path)) == sorted([*mine, "metrics.jsonl"])
+    (tmp_path / leftovers[1]).touch()
+    (tmp_path / "config.toml").touch()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / f".epoch.safetensors.{theirs}.tmp.safetensors").touch()
+    RunDirectory.open(tmp_path)
+    assert leftovers[1] not in os.listdir(tmp_path)
+    assert os.listdir(tmp_path / "checkpoints") == []
 
 
 # --- one writer at a time -----------------------------------------------------------------

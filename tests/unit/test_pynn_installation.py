@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,13 @@ import pytest
 
 from hxloop import NetworkSpec, NeuronSpec, get_backend
 from hxloop.backends import neuron_mechanisms, pynn_dialect
-from hxloop.backends.neuron_mechanisms import compile_mechanisms, find_nrnivmodl, is_compiled
+from hxloop.backends.neuron_mechanisms import (
+    _library,
+    compile_mechanisms,
+    find_nrnivmodl,
+    is_compiled,
+    misfit,
+)
 from hxloop.backends.pynn_grid import time_step
 from hxloop.errors import (
     CapacityError,
@@ -140,6 +148,78 @@ def test_mechanisms_are_compiled_once_with_a_message(sources, caplog):
     }
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compiled")
+    (folder / "tiny.mod").write_text(MECHANISM)
+    compile_mechanisms(folder)
+    return folder
+
+
+def _claim(folder, **changes):
+    listed = _library(folder).parent / "hxloop.json"
+    listed.write_text(json.dumps({**json.loads(listed.read_text()), **changes}))
+
+
+MISFITS = {
+    "empty": lambda folder: _library(folder).write_bytes(b""),
+    "of another machine": lambda folder: _claim(folder, machine="aarch64"),
+    "of another version": lambda folder: _claim(folder, NEURON="8.2.6"),
+    "of other sources": lambda folder: (folder / "tiny.mod").write_text(MECHANISM + ": new"),
+    "of more sources": lambda folder: (folder / "tiny2.mod").write_text(MECHANISM),
+    "with a damaged list": lambda folder: (_library(folder).parent / "hxloop.json").write_text("["),
+    "with a list of another kind": lambda folder: (
+        _library(folder).parent / "hxloop.json"
+    ).write_text("[]"),
+    "gone": lambda folder: shutil.rmtree(_library(folder).parent),
+}
+
+
+@pytest.mark.parametrize("kind", MISFITS)
+def test_a_library_that_does_not_fit_is_compiled_anew(compiled, tmp_path, kind, monkeypatch):
+    """A foreign or old libnrnmech was accepted."""
+    folder = tmp_path / "copy"
+    shutil.copytree(compiled, folder)
+    assert not compile_mechanisms(folder)
+    MISFITS[kind](folder)
+    assert misfit(folder) is not None
+
+    def stand_in(driver, sources, work):
+        made = _library(compiled).parent
+        shutil.copytree(made, work / made.name)
+        for source in sources.glob("*.mod"):
+            shutil.copy(source, work)
+        neuron_mechanisms._remember(work)
+
+    monkeypatch.setattr(neuron_mechanisms, "_compile", stand_in)
+    assert compile_mechanisms(folder)
+    assert misfit(folder) is None
+    assert sorted(path.suffix for path in folder.iterdir() if path.is_file()) == sorted(
+        path.suffix for path in folder.glob("*.mod")
+    )
+    (folder / "tiny.mod").write_text("other")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(CompilerError, match=r"compiled once \(.*sources is"):
+        compile_mechanisms(folder)
+
+
+def test_a_library_that_somebody_else_compiled_is_tried(compiled, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(compiled, folder)
+    manifest = _library(folder).parent / "hxloop.json"
+    manifest.unlink()
+    assert misfit(folder) is None and manifest.is_file()
+    manifest.unlink()
+    (folder / "more.mod").write_text(MECHANISM.replace("Tiny", "Missing"))
+    os.utime(folder / "more.mod", (0, 0))
+    assert "lacks Missing" in misfit(folder)
+    (folder / "more.mod").touch()
+    assert "older than its sources" in misfit(folder)
+    (folder / "more.mod").unlink()
+    _library(folder).write_bytes(b"no library")
+    assert "cannot be loaded" in misfit(folder)
+
+
 def test_a_mechanism_that_does_not_compile_shows_the_log_and_leaves_nothing(sources):
     (sources / "tiny.mod").write_text("NEURON { POINT_PROCESS }")
     with pytest.raises(CompilerError, match="exit status") as caught:
@@ -167,10 +247,10 @@ def test_nrnivmodl_beside_python_is_found_without_path(monkeypatch):
 
 
 def test_a_folder_that_cannot_be_written_is_said_in_words(sources, monkeypatch):
-    def refuse(**keywords):
+    def refuse(*arguments):
         raise PermissionError(13, "Permission denied", str(sources))
 
-    monkeypatch.setattr(neuron_mechanisms.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(neuron_mechanisms, "ScratchFolder", refuse)
     with pytest.raises(CompilerError, match=r"can be written.*hxloop.backends.neuron_mechanisms"):
         compile_mechanisms(sources)
 
