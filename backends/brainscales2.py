@@ -41,6 +41,10 @@ from hxloop.units import TimeBase
 LONGEST_RUN_SECONDS = 2**32 * CLOCK_SECONDS  # the timer of a run has 32 bits
 
 
+# A batch takes milliseconds of the chip's time; setting up and reading out, a few seconds.
+HUNG_SECONDS = 120.0
+
+
 @dataclass(frozen=True)
 class PynnBrainscales2Backend:
     """A BrainScaleS-2 chip, as ``pynn_brainscales`` finds it.
@@ -134,6 +138,7 @@ class PynnBrainscales2Backend:
         return Capabilities(
             deterministic=False,
             time_resolution=2 * self.tick,
+            time_limit=HUNG_SECONDS,
             weight_levels=grid.levels,
             weight_limit=grid.limit,
             max_neurons=N_CIRCUITS,

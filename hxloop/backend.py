@@ -52,6 +52,10 @@ class Capabilities:
         max_batch: largest number of samples of one run; None = unlimited.
         knobs: names of the settings that a calibration may turn, see ``hxloop.readout``.
         observables: what a session with knobs can be read out with, beyond ``run``.
+        spontaneous: whether a neuron may spike without a cause among its inputs: it rests above
+            its threshold, or noise does the rest. None: those of a substrate that is not
+            deterministic may.
+        time_limit: seconds after which a run counts as hung; None: never, as for simulators.
     """
 
     deterministic: bool
@@ -67,6 +71,13 @@ class Capabilities:
     max_batch: int | None = None
     knobs: frozenset[str] = frozenset()
     observables: frozenset[str] = frozenset()
+    spontaneous: bool | None = None
+    time_limit: float | None = None
+
+    @property
+    def may_spike_unprompted(self) -> bool:
+        """Whether neurons may spike before an input makes them; see ``spontaneous``."""
+        return not self.deterministic if self.spontaneous is None else self.spontaneous
 
 
 @runtime_checkable
@@ -212,8 +223,8 @@ def check_run(
         record: names of what to record.
 
     Returns:
-        Weights and input times as float64 arrays (the caller's own where they already are;
-        treat them as read-only).
+        Weights and input times as float64 arrays, views of the caller's own where they already
+        are; they cannot be written to.
 
     Raises:
         RunInputError: wrong number of matrices, wrong shapes, an empty or too large batch,
@@ -237,7 +248,7 @@ def check_run(
     if unknown:
         known = ", ".join(sorted(capabilities.records)) or "nothing beyond the first spikes"
         raise RunInputError(f"record: this backend records {known}; got {', '.join(unknown)}")
-    return matrices, times
+    return tuple(checks.read_only(matrix) for matrix in matrices), checks.read_only(times)
 
 
 # --- registry -----------------------------------------------------------------------------

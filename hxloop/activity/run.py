@@ -31,6 +31,10 @@ class RunInfo:
         discarded_spikes: spikes seen later than the observation window, not reported.
         lost_spikes: (sample, neuron) pairs whose spike, if there was one, got lost (known
             only to an emulator).
+        unprompted_spikes: spikes before any input that could have caused them, as on a chip whose
+            neurons rest near their threshold; counted by the loop.
+        moved_inputs: how many input spikes were delivered more than 0.1 of model time from when
+            they were asked for; counted by the loop.
         retries: how often the run was repeated after a transient fault.
         duration_seconds: wall-clock time of the run.
         zeroed_weights: for every layer, how many weights other than 0 became 0 on the
@@ -50,6 +54,8 @@ class RunInfo:
     rounded_inputs: int = 0
     discarded_spikes: int = 0
     lost_spikes: int = 0
+    unprompted_spikes: int = 0
+    moved_inputs: int = 0
     retries: int = 0
     duration_seconds: float = 0.0
     zeroed_weights: tuple[int, ...] = ()
