@@ -137,8 +137,9 @@ class EmulatedChipBackend:
         resolution = RESOLUTION[self.precision] if self.solver == "event" else 2 * self.dt
         if self.quantise_times:
             resolution += self.tick
+        quiet = not self._imperfections.has_trial_noise
         return Capabilities(
-            deterministic=not self._imperfections.has_trial_noise,
+            deterministic=quiet,
             time_resolution=resolution,
             weight_levels=grid.levels if grid else None,
             weight_limit=grid.limit if grid else None,
@@ -146,6 +147,7 @@ class EmulatedChipBackend:
             max_fan_in=SIGNED_INPUTS * N_CIRCUITS if self.enforce_limits else None,
             knobs=frozenset(KNOBS),
             observables=frozenset(OBSERVABLES),
+            spontaneous=self._imperfections != Imperfections.none() if quiet else None,
         )
 
     @property

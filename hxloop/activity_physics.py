@@ -70,6 +70,8 @@ def check_physics(
     times, early = activity.input_times, 0
     for index, spikes in enumerate(activity.first_spike_times):
         used = activity.weights_used[index]
+        if (len(times), *used.shape) != (len(spikes), times.shape[1], spikes.shape[1]):
+            raise ValueError("spikes and weights of different sizes")  # never after check_activity
         wrong = np.zeros(spikes.shape, dtype=np.bool_)
         # Contiguous copies: one compiled version serves all.
         _unprompted(
@@ -140,7 +142,7 @@ def _unprompted(
     for sample in range(spikes.shape[0]):
         for neuron in range(spikes.shape[1]):
             spike = spikes[sample, neuron]
-            if np.isinf(spike):
+            if not 0 <= spike < np.inf:
                 continue
             found = False
             for pre in range(times.shape[1]):

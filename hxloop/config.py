@@ -134,6 +134,7 @@ class TrainingConfig(_Section):
     patience: int | None = None
     select: str = "best"
     retries: int = 3
+    time_limit: float | None = TrainingOptions.time_limit
     checkpoint_every: int | None = None
 
 

@@ -76,6 +76,10 @@ class RunFailed(HxloopError, RuntimeError):
         self.retryable = retryable
 
 
+class RunTimeout(RunFailed):
+    """The substrate did not return within the time limit. Not retryable: it may still be busy."""
+
+
 class CalibrationError(HxloopError, ValueError):
     """A calibration that did not work out, or that is not for this chip or network."""
 

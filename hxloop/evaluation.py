@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.activity import Activity, RunInfo
+from hxloop.errors import RunInputError
 from hxloop.loop import LoopNetwork
 from hxloop.losses import Loss
 from hxloop.network import NetworkSpec
@@ -48,21 +50,31 @@ def evaluate(
         observer: told each run: activity, labels ``(batch,)`` and decisions ``(batch,)``.
         quiet: keep notes in the result, but do not warn of them.
         progress: told after each run how many samples are done, and of how many.
+
+    Raises:
+        RunInputError: samples or labels that do not fit the network, or an argument of another
+            kind; before anything is run.
+        ConfigError: a batch size or trial that is none.
     """
+    check_data("data", data, network)
+    check_loss(loss)
+    batch_size = checks.whole("evaluate: batch_size", batch_size, low=1)
+    trial = checks.whole("evaluate: trial", trial, low=0)
     total, decisions, inputs, layers, infos = 0.0, [], [], [], []
     ties = right = 0
     with torch.no_grad():
         for index, start in enumerate(range(0, len(data), batch_size)):
             part = slice(start, start + batch_size)
             output, activity = network(data.input_times[part], trial=trial + index)
-            labels = torch.from_numpy(data.labels[part])
-            total += float(loss(output, labels)) * len(labels)
-            decisions.append(loss.decide(activity.output_times))
+            own_labels = checks.read_only(data.labels[part])
+            # Losses get copies, observers what they can only look at: neither changes the data.
+            total += float(loss(output, torch.tensor(data.labels[part]))) * len(own_labels)
+            decisions.append(checked_decisions(loss, activity))
             tied = decisions[-1] != _highest_of_equals(loss, activity.output_times)
             ties += int(tied.sum())
             right += int((tied & (decisions[-1] == data.labels[part])).sum())
             if observer is not None:
-                observer(activity, data.labels[part], decisions[-1])
+                observer(activity.read_only(), own_labels, checks.read_only(decisions[-1]))
             inputs.append(activity.input_times)
             layers.append(activity.first_spike_times)
             infos.append(activity.info)
@@ -92,6 +104,58 @@ def evaluate(
     return replace(result, notes=notes)
 
 
+def check_data(where: str, data: SpikeData, network: LoopNetwork) -> None:
+    """Check that samples are for a network: its inputs, its classes.
+
+    Args:
+        where: their name, for messages.
+        data: the samples.
+        network: that is to run them.
+
+    Raises:
+        RunInputError: they are not, or an argument is of another kind.
+    """
+    if not isinstance(network, LoopNetwork):
+        raise RunInputError(f"network: expected a LoopNetwork; got {checks.shown(network)}")
+    if not isinstance(data, SpikeData):
+        raise RunInputError(
+            f"{where}: expected SpikeData(input_times, labels); got {checks.shown(data)}"
+        )
+    spec = network.session.network
+    if data.input_times.shape[1] != spec.n_inputs:
+        raise RunInputError(
+            f"{where}: expected input_times of {spec.n_inputs} channels, for network {spec}; got "
+            f"{data.input_times.shape[1]}"
+        )
+    checks.labels(f"{where}: labels", data.labels, high=spec.n_outputs - 1)
+
+
+def check_loss(loss: Loss) -> None:
+    """Check that it is one.
+
+    Raises:
+        RunInputError: it has no rule to decide by, or cannot be called.
+    """
+    if isinstance(loss, type) or not callable(loss) or not hasattr(loss, "decide"):
+        raise RunInputError(
+            f"loss: expected a loss, such as get_loss('time-to-first-spike'); got "
+            f"{checks.shown(loss)}"
+        )
+
+
+def checked_decisions(loss: Loss, activity: Activity) -> NDArray[np.int64]:
+    """Decisions on a copy of the output times, one for each sample.
+
+    Raises:
+        RunInputError: the loss decided for something else than output neurons.
+    """
+    decisions = loss.decide(activity.output_times.copy())
+    return checks.labels(
+        "loss: decisions", decisions, n=activity.batch, low=-1,
+        high=activity.output_times.shape[1] - 1,
+    )  # fmt: skip
+
+
 def output_notes(result: EvaluationResult, network: NetworkSpec) -> tuple[Note, ...]:
     """What is odd about the spikes of an evaluation."""
     silent = [float(np.isinf(times).mean()) for times in result.first_spike_times]
@@ -101,5 +165,5 @@ def output_notes(result: EvaluationResult, network: NetworkSpec) -> tuple[Note, 
 
 def _highest_of_equals(loss: Loss, output_times: NDArray[np.float64]) -> NDArray[np.int64]:
     """The decisions with the highest index among equals; ``decide`` takes the lowest."""
-    reverse = loss.decide(output_times[:, ::-1])
+    reverse = loss.decide(output_times[:, ::-1].copy())
     return np.where(reverse < 0, reverse, output_times.shape[1] - 1 - reverse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -12,12 +13,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from hxloop import checks
 from hxloop.activity import Activity
 from hxloop.activity_check import check_activity
-from hxloop.backend import Session
-from hxloop.errors import CapacityError, NetworkError, RunFailed
-from hxloop.network import NeuronSpec
+from hxloop.activity_physics import check_physics
+from hxloop.backend import Session, check_stream
+from hxloop.errors import CapacityError, NetworkError, RunFailed, RunTimeout
+from hxloop.network import NetworkSpec, NeuronSpec
 from hxloop.placement import PlacedLayer, place_layers
+from hxloop.time_limit import within
 from hxloop.ttfs import GradientCounts, NeuronParameters, recorded_spike_times
 
 
@@ -30,14 +34,18 @@ class LoopNetwork(nn.Module):
 
     Args:
         session: an open session.
-        weights: initial weights, one matrix ``(pre, post)`` for each layer; copied.
+        weights: initial weights, one matrix ``(pre, post)`` for each layer, of any kind that
+            ``hxloop.checks.real_array`` takes; copied.
         max_dw_norm: gradient cap, see ``recorded_spike_times``.
         retries: how often a run is repeated after a transient fault.
         twin: what the neurons of each layer are measured to be (``digital_twin``); the gradient
             is then that of this model instead of the nominal one.
 
+        time_limit: seconds after which a run counts as hung; None: as the substrate says (its
+            ``Capabilities.time_limit``), ``inf``: never.
+
     Raises:
-        NetworkError: weights or a twin that do not fit the session's network.
+        NetworkError: no open session, weights or a twin that do not fit the session's network.
 
     Attributes:
         weights: the trained parameters, float64.
@@ -52,26 +60,39 @@ class LoopNetwork(nn.Module):
         max_dw_norm: float | None = None,
         retries: int = 0,
         twin: Sequence[PlacedLayer] | None = None,
+        time_limit: float | None = None,
     ) -> None:
         super().__init__()
-        shapes = session.network.shapes
-        got = tuple(np.shape(matrix) for matrix in weights)
-        if got != shapes:
+        if not isinstance(getattr(session, "network", None), NetworkSpec):
             raise NetworkError(
-                f"LoopNetwork: network {session.network} has weights of shapes {shapes}; got {got}"
+                "LoopNetwork: session: expected an open session (get_backend(...).open(network)); "
+                f"got {checks.shown(session)}"
             )
+        network, where = session.network, "LoopNetwork: "
+        shapes = network.shapes
+        try:
+            matrices = checks.matrices(f"{where}weights", weights, shapes, error=NetworkError)
+        except NetworkError as error:
+            raise NetworkError(
+                f"{error}. Network {network} has weights of shapes {shapes}"
+            ) from error
+        if max_dw_norm is not None:
+            max_dw_norm = checks.number(f"{where}max_dw_norm", max_dw_norm, above=0, finite=False)
+        if time_limit is not None:
+            time_limit = checks.number(f"{where}time_limit", time_limit, above=0, finite=False)
+        twin = None if twin is None else tuple(twin)
         if twin is not None and tuple(t.strength_exc.shape for t in twin) != shapes:
             raise NetworkError(
                 f"LoopNetwork: twin: expected layers of shapes {shapes} for network "
                 f"{session.network}; got {[t.strength_exc.shape for t in twin]}"
             )
-        self.twin = None if twin is None else tuple(twin)
+        self.twin = twin
         self.session = session
-        self.weights = nn.ParameterList(
-            [nn.Parameter(torch.tensor(np.asarray(m, dtype=np.float64))) for m in weights]
-        )
+        self.weights = nn.ParameterList([nn.Parameter(torch.tensor(matrix)) for matrix in matrices])
         self.max_dw_norm = max_dw_norm
-        self.retries = retries
+        self.retries = checks.whole(f"{where}retries", retries, low=0)
+        self.time_limit = time_limit
+        self._hung: RunFailed | None = None
         self.gradient_counts = GradientCounts()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -86,7 +107,8 @@ class LoopNetwork(nn.Module):
         """Run a batch.
 
         Args:
-            input_times: ``(batch, n_inputs)``, model time, ``inf`` = no spike.
+            input_times: ``(batch, n_inputs)``, model time, ``inf`` = no spike. A tensor that
+                requires a gradient gets one, that of the times as delivered.
             trial: stream of trial noise, see ``Session.run``.
 
         Returns:
@@ -96,14 +118,17 @@ class LoopNetwork(nn.Module):
             RunFailed: the substrate failed for good, or returned something impossible.
             RunInputError: input that does not fit the network.
         """
-        activity = self._run(np.asarray(input_times), trial)
-        times = torch.from_numpy(activity.input_times)
+        asked = checks.spike_times(
+            "input_times", input_times, shape=("batch", self.session.network.n_inputs)
+        )
+        activity = self._run(asked, check_stream("trial", trial))
+        times = _following(activity.input_times, input_times)
         for index, recorded in enumerate(activity.first_spike_times):
             neuron, weights, used = self._model(index, activity.weights_used[index])
             times = recorded_spike_times(
                 times,
                 weights,
-                torch.from_numpy(recorded),
+                torch.tensor(recorded),
                 neuron,
                 weights_used=used,
                 max_dw_norm=self.max_dw_norm,
@@ -115,7 +140,7 @@ class LoopNetwork(nn.Module):
         self, index: int, used: NDArray[np.float64]
     ) -> tuple[NeuronSpec | NeuronParameters, Tensor, Tensor]:
         """Neurons of a layer, its trained weights and those in use, as the gradient has them."""
-        weights, held = self.weights[index], torch.from_numpy(used)
+        weights, held = self.weights[index], torch.tensor(used)
         if self.twin is None:
             return self.session.network.layers[index].neuron, weights, held
         felt = torch.from_numpy(self.twin[index].strengths(used))
@@ -132,7 +157,11 @@ class LoopNetwork(nn.Module):
             NetworkError: the other session was opened with a network of another shape.
         """
         return LoopNetwork(
-            session, self.weight_arrays(), max_dw_norm=self.max_dw_norm, retries=self.retries
+            session,
+            self.weight_arrays(),
+            max_dw_norm=self.max_dw_norm,
+            retries=self.retries,
+            time_limit=self.time_limit,
         )
 
     @torch.no_grad()
@@ -156,20 +185,48 @@ class LoopNetwork(nn.Module):
         return beyond
 
     def _run(self, input_times: NDArray[np.float64], trial: int | None) -> Activity:
-        # Sessions copy what they keep.
-        weights = [matrix.detach().numpy(force=True) for matrix in self.weights]
+        if self._hung is not None:
+            raise RunFailed(f"this session is not used any more: {self._hung}")
+        session = self.session
+        # What a session is given it cannot write to: neither the weights in training, nor the
+        # user's data.
+        held = [matrix.detach().numpy(force=True) for matrix in self.weights]
+        weights = [checks.read_only(matrix) for matrix in held]
+        given = checks.read_only(input_times)
+        capabilities = session.capabilities
+        limit = capabilities.time_limit if self.time_limit is None else self.time_limit
+        what = f"{type(session).__name__}: run of {len(given)} samples"
         for attempt in range(self.retries + 1):
             try:
-                activity = self.session.run(weights, input_times, trial=trial)
+                activity = within(
+                    None if limit is None or math.isinf(limit) else limit,
+                    what, session.run, weights, given, trial=trial,
+                )  # fmt: skip
+            except RunTimeout as error:
+                self._hung = error
+                raise
             except RunFailed as error:
                 if not error.retryable or attempt == self.retries:
                     if error.retryable and self.retries:
                         error.add_note(f"gave up after {self.retries} retries")
                     raise
                 continue
-            check_activity(activity, self.session.network, input_times)
-            return replace(activity, info=replace(activity.info, retries=attempt))
+            check_activity(activity, session.network, input_times)
+            activity = check_physics(activity, session.network, input_times, held, capabilities)
+            info = replace(activity.info, retries=attempt)
+            return replace(activity.apart_from((*held, input_times)), info=info)
         raise RunFailed("LoopNetwork: retries must be at least 0")
+
+
+def _following(delivered: NDArray[np.float64], asked: ArrayLike) -> Tensor:
+    """Delivered input times, with the gradient of those asked for where there is one."""
+    times = torch.tensor(delivered)
+    if not (isinstance(asked, Tensor) and asked.requires_grad and torch.is_grad_enabled()):
+        return times
+    source = asked.to(torch.float64).cpu()
+    both = torch.isfinite(times) & torch.isfinite(source.detach())
+    moved = torch.where(both, times - source.detach(), 0.0)
+    return torch.where(both, source + moved, times)
 
 
 def digital_twin(

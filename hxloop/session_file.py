@@ -295,6 +295,7 @@ class SessionFile:
 
 def _capabilities_to_json(capabilities: Capabilities) -> str:
     values = asdict(capabilities)
+    del values["time_limit"]  # of the substrate; a file does not hang
     return json.dumps({k: v for k, v in values.items() if not isinstance(v, frozenset)})
 
 

@@ -86,7 +86,7 @@ class RecordingSession(UncopiedSession):
                 raise SessionClosedError(f"recording {self.path}: this session is closed")
             names = tuple(record)
             asked, times = check_run(self.network, weights, input_times, self.capabilities, names)
-            activity = self.session.run(weights, input_times, record=names, trial=trial)
+            activity = self.session.run(asked, times, record=names, trial=trial)
             self._writer.append(asked, times, trial, activity)
             return activity
 

@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from hxloop.errors import RunFailed
+from hxloop.errors import RunTimeout
 
 
-def within(seconds: float | None, what: str, call: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+def within(
+    seconds: float | None, what: str, call: Callable[..., Any], *args: Any, **kw: Any
+) -> Any:
     """Call, and wait no longer than so many seconds for the answer.
 
     With a limit the call is made in a thread of its own. One that does not come back is left
@@ -24,7 +26,7 @@ def within(seconds: float | None, what: str, call: Callable[..., Any], *args: An
         What the call returns.
 
     Raises:
-        RunFailed: it did not return in time. Not retryable: it may still be at work.
+        RunTimeout: it did not return in time. Not retryable: it may still be at work.
     """
     if seconds is None:
         return call(*args, **kw)
@@ -42,7 +44,7 @@ def within(seconds: float | None, what: str, call: Callable[..., Any], *args: An
     thread.start()
     thread.join(seconds)
     if not outcome:
-        raise RunFailed(
+        raise RunTimeout(
             f"{what} has not returned after {seconds:g} s, its time limit; it hangs, or it takes "
             "longer than expected. Its session may still be at work and is not used any more: look "
             "after the substrate, open it anew, and resume. For runs that do take longer, raise "

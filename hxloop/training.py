@@ -8,17 +8,25 @@ on bit for bit as if it had not been.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from hxloop import checks
 from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hxloop.errors import ConfigError, FileFormatError, OutputError, RunFailed, TrainingInterrupted
-from hxloop.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
+from hxloop.evaluation import (
+    EVALUATION_TRIAL,
+    RunObserver,
+    check_data,
+    check_loss,
+    checked_decisions,
+    evaluate,
+)
 from hxloop.files import write_atomically
 from hxloop.loop import LoopNetwork
 from hxloop.losses import Loss
@@ -74,15 +82,25 @@ class Trainer:
         validation: SpikeData,
         options: TrainingOptions,
         *,
-        run_dir: Path | None = None,
+        run_dir: str | os.PathLike[str] | None = None,
         progress: ProgressListener | bool | None = None,
         after_epoch: Callable[[int], None] | None = None,
     ) -> None:
+        check_loss(loss)
+        if not isinstance(options, TrainingOptions):
+            raise ConfigError(f"options: expected TrainingOptions; got {checks.shown(options)}")
+        for where, data in (("train", train), ("validation", validation)):
+            check_data(where, data, network)
+            if options.max_shift and where == "train" and data.image is None:
+                raise ConfigError("training.max_shift: these data are no images; set it to 0")
         self.after_epoch = after_epoch
         self.network, self.loss, self.options = network, loss, options
         self.train_data, self.validation_data = train, validation
-        self.run_dir, self.progress = run_dir, _listener(progress)
+        self.run_dir = folder = None if run_dir is None else checks.path("run_dir", run_dir)
+        self.progress = _listener(progress)
         network.max_dw_norm, network.retries = options.max_dw_norm, options.retries
+        if options.time_limit is not None:
+            network.time_limit = options.time_limit
         self._scales = [1.0] * len(network.weights)
         if options.relative_rate:
             self._scales = [float(w.detach().std(correction=0)) for w in network.weights]
@@ -113,11 +131,11 @@ class Trainer:
             "finished": False,
         }
         self._best = network.weight_arrays()
-        if run_dir is not None:
+        if folder is not None:
             try:
-                (run_dir / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+                (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise OutputError(f"cannot write to {run_dir}: {error.strerror}") from error
+                raise OutputError(f"cannot write to {folder}: {error.strerror}") from error
 
     @property
     def batches_per_epoch(self) -> int:
@@ -230,7 +248,7 @@ class Trainer:
             session = self.network.session
             limit = session.capabilities.weight_limit
             self._note(weight_notes(activity.info, session.network, limit, initial=True))
-        loss = self.loss(output, torch.from_numpy(labels))
+        loss = self.loss(output, torch.tensor(labels))
         value = float(loss.detach())
         if not np.isfinite(value):
             raise RunFailed(
@@ -256,7 +274,7 @@ class Trainer:
         sums = state["sums"]
         sums["samples"] += len(labels)
         sums["loss"] += value * len(labels)
-        sums["correct"] += int((self.loss.decide(activity.output_times) == labels).sum())
+        sums["correct"] += int((checked_decisions(self.loss, activity) == labels).sum())
         for index, silent in enumerate(activity.silent_fraction()):
             sums["silent"][index] += silent * len(labels)
             sums["clipped"][index] += clipped[index]

@@ -46,6 +46,8 @@ class TrainingOptions:
         select: which weights count in the end: those of the "best" epoch by validation
             accuracy (of equals the later), or the "last".
         retries: how often a run is repeated after a transient fault.
+        time_limit: seconds after which a run counts as hung, and the training stops; None: as the
+            substrate says (never, for simulators), ``inf``: never.
         checkpoint_every: batches between checkpoints within an epoch; None = at its end only.
         seed: of the sample order and the input noise.
 
@@ -72,6 +74,7 @@ class TrainingOptions:
     patience: int | None = None
     select: str = "best"
     retries: int = 3
+    time_limit: float | None = None
     checkpoint_every: int | None = None
     seed: int = 0
 
@@ -89,6 +92,10 @@ class TrainingOptions:
         for name in ("max_dw_norm", "weight_limit"):
             if getattr(self, name) is not None:
                 checks.settle(self, **{name: checked(name, checks.number, above=0)})
+        if self.time_limit is not None:
+            checks.settle(
+                self, time_limit=checked("time_limit", checks.number, above=0, finite=False)
+            )
         for name in ("relative_rate", "clip_weights"):
             checks.settle(self, **{name: checked(name, checks.flag)})
         checks.settle(

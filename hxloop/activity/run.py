@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.brief import Brief
+from hxloop.checks import read_only
 
 Array = NDArray[np.float64]
 
@@ -71,7 +72,15 @@ class RunInfo:
         Args:
             infos: of the runs, at least one.
         """
-        summed = ("rounded_inputs", "tied_outputs", "discarded_spikes", "lost_spikes", "retries")
+        summed = (
+            "rounded_inputs",
+            "tied_outputs",
+            "discarded_spikes",
+            "lost_spikes",
+            "unprompted_spikes",
+            "moved_inputs",
+            "retries",
+        )
         totals: dict[str, Any] = {n: sum(getattr(info, n) for info in infos) for n in summed}
         seconds = sum(info.duration_seconds for info in infos)
         trial = infos[0].trial if len(infos) == 1 else None
@@ -103,6 +112,29 @@ class Activity(Brief):
     def output_times(self) -> Array:
         """First spike times of the last layer, ``(batch, n_outputs)``."""
         return self.first_spike_times[-1]
+
+    def apart_from(self, others: Sequence[NDArray[Any]]) -> Activity:
+        """The same, in memory that it shares with none of some other arrays."""
+
+        def own(array: NDArray[Any]) -> NDArray[Any]:
+            shared = any(np.may_share_memory(array, other) for other in others)
+            return array.copy() if shared or not array.flags.writeable else array
+
+        return replace(
+            self,
+            input_times=own(self.input_times),
+            first_spike_times=tuple(own(times) for times in self.first_spike_times),
+            weights_used=tuple(own(matrix) for matrix in self.weights_used),
+        )
+
+    def read_only(self) -> Activity:
+        """The same, to look at only: its arrays cannot be written to."""
+        return replace(
+            self,
+            input_times=read_only(self.input_times),
+            first_spike_times=tuple(read_only(times) for times in self.first_spike_times),
+            weights_used=tuple(read_only(matrix) for matrix in self.weights_used),
+        )
 
     def silent_fraction(self) -> tuple[float, ...]:
         """For every layer, the fraction of (sample, neuron) pairs without a spike."""

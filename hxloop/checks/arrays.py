@@ -217,7 +217,9 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """A view that cannot be written to, to hand out what is ours."""
+    """What cannot be written to, to hand out what is ours: a view, or the array if it is one."""
+    if not array.flags.writeable:
+        return array
     view = array.view()
     view.flags.writeable = False
     return view
