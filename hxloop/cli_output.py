@@ -112,8 +112,6 @@ _COUNTED = {"undecided": "No decision", "ties": "Tied"}
 
 def trained(result: RunResult, as_json: bool) -> None:
     """The end of a training."""
-    for problem in result.problems:
-        note(f"warning: {problem}")
     if as_json:
         json_object(result.as_dict())
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hxloop.config_paths import with_absolute_paths
 from hxloop.config_words import explained
 from hxloop.encoding import LatencyEncoding
 from hxloop.errors import ConfigError, NetworkError
@@ -229,6 +231,12 @@ class ExperimentConfig(_Section):
         """The whole configuration with every default; options that are off are left out."""
         return tomli_w.dumps(_without_none(self.model_dump()))
 
+    def with_absolute_paths(self) -> ExperimentConfig:
+        """The same, its relative paths taken from where one is now."""
+        values = with_absolute_paths(self.model_dump(), Path.cwd())
+        backend = BackendConfig.model_construct(**values["backend"])
+        return self.model_copy(update={"backend": backend})
+
     @property
     def digest(self) -> str:
         """SHA-256 of the whole configuration, whatever the order of its keys."""
@@ -247,7 +255,8 @@ class ExperimentConfig(_Section):
             ConfigError: unknown keys or wrong values; all of them, a line each.
         """
         try:
-            config = cls.model_validate(_with_tuples(values))
+            # What a file names is absolute already, see ``load``; the rest was typed here.
+            config = cls.model_validate(_with_tuples(with_absolute_paths(values, Path.cwd())))
             config.training_options()
             config.latency_encoding()
             NeuronSpec(**config.network.neuron.model_dump())
@@ -265,6 +274,9 @@ class ExperimentConfig(_Section):
     def load(cls, path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
         """Read a TOML file. An experiment without a name gets that of its file.
 
+        Relative paths in the file are relative to the file, those in overrides to where one is;
+        the configuration holds them absolute.
+
         Args:
             path: the file.
             overrides: "key.key=value" each, the value in TOML syntax or a bare string.
@@ -279,6 +291,7 @@ class ExperimentConfig(_Section):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"configuration {path}: not valid TOML: {error}") from error
         values.setdefault("name", path.stem)
+        values = with_absolute_paths(values, Path(os.path.abspath(path)).parent)
         apply_overrides(values, overrides)
         return cls.from_mapping(values, " with ".join([f"configuration {path}", *overrides]))
 

@@ -25,12 +25,21 @@ from hxloop.config import ExperimentConfig
 from hxloop.elsewhere import evaluation_backend, without_foreign_calibration
 from hxloop.errors import OutputError
 from hxloop.evaluation import EVALUATION_TRIAL, EvaluationListener, RunObserver, evaluate
+from hxloop.identity import (
+    Difference,
+    change_notes,
+    check_evaluated,
+    check_resumed,
+    identity_of,
+    run_digest,
+)
 from hxloop.loop import LoopNetwork
+from hxloop.notes import tell
 from hxloop.prepared import Prepared, RunResult, prepare
 from hxloop.provenance import now, provenance
 from hxloop.recording import FINAL, ActivityRecorder, about
 from hxloop.rundir import RunDirectory
-from hxloop.rundir_state import PROVENANCE
+from hxloop.rundir_state import IDENTITY, PROVENANCE
 from hxloop.training import Trainer
 from hxloop.training_options import EvaluationResult, ProgressListener
 
@@ -85,21 +94,23 @@ def train_prepared(
     on_trainer: OnTrainer | None = None,
 ) -> RunResult:
     """What ``train`` does, with parts that may have been exchanged; see there."""
-    if out is not None:
-        RunDirectory.check(out, force=force)
+    if out is None:
+        with prepared.open_session() as session:
+            return _run(prepared, session, None, progress, on_trainer)
+    RunDirectory.check(out, force=force)
     # The session first: what does not fit the chip must not cost the run that is in ``out``.
-    with prepared.open_session() as session:
-        run = None
-        if out is not None:
-            run = RunDirectory.create(out, force=force)
-            run.write_json(PROVENANCE, _origin(prepared.config))
-            run.write_config(prepared.config)
+    with RunDirectory.reserved(out), prepared.open_session() as session:
+        run = RunDirectory.create(out, force=force)
+        run.write_json(IDENTITY, identity_of(prepared))
+        run.write_json(PROVENANCE, _origin(prepared.config))
+        run.write_config(prepared.config)
         return _run(prepared, session, run, progress, on_trainer)
 
 
 def resume(
     run_dir: Path,
     *,
+    epochs: int | None = None,
     progress: ProgressListener | bool | None = None,
     on_trainer: OnTrainer | None = None,
 ) -> RunResult:
@@ -107,11 +118,26 @@ def resume(
 
     A finished run is evaluated again and its files are written anew.
 
+    Args:
+        run_dir: run folder.
+        epochs: train to so many epochs instead, more or fewer than planned, but no fewer than
+            are done. With the schedules "constant" and "step" that is the training that had
+            been planned so from the start. "cosine" hangs on the number of epochs: from here on
+            the rate is that of the new number, which a note tells.
+        progress, on_trainer: see ``train``.
+
     Raises:
         FileFormatError: not a run folder, or its files are damaged.
+        ConfigError: the configuration, or what it is about, is not that of the training begun;
+            see ``hxloop.identity.MAY_CHANGE`` for what may be other.
+        OutputError: another process trains in that folder.
         TrainingInterrupted: stopped again.
     """
     config = RunDirectory.open(run_dir).config()
+    if epochs is not None:
+        values = config.model_dump()
+        values["training"]["epochs"] = epochs
+        config = ExperimentConfig.from_mapping(values, f"resume {run_dir} with epochs={epochs}")
     return resume_prepared(prepare(config), run_dir, progress=progress, on_trainer=on_trainer)
 
 
@@ -124,8 +150,13 @@ def resume_prepared(
 ) -> RunResult:
     """What ``resume`` does, with parts that may have been exchanged; see there."""
     run = RunDirectory.open(run_dir)
-    with prepared.open_session() as session:
-        return _run(prepared, session, run, progress, on_trainer)
+    with RunDirectory.reserved(run_dir):
+        identity = run.identity
+        changes: list[Difference] = []
+        if identity is not None:
+            changes = check_resumed(identity, prepared, str(run_dir), started=run.started)
+        with prepared.open_session() as session:
+            return _run(prepared, session, run, progress, on_trainer, changes)
 
 
 def evaluate_run(
@@ -156,6 +187,8 @@ def evaluate_run(
     Raises:
         FileFormatError: not a finished run, or its files are damaged, or the log is one of
             another network.
+        ConfigError: the run's configuration was changed, or it was trained on other data than
+            it says: evaluate such a one with ``evaluate_prepared``.
         UnknownNameError: unknown backend or option.
         CalibrationError: the calibration given is not one of that chip.
         OutputError: the log cannot be written, or has such a state already.
@@ -166,11 +199,13 @@ def evaluate_run(
     prepared = prepare(config.model_copy(update={"backend": chosen}))
     if calibration is None and options:
         prepared = without_foreign_calibration(prepared)
+    identity = run.identity
+    if identity is not None:
+        check_evaluated(identity, prepared, str(run_dir))
     weights = run.weights(prepared.network)
     if activity is None:
         return evaluate_prepared(prepared, weights, run_dir, progress=progress)
-    origin = about(prepared.config, prepared.loss, _class_names(prepared))
-    log = ActivityWriter(activity, prepared.network, about=origin)
+    log = ActivityWriter(activity, prepared.network, about=about(prepared))
     if state in log.complete_states:
         raise OutputError(
             f"{activity}: holds a state {state!r} already; give another file, or another name "
@@ -204,6 +239,7 @@ def _run(
     run: RunDirectory | None,
     progress: ProgressListener | bool | None,
     on_trainer: OnTrainer | None,
+    changes: Sequence[Difference] = (),
 ) -> RunResult:
     config = prepared.config
     origin = _origin(config)
@@ -225,13 +261,16 @@ def _run(
         on_trainer(trainer)
     recorder = None
     if run is not None and config.activity.epochs:
-        recorder = ActivityRecorder(
-            run.activity, config, prepared.loss, prepared.data, _class_names(prepared)
-        )
+        recorder = ActivityRecorder(run.activity, prepared)
         recorder.record(trainer.network, 0)
         trainer.after_epoch = partial(recorder.record, trainer.network)
     if run is not None and run.started:
         trainer.resume()
+    if run is not None and changes:
+        # Only now: what could not be gone on with has changed nothing.
+        run.write_config(config)
+        run.write_json(IDENTITY, identity_of(prepared))
+        trainer.note(change_notes(changes))
     if recorder is not None:
         recorder.continue_from(trainer.network, trainer.epochs_done)
     if run is not None:
@@ -257,6 +296,7 @@ def _run(
     if failure is None:
         run.write_json(PROVENANCE, origin)
     else:
+        tell([failure])
         result = replace(result, problems=(failure,))
     if recorder is not None and recorder.failure is not None:
         raise OutputError(
@@ -283,17 +323,12 @@ def _test(
         return trainer.evaluate(test, observer=observer)
 
 
-def _class_names(prepared: Prepared) -> tuple[str, ...]:
-    """Names of the output neurons, where the data name the class of each."""
-    names = tuple(prepared.datasets["test"].class_names)
-    return names if len(names) == prepared.network.sizes[-1] else ()
-
-
 def _weights_metadata(
     prepared: Prepared, session: Session, chip: str | None = None
 ) -> dict[str, str]:
     metadata = {
         "experiment": prepared.config.name,
+        "run": run_digest(identity_of(prepared)),
         "network": str(prepared.network),
         "layout": "(pre, post)",
         "config_digest": prepared.config.digest,

@@ -16,9 +16,11 @@ from hxloop.analysis.report import (
     decision_plane,
     write_report,
 )
+from hxloop.datasets import yin_yang_class
 from hxloop.errors import ConfigError
 from hxloop.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.loop import LoopNetwork
+from hxloop.notes import Note
 from hxloop.training_options import SpikeData
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def training_report(
     rows = [
         ("Test accuracy", f"{100 * test.accuracy:.2f} % of {len(test.labels)} samples"),
         ("No decision", f"{summary['undecided']} of {len(test.labels)} samples"),
+        ("Data", prepared.data_name),
         ("Network", f"{prepared.network}, window {prepared.network.t_window:g} tau_syn"),
         ("Backend", " ".join([config.backend.name, _options(config.backend.options)])),
         ("Chip", result.chip_id or "none"),
@@ -65,9 +68,12 @@ def training_report(
         ),
     ]
     if calibration := prepared.calibration_in_words:
-        rows.insert(5, ("Calibration", calibration))
+        rows.insert(6, ("Calibration", calibration))
     if law := _dales_law(prepared, result.training.weights):
-        rows.insert(3, ("Dale's law", law))
+        rows.insert(4, ("Dale's law", law))
+    # Own data may come without their raw samples: those of the configuration are still there.
+    raw = prepared.datasets["test"]
+    known = np.array_equal(raw.labels, prepared.data["test"].labels)
     return TrainingReport(
         title=config.name,
         description=config.description,
@@ -77,12 +83,12 @@ def training_report(
             split="test",
             labels=test.labels,
             decisions=test.decisions,
-            n_classes=prepared.datasets["test"].n_classes,
+            n_classes=raw.n_classes if known else prepared.network.sizes[-1],
             input_times=test.input_times[:LARGEST],
             first_spike_times=tuple(times[:LARGEST] for times in test.first_spike_times),
             t_window=prepared.network.t_window,
             loss=test.loss,
-            class_names=prepared.datasets["test"].class_names,
+            class_names=prepared.class_names,
             decision_rule=prepared.loss.decision_rule,
         ),
         plane=plane_of(prepared, network),
@@ -98,21 +104,22 @@ def report_failure(
     result: RunResult,
     origin: Mapping[str, Any],
     path: Path,
-) -> str | None:
+) -> Note | None:
     """Write the report of a training; what goes wrong is told, and costs nothing but the report.
 
     Returns:
-        None, or in words why there is no report.
+        None, or a note that says why there is no report.
     """
     try:
         write_report(training_report(prepared, network, result, origin), path)
     # Whatever it is: own data, a figure, a full disk. The training is complete and is worth more.
     except Exception as error:  # noqa: BLE001
         path.unlink(missing_ok=True)
-        return (
-            f"the report could not be made ({type(error).__name__}: {error}). The training is "
+        return Note(
+            "report-failed",
+            f"The report could not be made ({type(error).__name__}: {error}). The training is "
             f"complete, and everything else is in {path.parent}. Try again: hxloop resume "
-            f"{path.parent}"
+            f"{path.parent}",
         )
     return None
 
@@ -137,15 +144,30 @@ def _options(options: Mapping[str, Any]) -> str:
 
 def plane_of(prepared: Prepared, network: LoopNetwork) -> DecisionPlane | None:
     """Decisions of a network over the Yin-Yang plane; None for other data."""
-    if prepared.config.dataset.name != "yin-yang":
+    if not _is_yin_yang(prepared):
         return None
     encoding = prepared.config.latency_encoding()
 
     def decide(samples: NDArray[np.float64]) -> NDArray[np.int64]:
         data = SpikeData(encoding.encode(samples), np.zeros(len(samples), dtype=np.int64))
         size = prepared.config.training.batch_size
-        return evaluate(network, prepared.loss, data, size, PLANE_TRIAL, quiet=True).decisions
+        return evaluate(network, prepared.loss, data, size, PLANE_TRIAL).decisions
 
     test = prepared.datasets["test"]
     points = np.asarray(test.samples[:, :2], dtype=np.float64)
     return decision_plane(decide, points, test.labels)
+
+
+def _is_yin_yang(prepared: Prepared) -> bool:
+    """Whether the network has to do with points of the disk, whatever the data are called."""
+    raw, data = prepared.datasets["test"], prepared.data["test"]
+    samples = np.asarray(raw.samples)
+    if samples.ndim != 2 or samples.shape[1] != 4 or not np.array_equal(raw.labels, data.labels):
+        return False
+    x, y = samples[:, 0], samples[:, 1]
+    if not np.array_equal(samples[:, 2:], np.stack([1 - x, 1 - y], axis=1)):
+        return False
+    if any(yin_yang_class(*point) != label for *point, label in zip(x, y, raw.labels, strict=True)):
+        return False
+    encoded = prepared.config.latency_encoding().encode(samples)
+    return np.array_equal(encoded, data.input_times)

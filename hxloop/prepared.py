@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hxloop.calibration import CalibrationResult, load_calibration
 from hxloop.config import ExperimentConfig
 from hxloop.datasets import Dataset, load_dataset
 from hxloop.errors import ConfigError, UnknownNameError
+from hxloop.identity import data_digest
 from hxloop.initialisation import balanced_weights, initial_weights
 from hxloop.loop import LoopNetwork, digital_twin
 from hxloop.losses import Loss, get_loss
@@ -40,6 +42,8 @@ class Prepared(Brief):
         calibration: of the backend's chip; None: as it is.
         twin: what the neurons of the chip are measured to be; the gradient is then that of
             this model. None: that of the nominal one.
+        configured: digests of the data by split as the configuration gives them, by which data
+            that were exchanged are noticed.
     """
 
     config: ExperimentConfig
@@ -51,6 +55,28 @@ class Prepared(Brief):
     data: Mapping[str, SpikeData]
     calibration: CalibrationResult | None = None
     twin: Mapping[str, NDArray[np.float64]] | None = None
+    configured: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def digests(self) -> Mapping[str, str]:
+        """Digests of the data by split."""
+        return {split: data_digest(data) for split, data in self.data.items()}
+
+    @property
+    def data_name(self) -> str:
+        """Name of the data, which need not be those of the configuration."""
+        if self.digests == self.configured:
+            return self.config.dataset.name
+        name = self.datasets["test"].name if "test" in self.datasets else ""
+        return name if name and name != self.config.dataset.name else "own data"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the output neurons; () = they have none, or data came without them."""
+        raw = self.datasets["test"]
+        names = tuple(raw.class_names)
+        known = np.array_equal(raw.labels, self.data["test"].labels)
+        return names if known and len(names) == self.network.sizes[-1] else ()
 
     def open_session(self) -> Session:
         """Open the backend with network, calibration and seed; record, if asked to."""
@@ -108,7 +134,7 @@ class RunResult(Brief):
         test: the evaluation of the test split.
         chip_id: of the substrate; None without one.
         run_dir: the run folder; None without one.
-        problems: what went wrong beside the training, in words: no report could be made.
+        problems: what went wrong beside the training: no report could be made.
     """
 
     config: ExperimentConfig
@@ -116,7 +142,7 @@ class RunResult(Brief):
     test: EvaluationResult
     chip_id: str | None
     run_dir: Path | None
-    problems: tuple[str, ...] = ()
+    problems: tuple[Note, ...] = ()
 
     @property
     def backend(self) -> str:
@@ -125,8 +151,9 @@ class RunResult(Brief):
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What was odd, in the training and in the test; see ``hxloop.notes``."""
-        return latest((*(self.training.notes if self.training else ()), *self.test.notes))
+        """What was odd, in the training, in the test and after; see ``hxloop.notes``."""
+        trained = self.training.notes if self.training else ()
+        return latest((*trained, *self.test.notes, *self.problems))
 
     def as_dict(self) -> dict[str, Any]:
         """Summary as plain values, what ``--json`` prints."""
@@ -147,8 +174,6 @@ class RunResult(Brief):
             "notes": [note.as_dict() for note in self.notes],
             "run_dir": str(self.run_dir) if self.run_dir else None,
         }
-        if self.problems:
-            summary["problems"] = list(self.problems)
         if self.training is not None:
             metrics = self.training.metrics
             summary |= {
@@ -217,4 +242,5 @@ def prepare(config: ExperimentConfig) -> Prepared:
     return Prepared(
         config, network, backend, loss, weights, datasets, data, calibration,
         calibration.pattern() if calibration is not None and config.backend.twin else None,
+        {split: data_digest(samples) for split, samples in data.items()},
     )  # fmt: skip

@@ -6,7 +6,7 @@ moves. A log that cannot be written does not stop the training: it is told at it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +22,10 @@ from hxloop.activity import (
     epoch_name,
 )
 from hxloop.activity.schema import epoch_of
-from hxloop.config import ExperimentConfig
 from hxloop.errors import OutputError
 from hxloop.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
 from hxloop.loop import LoopNetwork
-from hxloop.losses import Loss
+from hxloop.prepared import Prepared
 from hxloop.training_options import SpikeData
 
 FINAL = "final"
@@ -37,28 +36,19 @@ class ActivityRecorder:
 
     Args:
         path: the activity log; made when the first state begins.
-        config: what to record is told in its section ``activity``.
-        loss: gives the decisions.
-        data: encoded samples by split.
-        class_names: of the output neurons; () = they have none.
+        prepared: what to record is told in the section ``activity`` of its configuration.
 
     Attributes:
         failure: why the log could not be written; None = all went well so far. After a failure
             nothing more is recorded.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        config: ExperimentConfig,
-        loss: Loss,
-        data: Mapping[str, SpikeData],
-        class_names: Sequence[str] = (),
-    ) -> None:
-        self.path, self.config, self.loss = path, config, loss
-        self.class_names = tuple(class_names)
+    def __init__(self, path: Path, prepared: Prepared) -> None:
+        self.path, self.prepared = path, prepared
+        config = self.config = prepared.config
         self.split, self.samples = config.activity.split, config.activity.samples
-        self.data = _first_batches(data[self.split], self.samples, config.training.batch_size)
+        data = prepared.data[self.split]
+        self.data = _first_batches(data, self.samples, config.training.batch_size)
         self.failure: OutputError | None = None
         self._log: ActivityWriter | None = None
 
@@ -130,14 +120,22 @@ class ActivityRecorder:
 
     def _evaluate(self, network: LoopNetwork, observer: RunObserver) -> None:
         batch_size = self.config.training.batch_size
-        evaluate(network, self.loss, self.data, batch_size, EVALUATION_TRIAL, observer, quiet=True)
+        evaluate(
+            network,
+            self.prepared.loss,
+            self.data,
+            batch_size,
+            EVALUATION_TRIAL,
+            observer,
+            quiet=True,
+        )
 
     def _open(self, network: LoopNetwork) -> ActivityWriter:
         if self._log is None:
             self._log = ActivityWriter(
                 self.path,
                 network.session.network,
-                about=about(self.config, self.loss, self.class_names),
+                about=about(self.prepared),
                 compress=self.config.activity.compress,
             )
         return self._log
@@ -150,15 +148,14 @@ class ActivityRecorder:
             self.failure = error
 
 
-def about(
-    config: ExperimentConfig, loss: Loss, class_names: Sequence[str] = ()
-) -> dict[str, object]:
+def about(prepared: Prepared) -> dict[str, object]:
     """What a log tells about its origin, and by which rule its decisions were made."""
+    config = prepared.config
     return {
-        "decision_rule": loss.decision_rule,
-        "class_names": list(class_names),
+        "decision_rule": prepared.loss.decision_rule,
+        "class_names": list(prepared.class_names),
         "experiment": config.name,
-        "dataset": config.dataset.name,
+        "dataset": prepared.data_name,
         "seed": config.seed,
         "backend": config.backend.name,
         "config_digest": config.digest,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from safetensors.numpy import save
 from hxloop.activity import LOG_NAME
 from hxloop.config import ExperimentConfig
 from hxloop.errors import FileFormatError, OutputError
-from hxloop.files import remove_leftovers_in, sha256_of, write_atomically
+from hxloop.files import FileLock, remove_leftovers_in, sha256_of, write_atomically
 from hxloop.network import NetworkSpec
 from hxloop.rundir_state import (
     CHECKPOINT,
     CHECKPOINTS,
     CONFIG,
+    IDENTITY,
     LOCK,
     MARK,
     METRICS,
@@ -115,6 +116,31 @@ class RunDirectory:
             raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
         return cls(path)
 
+    @staticmethod
+    @contextlib.contextmanager
+    def reserved(path: Path) -> Iterator[None]:
+        """Keep a folder, made where there is none, from all others who would write a run there.
+
+        The reservation ends with the process, however that ends.
+
+        Raises:
+            OutputError: somebody trains into it at this moment, or it cannot be written.
+        """
+        new = not path.exists()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        try:
+            with FileLock.inside(path):
+                for folder in (path, path / CHECKPOINTS):
+                    remove_leftovers_in(folder)
+                yield
+        finally:
+            if new:  # what failed before it wrote anything leaves nothing
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
         """An existing run.
@@ -164,9 +190,19 @@ class RunDirectory:
             )
         return False
 
+    @property
+    def identity(self) -> dict[str, Any] | None:
+        """What the training is, see ``hxloop.identity``; None: not known, of earlier versions.
+
+        Raises:
+            FileFormatError: corrupt.
+        """
+        return self.read_json(IDENTITY) if (self.path / IDENTITY).exists() else None
+
     def write_config(self, config: ExperimentConfig) -> None:
         """Write ``config.toml``; with it, the folder holds a run."""
-        write_atomically(self.path / CONFIG, config.to_toml().encode())
+        text = config.with_absolute_paths().to_toml()
+        write_atomically(self.path / CONFIG, text.encode())
         with contextlib.suppress(OSError):  # beside a config.toml it means nothing
             (self.path / MARK).unlink(missing_ok=True)
 

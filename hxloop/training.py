@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,12 @@ from hxloop.training_options import (
     SpikeData,
     TrainingOptions,
     TrainingResult,
+)
+from hxloop.training_state import (
+    check_epochs,
+    check_same_training,
+    describe_training,
+    stopped_early,
 )
 
 # Trials of the validation after epoch e: beyond those of any training, below EVALUATION_TRIAL.
@@ -183,6 +190,8 @@ class Trainer:
 
         Raises:
             FileFormatError: there is none, it is damaged, or it is of another network.
+            ConfigError: it is of another training, with other options, loss or data; or more
+                epochs are done than there are to be.
         """
         if self.run_dir is None:
             raise FileFormatError("resume: this trainer has no run folder to resume from")
@@ -194,6 +203,10 @@ class Trainer:
                 f"checkpoint {path}: is of a network of sizes {checkpoint.state.get('sizes')}; "
                 f"expected {sizes}"
             )
+        # Checkpoints of earlier versions do not say what they are of.
+        if "training" in checkpoint.state:
+            check_same_training(checkpoint.state["training"], self._described, path)
+        other_epochs = check_epochs(checkpoint.state, checkpoint.state.get("epochs"), self.options)
         tensors, moments = checkpoint.tensors, {}
         with torch.no_grad():
             for index, weights in enumerate(self.network.weights):
@@ -211,6 +224,11 @@ class Trainer:
         )
         # Checkpoints of earlier versions hold no notes.
         self._state = {key: checkpoint.state.get(key, []) for key in self._state}
+        self._state["finished"] = stopped_early(self._state, self.options)
+        # They hang on the initial weights, which may not be those of this trainer's network.
+        self._scales = list(checkpoint.state.get("scales", self._scales))
+        if other_epochs is not None:
+            self.note([other_epochs])
         self._write_metrics()
 
     def evaluate(
@@ -311,6 +329,14 @@ class Trainer:
     def _noted(self) -> set[str]:
         return {note["key"] for note in self._state["notes"]}
 
+    def note(self, notes: Iterable[Note]) -> None:
+        """Keep notes, in place of earlier ones of their keys, and warn of them."""
+        new = [*notes]
+        keys = {note.key for note in new}
+        kept = [note for note in self._state["notes"] if note["key"] not in keys]
+        self._state["notes"] = kept + [note.as_dict() for note in new]
+        tell(new)
+
     def _note(self, notes: Iterable[Note]) -> None:
         """Keep notes, and warn of those that are new; a resumed training has told the others."""
         new = [note for note in notes if note.key not in self._noted]
@@ -352,9 +378,7 @@ class Trainer:
         if result.accuracy >= state["best_accuracy"]:
             state["best_accuracy"], state["best_epoch"] = result.accuracy, state["epoch"]
             self._best = self.network.weight_arrays()
-        patience = options.patience
-        if patience is not None and state["epoch"] - state["best_epoch"] >= patience:
-            state["finished"] = True
+        state["finished"] = stopped_early(state, options)
         last = state["finished"] or state["epoch"] == options.epochs
         # Much is silent or undecided in the first epochs; that nothing spikes at all never mends.
         self._note(n for n in result.notes if last or n.key == "layer-never-spikes")
@@ -395,9 +419,22 @@ class Trainer:
             tensors[f"best.{index}"] = torch.from_numpy(self._best[index])
             for key, value in self._optimiser.state.get(weights, {}).items():
                 tensors[f"adam.{index}.{key}"] = value
-        state = {**self._state, "sizes": list(self.network.session.network.sizes)}
+        state = {
+            **self._state,
+            "sizes": list(self.network.session.network.sizes),
+            "training": self._described,
+            "epochs": self.options.epochs,
+            "scales": self._scales,
+        }
         path = self.run_dir / CHECKPOINTS / CHECKPOINT
         save_checkpoint(path, Checkpoint(tensors, state))
+
+    @cached_property
+    def _described(self) -> dict[str, Any]:
+        """What the steps hang on, for the checkpoints."""
+        data = self.train_data, self.validation_data
+        network = self.network.session.network
+        return describe_training(network, self.loss, self.options, *data)
 
     @property
     def _weight_limit(self) -> float | None:

@@ -116,13 +116,13 @@ class TrainingOptions:
         if self.weight_limit is not None and not self.clip_weights:
             raise ConfigError("training.weight_limit: has no effect with clip_weights = false")
 
-    def learning_rate_at(self, epoch: float) -> float:
-        """Learning rate at a (fractional) epoch."""
+    def learning_rate_at(self, epoch: float, epochs: int | None = None) -> float:
+        """Learning rate at a (fractional) epoch of so many; None: ``self.epochs``."""
         if self.schedule == "constant":
             return self.learning_rate
         if self.schedule == "step":
             return self.learning_rate * self.step_factor ** (int(epoch) // self.step_epochs)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(epoch / self.epochs, 1.0)))
+        cosine = 0.5 * (1 + math.cos(math.pi * min(epoch / (epochs or self.epochs), 1.0)))
         return self.learning_rate * (self.final_fraction + (1 - self.final_fraction) * cosine)
 
 

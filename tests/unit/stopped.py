@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hxloop.file_lock import _leave_to_the_parent as let_go_of_all_locks
+
 _WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _EVENTS = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.link", "os.symlink")
 
@@ -68,5 +70,8 @@ def stopping(
     _Stop.error, _Stop.for_good = error, for_good
     try:
         yield _Stop
+    except Killed:
+        let_go_of_all_locks()  # the system does that when a process ends
+        raise
     finally:
         _Stop.folder = None

@@ -6,13 +6,15 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from safetensors import safe_open
 
 from hxloop import experiment_report
 from hxloop.cli import main
-from hxloop.errors import FileFormatError, HxloopError, OutputError, RunFailed
+from hxloop.errors import FileFormatError, HxloopError, HxloopWarning, OutputError, RunFailed
 from hxloop.experiment import resume, train
 from hxloop.experiments.registry import load_experiment
 from hxloop.rundir import RunDirectory
@@ -237,12 +239,51 @@ def test_a_report_that_fails_costs_only_the_report(tmp_path, whole):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment_report, "training_report", fail)
-        result = train(CONFIG, tmp_path / "run")
-    assert "no size" in result.problems[0] and "hxloop resume" in result.problems[0]
-    assert result.as_dict()["problems"] == list(result.problems)
+        with pytest.warns(HxloopWarning, match=r"no size.*hxloop resume"):
+            result = train(CONFIG, tmp_path / "run")
+    assert "report-failed" in [note["key"] for note in result.as_dict()["notes"]]
     assert outcome(tmp_path / "run") == (*outcome(whole[0])[:2], False, False)
     assert not resume(tmp_path / "run").problems
     assert outcome(tmp_path / "run") == outcome(whole[0])
+
+
+@pytest.mark.parametrize("end", ["TrainingInterrupted", "killed", "finished"])
+def test_one_writer_at_a_time(whole, tmp_path, end):
+    """Two resumptions of one folder both ended well, with the metrics doubled."""
+    run = tmp_path / "run"
+    program = (
+        "import sys, hxloop.experiment as e, hxloop.experiments.registry as r\n"
+        "class Wait:\n"
+        "    def on_start(self, *a): pass\n"
+        "    def on_batch(self, *a): pass\n"
+        "    def on_epoch(self, m):\n"
+        "        print('epoch', flush=True); command = sys.stdin.readline()\n"
+        "        if 'stop' in command: t[0].request_stop()\n"
+        "t = []\n"
+        "e.train(r.load_experiment('yin-yang', sys.argv[2:]), sys.argv[1] and e.Path(sys.argv[1]),"
+        " progress=Wait(), on_trainer=t.append)\n"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", program, str(run), *TINY],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert first.stdout.readline() == "epoch\n"
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    for other in (lambda: resume(run), lambda: train(CONFIG, run, force=True)):
+        with pytest.raises(OutputError, match=f"process {first.pid} .* only one can at a time"):
+            other()
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    if end == "killed":
+        first.kill()
+    else:
+        first.stdin.write("stop\n" if end == "TrainingInterrupted" else "\n\n")
+    first.communicate()
+    resume(run)
+    metrics = (run / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in metrics] == [1, 2]
+    assert not (run / ".lock").exists()
+    if end != "finished":  # that one has a real report
+        assert outcome(run) == outcome(whole[0])
 
 
 def test_a_config_of_the_users_own_is_not_taken_for_a_run_that_failed(tmp_path):

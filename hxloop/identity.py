@@ -1,0 +1,291 @@
+"""What a training is: enough to notice that what is resumed or evaluated is something else.
+
+``identity.json`` in a run folder tells it as it was when the training began: the configuration,
+and digests of what it came to, which the parts given to ``train_prepared`` may have replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.activity.schema import network_to_json
+from hxloop.config import ExperimentConfig
+from hxloop.config_paths import PATH_KEYS
+from hxloop.errors import ConfigError, FileFormatError
+from hxloop.files import sha256_of
+from hxloop.losses import Loss
+from hxloop.notes import Note
+from hxloop.training_options import SpikeData
+
+if TYPE_CHECKING:
+    from hxloop.prepared import Prepared
+
+SCHEMA = 1
+SPLITS = ("train", "validation", "test")
+# What may be other in a resumed training: nothing here changes what a step does. Tables as well.
+MAY_CHANGE = (
+    "name", "description", "activity", "dataset.test_size", "study",
+    "training.epochs", "training.patience", "training.select", "training.retries",
+    "training.checkpoint_every", *PATH_KEYS,
+)  # fmt: skip
+# What a trained network is evaluated by; the rest was of its training, or is free to choose.
+OF_EVALUATION = ("dataset.name", "encoding", "network", "loss")
+_TELLING = 6  # differences named in a message
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting that is not what it was.
+
+    Attributes:
+        key: which, as ``--set`` takes it.
+        then, now: its values; None: not set.
+    """
+
+    key: str
+    then: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{self.key} was {_shown(self.then)}, is {_shown(self.now)}"
+
+
+def identity_of(prepared: Prepared) -> dict[str, Any]:
+    """The content of ``identity.json``."""
+    calibration = prepared.calibration
+    return {
+        "schema": SCHEMA,
+        "config": json.loads(json.dumps(_without_none(prepared.config.model_dump()))),
+        "network": json.loads(network_to_json(prepared.network)),
+        "loss": describe_loss(prepared.loss),
+        "data": {
+            split: {"name": prepared.data_name, **describe_data(prepared.data[split], digest)}
+            for split, digest in prepared.digests.items()
+        },
+        "initial_weights": [describe_weights(matrix) for matrix in prepared.weights],
+        "calibration": None if calibration is None else calibration.digest,
+    }
+
+
+def describe_data(data: SpikeData, digest: str) -> dict[str, Any]:
+    """Size and digest of encoded samples, plain values."""
+    return {
+        "samples": len(data),
+        "channels": int(data.input_times.shape[1]),
+        "digest": digest,
+    }
+
+
+def data_digest(data: SpikeData) -> str:
+    """SHA-256 of input times and labels, whatever type holds them."""
+    times = np.asarray(data.input_times)
+    labels = np.asarray(data.labels, dtype="<i8")
+    kind = times.dtype.newbyteorder("<")
+    return sha256_of(f"{times.shape} ", times.astype(kind, copy=False), labels)
+
+
+def describe_loss(loss: Loss) -> dict[str, Any]:
+    """Class and settings of a loss, plain values."""
+    settings = asdict(loss) if is_dataclass(loss) and not isinstance(loss, type) else {}
+    return {"class": type(loss).__qualname__, **json.loads(json.dumps(settings, default=repr))}
+
+
+def describe_weights(matrix: NDArray[np.float64]) -> dict[str, Any]:
+    """Shape, mean and spread: the same on every machine but for rounding, unlike a digest."""
+    return {"shape": list(matrix.shape), "mean": float(matrix.mean()), "std": float(matrix.std())}
+
+
+def setting_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
+    """What differs between nested settings, by dotted keys, in the order of the later ones."""
+    before, after = _flat(then), _flat(now)
+    keys = [*after, *(key for key in before if key not in after)]
+    return [
+        Difference(key, before.get(key), after.get(key))
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
+
+
+def check_resumed(
+    then: Mapping[str, Any], prepared: Prepared, where: str, *, started: bool
+) -> list[Difference]:
+    """Refuse to go on with something else than was begun.
+
+    Args:
+        then: ``identity.json``.
+        prepared: what is to be gone on with.
+        where: the run, for messages.
+        started: whether there is a checkpoint; without one the initial weights count.
+
+    Returns:
+        What differs and may.
+
+    Raises:
+        ConfigError: what differs and may not.
+    """
+    now = identity_of(prepared)
+    changed = _config_differences(then, now)
+    refused = [d for d in changed if not _below(d.key, MAY_CHANGE)]
+    if refused:
+        raise ConfigError(
+            f"{where}: resume goes on with the training that was begun; {listed(refused)}. "
+            "Put that back in its config.toml, or train anew into another folder. What may be "
+            "other: " + ", ".join(key for key in MAY_CHANGE if key not in PATH_KEYS)
+        )
+    sizes = {d.key for d in changed}
+    splits = [s for s in SPLITS if f"dataset.{s}_size" not in sizes]
+    _check_parts(then, now, where, splits, initial=not started, calibration=True)
+    return [d for d in changed if d.key not in PATH_KEYS]
+
+
+def check_evaluated(then: Mapping[str, Any], prepared: Prepared, where: str) -> None:
+    """Refuse to evaluate a network in another setting than it was trained in.
+
+    Another backend is none: that is for whoever evaluates to choose.
+
+    Raises:
+        ConfigError: its config.toml, or its data, are not those of the training.
+    """
+    now = identity_of(prepared)
+    changed = _config_differences(then, now)
+    refused = [d for d in changed if _below(d.key, OF_EVALUATION)]
+    if refused:
+        raise ConfigError(
+            f"{where}: a network is evaluated as it was trained, but {listed(refused)}. Put that "
+            "back in its config.toml, or train anew with it"
+        )
+    sizes = {d.key for d in changed}
+    splits = [split for split in SPLITS if f"dataset.{split}_size" not in sizes]
+    _check_parts(then, now, where, splits, initial=False, calibration=False)
+
+
+def change_notes(changes: Sequence[Difference]) -> tuple[Note, ...]:
+    """That a training goes on with other settings, for whoever reads its results.
+
+    Of another number of epochs the trainer tells itself.
+    """
+    told = [d for d in changes if d.key != "training.epochs"]
+    if not told:
+        return ()
+    return (
+        Note(
+            "resumed-with-changes",
+            f"The training goes on with other settings than it was begun with: {listed(told)}.",
+            {"changes": [{"key": d.key, "then": d.then, "now": d.now} for d in told]},
+        ),
+    )
+
+
+def run_digest(identity: Mapping[str, Any]) -> str:
+    """Which training weights are of, also after it was made longer: its network, loss, data."""
+    parts = {key: identity.get(key) for key in ("network", "loss", "data")}
+    parts["data"] = {k: v for k, v in dict(parts["data"] or {}).items() if k != "test"}
+    return sha256_of(json.dumps(parts, sort_keys=True))[:16]
+
+
+def _check_parts(
+    then: Mapping[str, Any],
+    now: Mapping[str, Any],
+    where: str,
+    splits: Sequence[str],
+    *,
+    initial: bool,
+    calibration: bool,
+) -> None:
+    """The parts that are made of the settings, where the settings themselves are the same."""
+    advice = (
+        "It was begun in Python with parts of its own. Give them again: "
+        "hxloop.experiment.resume_prepared(prepared, run_dir) goes on with it, "
+        "evaluate_prepared(prepared, weights, run_dir) evaluates it"
+    )
+    try:
+        for split in splits:
+            before, after = then["data"][split], now["data"][split]
+            if before["digest"] != after["digest"]:
+                raise ConfigError(
+                    f"{where}: its {split} data were {_data_in_words(before)}; these are "
+                    f"{_data_in_words(after)}. {advice}"
+                )
+        for key in ("network", "loss"):
+            if changed := setting_differences({key: then[key]}, {key: now[key]}):
+                raise ConfigError(f"{where}: {listed(changed)}. {advice}")
+        if initial and not _alike(then["initial_weights"], now["initial_weights"]):
+            raise ConfigError(
+                f"{where}: was begun with other initial weights than its config.toml gives. "
+                + advice
+            )
+        if calibration and then["calibration"] != now["calibration"]:
+            raise ConfigError(
+                f"{where}: was begun with the calibration of digest {then['calibration']}; "
+                f"backend.calibration is now one of {now['calibration']}. Put the file back, or "
+                "train anew"
+            )
+    except (KeyError, TypeError) as error:
+        raise FileFormatError(f"{where}/identity.json: damaged: {error!r}") from error
+
+
+def _config_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
+    try:
+        # With the defaults of what this version has in addition.
+        before = ExperimentConfig.from_mapping(then["config"], "identity.json").model_dump()
+    except (ConfigError, KeyError):
+        before = dict(then.get("config", {}))
+    plain = json.loads(json.dumps(_without_none(before), default=str))
+    return setting_differences(plain, now["config"])
+
+
+def _alike(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> bool:
+    return len(then) == len(now) and all(
+        a["shape"] == b["shape"]
+        and math.isclose(a["mean"], b["mean"], rel_tol=1e-9, abs_tol=1e-9 * a["std"])
+        and math.isclose(a["std"], b["std"], rel_tol=1e-9)
+        for a, b in zip(then, now, strict=True)
+    )
+
+
+def _data_in_words(data: Mapping[str, Any]) -> str:
+    return (
+        f"{data['name']!r}, {data['samples']} samples of {data['channels']} channels "
+        f"(digest {data['digest'][:12]})"
+    )
+
+
+def listed(differences: Sequence[Difference]) -> str:
+    """Differences in words, the first few of many."""
+    named = "; ".join(str(d) for d in differences[:_TELLING])
+    more = len(differences) - _TELLING
+    return named + (f"; and {more} more" if more > 0 else "")
+
+
+def _below(key: str, tables: Iterable[str]) -> bool:
+    return any(key == table or key.startswith(table + ".") for table in tables)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _shown(value: Any) -> str:
+    text = "not set" if value is None else json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
+    return value

@@ -1,0 +1,103 @@
+"""What a checkpoint says of its training, and whether a trainer may go on from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hxloop.activity.schema import network_to_json
+from hxloop.errors import ConfigError
+from hxloop.identity import MAY_CHANGE, data_digest, describe_loss, listed, setting_differences
+from hxloop.losses import Loss
+from hxloop.network import NetworkSpec
+from hxloop.notes import Note
+from hxloop.training_options import SpikeData, TrainingOptions
+
+
+def describe_training(
+    network: NetworkSpec,
+    loss: Loss,
+    options: TrainingOptions,
+    train: SpikeData,
+    validation: SpikeData,
+) -> dict[str, Any]:
+    """All that the steps of a training hang on, but for the substrate; plain values."""
+    free = {key.removeprefix("training.") for key in MAY_CHANGE}
+    return {
+        "training": {
+            key: value
+            for key, value in json.loads(json.dumps(asdict(options))).items()
+            if key not in free
+        },
+        "network": json.loads(network_to_json(network)),
+        "loss": describe_loss(loss),
+        "data": {
+            split: {"samples": len(data), "digest": data_digest(data)}
+            for split, data in (("train", train), ("validation", validation))
+        },
+    }
+
+
+def check_same_training(then: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    """Refuse to go on with another training than a checkpoint is of.
+
+    Raises:
+        ConfigError: see above; it says what differs.
+    """
+    if changed := setting_differences(then, now):
+        raise ConfigError(
+            f"checkpoint {path}: of another training; {listed(changed)}. Going on would be "
+            "neither the one nor the other: put that back, or train anew"
+        )
+
+
+def check_epochs(
+    state: Mapping[str, Any], planned: int | None, options: TrainingOptions
+) -> Note | None:
+    """What it means that a training is to have other epochs than it was begun with.
+
+    Args:
+        state: of the checkpoint.
+        planned: its epochs so far; None: not known, of earlier versions.
+        options: those to go on with.
+
+    Raises:
+        ConfigError: fewer than are done already, or none more because it stopped by itself.
+    """
+    done, epochs = int(state["epoch"]), options.epochs
+    if epochs < done or (epochs == done and state["batch"]):
+        begun = f", and one of {state['batch']} batches" if state["batch"] else ""
+        raise ConfigError(
+            f"training.epochs: {done} epochs are done already{begun}; expected no fewer, got "
+            f"{epochs}"
+        )
+    if planned is None or planned == epochs:
+        return None
+    if stopped_early(state, options) and epochs > done:
+        raise ConfigError(
+            f"training.epochs = {epochs}: this training stopped by itself after epoch {done}, "
+            f"{options.patience} after its best (training.patience); to train longer, raise that "
+            "as well in its config.toml"
+        )
+    told = f"Trained to epoch {epochs} instead of {planned}"
+    if options.schedule != "cosine" or done == 0:
+        told += ", as if that had been asked for from the start."
+    else:
+        before = options.learning_rate_at(done, planned)
+        told += (
+            f": the cosine of the learning rate now ends there, so that it goes on at "
+            f"{options.learning_rate_at(done):.3g} instead of {before:.3g}. The epochs before "
+            f"had the schedule of {planned}, so this is not the training that {epochs} epochs "
+            "from the start would have been."
+        )
+    values = {"planned": planned, "epochs": epochs, "done": done}
+    return Note("other-epochs", told, values)
+
+
+def stopped_early(state: Mapping[str, Any], options: TrainingOptions) -> bool:
+    """Whether the validation accuracy has not risen for ``options.patience`` epochs."""
+    patience = options.patience
+    return patience is not None and state["epoch"] - state["best_epoch"] >= patience
