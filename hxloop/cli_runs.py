@@ -56,14 +56,27 @@ def train(
 
 
 @app.command()
-def resume(run_dir: RunDir, json_: Json = False) -> None:
-    """Continue an interrupted training, bit for bit as if it had not been interrupted."""
+def resume(
+    run_dir: RunDir,
+    epochs: Annotated[
+        int | None, typer.Option(help="Train to so many epochs, more than were planned, say.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Continue an interrupted training, bit for bit as if it had not been interrupted.
+
+    With --epochs a finished one goes on, too. With the schedules "constant" and "step" that is
+    the training of so many epochs; with "cosine" the learning rate goes on at that of the new
+    number.
+    """
     config = RunDirectory.open(run_dir).config()
     if study_of(config) is not None:
+        if epochs is not None:
+            raise ConfigError("resume --epochs: this is the folder of a study, not of one training")
         _study(config, run_dir, False, json_)
         return
     with progress_of.training() as progress, _stop_on_interrupt() as on_trainer:
-        result = resume_run(run_dir, progress=progress, on_trainer=on_trainer)
+        result = resume_run(run_dir, epochs=epochs, progress=progress, on_trainer=on_trainer)
     output.trained(result, json_)
 
 

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from hxloop.activity import LOG_NAME
 from hxloop.config import ExperimentConfig
 from hxloop.errors import FileFormatError, OutputError
-from hxloop.files import FileLock, remove_leftovers_in, sha256_of, write_atomically
+from hxloop.files import FileLock, remove_leftovers_in, write_atomically
+from hxloop.identity import run_digest
 from hxloop.network import NetworkSpec
 from hxloop.rundir_state import (
     CHECKPOINT,
@@ -32,6 +31,8 @@ from hxloop.rundir_state import (
     FolderState,
     state_of,
 )
+from hxloop.weights_file import load_weights as load_weights
+from hxloop.weights_file import write_weights
 
 _MARKED = """hxloop was making a run in this folder; with its config.toml it is one.
 If nothing is running here any more, start over: hxloop train EXPERIMENT --out FOLDER --force
@@ -242,56 +243,14 @@ class RunDirectory:
         dtype: type[np.floating[Any]] = np.float64,
     ) -> None:
         """Write ``weights.safetensors``: ``layer.0``, ``layer.1``, ..., ``(pre, post)`` each."""
-        arrays = {f"layer.{i}": np.ascontiguousarray(w, dtype) for i, w in enumerate(weights)}
-        # Of what is read back: all precisions are read as float64.
-        digest = _digest([array.astype(np.float64) for array in arrays.values()])
-        described = {**metadata, "digest": digest}
-        write_atomically(self.path / WEIGHTS, save(arrays, described))
+        write_weights(self.path / WEIGHTS, weights, metadata, dtype)
 
     def weights(self, network: NetworkSpec) -> tuple[NDArray[np.float64], ...]:
         """Read the weights of a network.
 
         Raises:
-            FileFormatError: missing, truncated, corrupt, or of another network.
+            FileFormatError: missing, truncated, corrupt, or of another network or training.
         """
-        return load_weights(self.path / WEIGHTS, network)
-
-
-def load_weights(path: Path, network: NetworkSpec) -> tuple[NDArray[np.float64], ...]:
-    """Read a weights file.
-
-    Raises:
-        FileFormatError: missing, truncated, corrupt, or of another network.
-    """
-    if not path.is_file():
-        raise FileFormatError(
-            f"weights {path}: no such file. Was the training finished? If it was interrupted: "
-            f"hxloop resume {path.parent}"
-        )
-    try:
-        with safe_open(path, framework="numpy") as file:
-            digest = (file.metadata() or {}).get("digest")
-            names = sorted(file.keys(), key=lambda name: int(name.rpartition(".")[2]))
-            arrays = tuple(np.asarray(file.get_tensor(name), dtype=np.float64) for name in names)
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise FileFormatError(
-            f"weights {path}: truncated or corrupt ({error}). {_advice(path)}"
-        ) from error
-    if digest is not None and digest != _digest(arrays):
-        raise FileFormatError(
-            f"weights {path}: corrupt, its digest does not match its data. {_advice(path)}"
-        )
-    shapes = tuple(array.shape for array in arrays)
-    if shapes != network.shapes:
-        raise FileFormatError(
-            f"weights {path}: expected shapes {network.shapes} for network {network}; got {shapes}"
-        )
-    return arrays
-
-
-def _advice(path: Path) -> str:
-    return f"Write it anew from the last checkpoint: hxloop resume {path.parent}"
-
-
-def _digest(arrays: Sequence[NDArray[np.float64]]) -> str:
-    return sha256_of(*(part for array in arrays for part in (f"{array.shape} ", array)))
+        identity = self.identity
+        run = None if identity is None else run_digest(identity)
+        return load_weights(self.path / WEIGHTS, network, run)
