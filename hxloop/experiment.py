@@ -191,7 +191,8 @@ def evaluate_run(
             it says: evaluate such a one with ``evaluate_prepared``.
         UnknownNameError: unknown backend or option.
         CalibrationError: the calibration given is not one of that chip.
-        OutputError: the log cannot be written, or has such a state already.
+        OutputError: the log cannot be written, has such a state already, or another process is
+            writing it.
     """
     run = RunDirectory.open(run_dir)
     config = run.config()
@@ -205,14 +206,15 @@ def evaluate_run(
     weights = run.weights(prepared.network)
     if activity is None:
         return evaluate_prepared(prepared, weights, run_dir, progress=progress)
-    log = ActivityWriter(activity, prepared.network, about=about(prepared))
-    if state in log.complete_states:
-        raise OutputError(
-            f"{activity}: holds a state {state!r} already; give another file, or another name "
-            "for the state (--state)"
-        )
-    with log.state(state, split="test", n_samples=len(prepared.data["test"])) as writer:
-        return evaluate_prepared(prepared, weights, run_dir, writer.append, progress)
+    # Locked until the end: of two evaluations into one log the second is refused at once.
+    with ActivityWriter(activity, prepared.network, about=about(prepared)) as log:
+        if state in log.complete_states:
+            raise OutputError(
+                f"{activity}: holds a state {state!r} already; give another file, or another name "
+                "for the state (--state)"
+            )
+        with log.state(state, split="test", n_samples=len(prepared.data["test"])) as writer:
+            return evaluate_prepared(prepared, weights, run_dir, writer.append, progress)
 
 
 def evaluate_prepared(

@@ -1,7 +1,8 @@
 """What a training writes to ``activity.h5``, without changing the training.
 
 All recorded runs are evaluations with trials of their own, so no random stream of the training
-moves. A log that cannot be written does not stop the training: it is told at its end.
+moves. A log that cannot be written, or is lost while the training goes on, does not stop it: it
+is told at its end.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from hxloop.activity import (
     epoch_name,
 )
 from hxloop.activity.schema import epoch_of
-from hxloop.errors import OutputError
+from hxloop.errors import FileFormatError, OutputError
 from hxloop.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
 from hxloop.loop import LoopNetwork
 from hxloop.prepared import Prepared
@@ -41,6 +42,8 @@ class ActivityRecorder:
     Attributes:
         failure: why the log could not be written; None = all went well so far. After a failure
             nothing more is recorded.
+
+    The log is locked only while something is written to it.
     """
 
     def __init__(self, path: Path, prepared: Prepared) -> None:
@@ -49,8 +52,8 @@ class ActivityRecorder:
         self.split, self.samples = config.activity.split, config.activity.samples
         data = prepared.data[self.split]
         self.data = _first_batches(data, self.samples, config.training.batch_size)
-        self.failure: OutputError | None = None
-        self._log: ActivityWriter | None = None
+        self.failure: OutputError | FileFormatError | None = None
+        self._begun = False
 
     def continue_from(self, network: LoopNetwork, epoch: int) -> None:
         """Forget what was recorded after an epoch, from which a training goes on.
@@ -60,8 +63,7 @@ class ActivityRecorder:
         """
         if not self.path.exists():
             return
-        with self._noting():
-            log = self._open(network)
+        with self._noting(), self._open(network) as log:
             late = [name for name in log.states if (epoch_of(name) or 0) > epoch]
             log.drop([*late, TRAINED])
 
@@ -75,7 +77,11 @@ class ActivityRecorder:
         if self.failure is not None or epoch not in self.config.activity.epochs:
             return
         name = epoch_name(epoch)
-        if self.path.exists() and name in self._open(network).complete_states:
+        if self.path.exists():
+            with self._noting(), self._open(network) as log:
+                if name in log.complete_states:
+                    return
+        if self.failure is not None:
             return
         with self.state(network, name, epoch) as observer:
             self._evaluate(network, observer)
@@ -92,12 +98,15 @@ class ActivityRecorder:
     @contextmanager
     def state(self, network: LoopNetwork, name: str, epoch: int) -> Iterator[RunObserver]:
         """An observer for ``evaluate`` that records the first samples as a state."""
+        log: ActivityWriter | None = None
         writer: StateWriter | None = None
         left = self.samples
-        with self._noting():
-            writer = self._open(network).state(
-                name, epoch=epoch, split=self.split, n_samples=min(left, len(self.data))
-            )
+        if self.failure is None:
+            with self._noting():
+                log = self._open(network)
+                writer = log.state(
+                    name, epoch=epoch, split=self.split, n_samples=min(left, len(self.data))
+                )
 
         def observe(
             activity: Activity, labels: NDArray[np.int64], decisions: NDArray[np.int64]
@@ -117,6 +126,8 @@ class ActivityRecorder:
         finally:
             if writer is not None:
                 writer.abandon()
+            if log is not None:
+                log.close()
 
     def _evaluate(self, network: LoopNetwork, observer: RunObserver) -> None:
         batch_size = self.config.training.batch_size
@@ -131,20 +142,26 @@ class ActivityRecorder:
         )
 
     def _open(self, network: LoopNetwork) -> ActivityWriter:
-        if self._log is None:
-            self._log = ActivityWriter(
-                self.path,
-                network.session.network,
-                about=about(self.prepared),
-                compress=self.config.activity.compress,
-            )
-        return self._log
+        if self._begun and not self.path.is_file():
+            raise OutputError(f"{self.path}: was removed while the training was recorded to it")
+        log = ActivityWriter(
+            self.path,
+            network.session.network,
+            about=about(self.prepared),
+            compress=self.config.activity.compress,
+        )
+        self._begun = True
+        return log
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
         try:
             yield
         except OutputError as error:
+            self.failure = error
+        except FileFormatError as error:
+            if not self._begun:  # damaged before: told before anything is computed
+                raise
             self.failure = error
 
 

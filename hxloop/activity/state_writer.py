@@ -23,7 +23,7 @@ from hxloop.activity.tables import (
     write_weights,
 )
 from hxloop.errors import RunInputError
-from hxloop.files import replacing, writing
+from hxloop.files import reading, replacing, writing
 
 if TYPE_CHECKING:
     from hxloop.activity.writing import ActivityWriter
@@ -70,8 +70,10 @@ class StateWriter:
         Raises:
             RunInputError: the activity does not fit the network, holds NaN, or its weights are
                 not those of the state's first run.
-            OutputError: the file cannot be written; it still holds all runs before.
+            OutputError: the file cannot be written, or its log is closed; it still holds all
+                runs before.
         """
+        self._log.check_open()
         checked = RecordedActivity(
             self._name,
             activity.input_times,
@@ -117,11 +119,13 @@ class StateWriter:
         if self._open is None:
             return
         log = self._log
+        log.check_open()
         with writing(log.path):
             self._open.check_place(log.path)
         with (
             replacing(log.path) as new,
             log.copy(new, without=[self._name]) as file,
+            reading(log.path, "an activity log"),
             h5py.File(log.path, "r") as old,
         ):
             group = file["states"].create_group(self._name)

@@ -27,13 +27,15 @@ from hxloop.activity.schema import (
 )
 from hxloop.activity.state_writer import StateWriter
 from hxloop.activity.tables import RUNS_DONE, pack
-from hxloop.errors import FileFormatError
-from hxloop.files import reading, remove_leftovers, replacing
+from hxloop.errors import FileFormatError, OutputError
+from hxloop.files import FileLock, reading, remove_leftovers, replacing
 from hxloop.network import NetworkSpec
 
 
 class ActivityWriter:
-    """Writes an activity log, or further states into one.
+    """Writes an activity log, or further states into one; one writer at a time.
+
+    It holds the lock of the file until it is closed, see ``FileLock``. Reading needs none.
 
     Args:
         path: the file; made where it is missing.
@@ -43,7 +45,7 @@ class ActivityWriter:
 
     Raises:
         FileFormatError: ``path`` is there and is no activity log, or one of another network.
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or another is writing it.
 
     Example:
         >>> with ActivityWriter(Path("activity.h5"), network) as log:  # doctest: +SKIP
@@ -60,6 +62,15 @@ class ActivityWriter:
         compress: bool = True,
     ) -> None:
         self.path, self.network, self.compress = Path(path), network, compress
+        self._lock = FileLock.beside(self.path).acquire()
+        try:
+            self._begin(about or {})
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, about: Mapping[str, Any]) -> None:
+        """Make the file, or look at the one that is there."""
         remove_leftovers(self.path)
         if not self.path.exists():
             with replacing(self.path) as new, new_file(new) as file:
@@ -67,15 +78,15 @@ class ActivityWriter:
                 file.attrs["created_with"] = f"hxloop {hxloop.__version__}"
                 file.attrs["time_unit"], file.attrs["weight_unit"] = TIME_UNIT, WEIGHT_UNIT
                 file.attrs["silent"] = "inf"
-                file.attrs["network"] = network_to_json(network)
-                file.attrs["about"] = json.dumps(dict(about or {}))
+                file.attrs["network"] = network_to_json(self.network)
+                file.attrs["about"] = json.dumps(dict(about))
                 file.create_group("states")
             return
         with ActivityLog.open(self.path) as log:
-            if log.network != network:
+            if log.network != self.network:
                 raise FileFormatError(
                     f"{self.path}: is a log of the network {log.network}, whose settings are not "
-                    f"those of {network}; give another file"
+                    f"those of {self.network}; give another file"
                 )
 
     @property
@@ -107,24 +118,39 @@ class ActivityWriter:
             n_samples: how many there will be, if known; saves growing the file.
 
         Raises:
-            OutputError: no name for a state.
+            OutputError: no name for a state, or the log is closed.
         """
         check_state_name(name)
+        self.check_open()
         return StateWriter(self, name, epoch, split, n_samples)
 
     def drop(self, names: Collection[str]) -> None:
         """Remove states, those that are there.
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: the file cannot be written, or the log is closed.
         """
+        self.check_open()
         present = set(names) & set(self.states)
         if present:
             with replacing(self.path) as new, self.copy(new, without=present):
                 pass
 
+    def check_open(self) -> None:
+        """Check that it is this process's turn to write.
+
+        Raises:
+            OutputError: the log is closed, or was opened by the process that forked this one.
+        """
+        if not self._lock.held:
+            raise OutputError(
+                f"{self.path}: this writer is closed, or belongs to the process that forked this "
+                "one; open another"
+            )
+
     def close(self) -> None:
-        """Nothing is left to do; states end with their own ``with`` block."""
+        """Let others write. States end with their own ``with`` block. Twice is allowed."""
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -76,6 +76,7 @@ def bench_activity(
             state = log.state("trained", split="test", n_samples=samples)
             evaluate(loop, loss, data, batch_size, observer=writing.timed(state.append))
             writing.timed(state.close)()
+            log.close()
             found |= {"logged_run_s": time.perf_counter() - start}
             found |= {"write_s": writing.seconds, "write_cpu_s": writing.cpu_seconds}
             found |= _read(path)

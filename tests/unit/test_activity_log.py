@@ -368,11 +368,57 @@ def test_a_file_replaced_by_another_program_is_not_written_over(path):
     with ActivityWriter(path, NETWORK) as log:
         state = log.state("mine")
         state.append(*run(0))
-        write(path, ["theirs"])
+        theirs = path.with_name("theirs.h5")
+        write(theirs, ["theirs"])
+        os.replace(theirs, path)
         with pytest.raises(OutputError, match="another program has replaced the file"):
             state.close()
         state.abandon()
     assert "theirs" in read_activity(path)
+
+
+def test_two_writers_of_one_log_lose_no_state(path):
+    # Each used to copy the file as it was before the other's state, and the last one won.
+    with ActivityWriter(path, NETWORK) as log, log.state("mine") as state:
+        state.append(*run(0))
+        with pytest.raises(OutputError, match=r"activity\.h5: this process .* only one can"):
+            ActivityWriter(path, NETWORK)
+        assert "trained" in read_activity(path)  # reading needs no lock
+        state.append(*run(1))
+    write(path, ["theirs"])
+    assert {"trained", "mine", "theirs"} <= set(read_activity(path))
+    assert_holds(read_activity(path)["mine"], range(2))
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_closed_log_is_not_written(path):
+    with ActivityWriter(path, NETWORK) as log:
+        state = log.state("late")
+        state.append(*run(0))
+    for write_on in (lambda: state.append(*run(1)), state.close, lambda: log.state("more"),
+                     lambda: log.drop(["trained"])):  # fmt: skip
+        with pytest.raises(OutputError, match="this writer is closed"):
+            write_on()
+    with ActivityWriter(path, NETWORK) as log:
+        state = log.state("parent")
+        state.append(*run(0))
+        child = os.fork()
+        if child == 0:
+            try:
+                state.append(*run(1))
+            except OutputError:
+                os._exit(7)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        state.append(*run(1))
+        state.close()
+    assert_holds(read_activity(path)["parent"], range(2))
+
+
+def test_a_writer_that_cannot_begin_holds_nothing(path):
+    with pytest.raises(FileFormatError):
+        ActivityWriter(path, NetworkSpec.feed_forward(7, 6, 5, 3))
+    ActivityWriter(path, NETWORK).close()
 
 
 def test_an_exception_leaves_the_state_incomplete_with_its_runs(path):

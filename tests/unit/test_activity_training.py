@@ -22,9 +22,10 @@ from hxloop.errors import ConfigError, FileFormatError, OutputError
 from hxloop.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.experiment import evaluate_run, resume, train
 from hxloop.experiments.registry import load_experiment
-from hxloop.files import replacing
+from hxloop.files import FileLock, replacing
 from hxloop.loop import LoopNetwork
 from hxloop.prepared import prepare
+from hxloop.recording import ActivityRecorder
 from hxloop.rundir import RunDirectory
 
 SMALL = ["dataset.train_size=60", "dataset.validation_size=20", "dataset.test_size=50",
@@ -286,3 +287,44 @@ def test_a_damaged_log_is_told_before_the_training_goes_on(recorded, tmp_path):
     (folder / "activity.h5").unlink()
     resume(folder)
     assert {"untrained", "epoch-003", "trained"} == set(read_activity(folder))
+
+
+@pytest.mark.parametrize("how", ["removed", "damaged", "taken", "replaced"])
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_a_log_lost_during_the_training_does_not_cost_the_weights(
+    recorded, options, tmp_path, how, epoch
+):
+    folder = tmp_path / "run"
+    log = folder / "activity.h5"
+    held, real = [], ActivityRecorder.record
+
+    def record(self, network, done):
+        real(self, network, done)
+        if done != epoch:
+            return
+        if how == "removed":
+            log.unlink()
+        elif how == "damaged":
+            log.write_bytes(log.read_bytes()[:3000])
+        elif how == "replaced":
+            log.write_text("notes")
+        else:
+            held.append(FileLock.beside(log).acquire())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ActivityRecorder, "record", record)
+        with pytest.raises((OutputError, FileFormatError), match="The training is complete"):
+            train(config(*options), folder)
+    for lock in held:
+        lock.release()
+    assert same_weights(recorded, folder)
+    assert (folder / "evaluation.json").is_file()
+
+
+def test_two_evaluations_into_one_log(recorded, tmp_path):
+    log = tmp_path / "log.h5"
+    evaluate_run(recorded, activity=log)
+    with FileLock.beside(log), pytest.raises(OutputError, match="only one can at a time"):
+        evaluate_run(recorded, activity=log, state="second")
+    evaluate_run(recorded, activity=log, state="second")
+    assert list(read_activity(log)) == ["trained", "second"]
