@@ -8,7 +8,6 @@ failures, runs, seconds, time, version) and ``checksum``; groups ``codes``, ``be
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -28,7 +27,9 @@ from hxloop.calibration.result import (
     Unfinished,
 )
 from hxloop.errors import CalibrationError, FileFormatError, HxloopError, OutputError
-from hxloop.files import sha256_of, write_atomically
+from hxloop.files import replacing, sha256_of
+from hxloop.hdf5 import open_checked
+from hxloop.hdf5_new_file import new_file
 from hxloop.network import NetworkSpec
 from hxloop.operating_point import OperatingPoint
 
@@ -98,7 +99,8 @@ def load_calibration(
             version=header["version"],
             **{name: arrays[name] for name in _GROUPS},
         )
-    except (KeyError, TypeError, HxloopError) as error:
+        _check_shapes(result)
+    except (KeyError, TypeError, ValueError, AttributeError, HxloopError) as error:
         raise FileFormatError(
             f"calibration {path}: not what schema {SCHEMA!r} says: {error}"
         ) from error
@@ -112,6 +114,21 @@ def load_calibration(
     except CalibrationError as error:
         raise CalibrationError(f"{path}: {error}") from error
     return result
+
+
+def _check_shapes(result: CalibrationResult) -> None:
+    """Check that all arrays are of the same circuits.
+
+    Raises:
+        ValueError: they are not, or a circuit that failed is none of them.
+    """
+    n = result.n_circuits
+    for group in _GROUPS:
+        for name, values in getattr(result, group).items():
+            if values.shape != (n,) or values.dtype.kind not in "fi":
+                raise ValueError(f"{group}/{name} is of {values.dtype} {values.shape}, not ({n},)")
+    if any(not 0 <= circuit < n for circuit in result.failures):
+        raise ValueError(f"failures are not all of circuits 0 to {n - 1}")
 
 
 def save_unfinished(path: Path, key: str, state: Unfinished) -> None:
@@ -155,8 +172,11 @@ def _write(
     groups: Mapping[str, Mapping[str, NDArray[Any]]],
     steps: Any,
 ) -> None:
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    with replacing(path) as new, new_file(new) as file:
         file.attrs["schema"] = schema
         file.attrs["header"] = json.dumps(header)
         for group, arrays in groups.items():
@@ -168,11 +188,6 @@ def _write(
             described = {name: getattr(step, name) for name in _STEP_HEADER}
             file[f"steps/{index}"].attrs["header"] = json.dumps(described)
         file.attrs["checksum"] = _checksum(file)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    write_atomically(path, buffer.getvalue())
 
 
 def _read(
@@ -181,15 +196,15 @@ def _read(
     if not path.is_file():
         raise FileFormatError(f"calibration {path}: no such file")
     try:
-        with h5py.File(path, "r") as file:
+        with open_checked(path, "a calibration") as file:
             found = file.attrs.get("schema")
             if found != schema:
-                raise FileFormatError(
-                    f"calibration {path}: expected schema {schema!r}; got {found!r}. Calibrate "
-                    "again with this version of hxloop."
+                raise _Refused(
+                    f"expected schema {schema!r}; got {found!r}. Calibrate again with this version "
+                    "of hxloop."
                 )
             if file.attrs.get("checksum") != _checksum(file):
-                raise FileFormatError(f"calibration {path}: corrupt, its checksum does not match")
+                raise _Refused("corrupt, its checksum does not match")
             header = json.loads(file.attrs["header"])
             groups = {
                 group: {name: values[()] for name, values in file[group].items()}
@@ -198,11 +213,16 @@ def _read(
             }
             stored = file.get("steps", {})
             steps = tuple(_step(stored[str(index)]) for index in range(len(stored)))
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, HxloopError):
-            raise
-        raise FileFormatError(f"calibration {path}: truncated or corrupt ({error})") from error
+    except _Refused as error:
+        raise FileFormatError(f"calibration {path}: {error}") from error
+    except (OSError, LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        told = str(error).removeprefix(f"{path}: ")
+        raise FileFormatError(f"calibration {path}: truncated or corrupt ({told})") from error
     return header, groups, steps
+
+
+class _Refused(FileFormatError):
+    """What is there can be read, and is not wanted."""
 
 
 def _step(group: Any) -> StepRecord:

@@ -26,6 +26,7 @@ MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 # First of the training images, then so many of them for validation, as published.
 TRAIN_SIZE, VALIDATION_SIZE, TEST_SIZE = 50_000, 10_000, 10_000
 SIDE, CROP, SMALL_SIDE = 28, 24, 16
+_LARGEST = 1 << 26  # bytes; no file of the database, unpacked, has as many
 
 
 def load_mnist(split: str, side: int = SIDE) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -114,9 +115,10 @@ def _content(path: Path, name: str | None = None) -> bytes:
     """The uncompressed bytes, checked."""
     name = name or path.name.removesuffix(".gz")
     try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise EOFError(f"it holds more than the {_LARGEST >> 20} MB of the largest of them")
     except (OSError, EOFError, zlib.error) as error:
         raise FileFormatError(f"MNIST file {path}: truncated or corrupt ({error})") from error
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
@@ -133,12 +135,17 @@ def _content(path: Path, name: str | None = None) -> bytes:
 @lru_cache(maxsize=4)
 def _read_images(path: Path) -> NDArray[np.uint8]:
     data = _content(path)
-    magic, count, rows, columns = struct.unpack(">IIII", data[:16])
+    magic, count, rows, columns = struct.unpack(">IIII", data[:16].ljust(16, b"\0"))
     if magic != 2051 or (rows, columns) != (SIDE, SIDE):
         raise FileFormatError(
             f"MNIST file {path}: expected images of 28 x 28; got {rows} x {columns}, magic {magic}"
         )
-    images = np.frombuffer(data, np.uint8, offset=16).reshape(count, rows, columns)
+    pixels = np.frombuffer(data, np.uint8, offset=16)
+    if len(pixels) != count * rows * columns:
+        raise FileFormatError(
+            f"MNIST file {path}: declares {count} images; got {len(pixels)} bytes of pixels"
+        )
+    images = pixels.reshape(count, rows, columns)
     images.flags.writeable = False
     return images
 
@@ -146,8 +153,8 @@ def _read_images(path: Path) -> NDArray[np.uint8]:
 @lru_cache(maxsize=4)
 def _read_labels(path: Path) -> NDArray[np.uint8]:
     data = _content(path)
-    magic, count = struct.unpack(">II", data[:8])
-    labels = np.frombuffer(data, np.uint8, offset=8)
+    magic, count = struct.unpack(">II", data[:8].ljust(8, b"\0"))
+    labels = np.frombuffer(data, np.uint8, offset=min(8, len(data)))
     if magic != 2049 or len(labels) != count:
         raise FileFormatError(f"MNIST file {path}: expected {count} labels; got {len(labels)}")
     return labels

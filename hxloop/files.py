@@ -157,7 +157,8 @@ def sha256_of(*parts: str | bytes | NDArray[Any]) -> str:
 
 def digest_of(array: NDArray[Any]) -> str:
     """SHA-256 of an array: of type, shape and values; -0 counts as 0."""
-    plain = np.ascontiguousarray(array) + array.dtype.type(0)
+    with np.errstate(invalid="ignore"):  # of a damaged file, NaN of any kind
+        plain = np.ascontiguousarray(array) + array.dtype.type(0)
     return sha256_of(f"{plain.dtype.str} {plain.shape}", plain)
 
 

@@ -4,25 +4,30 @@ The layout, version 1::
 
     /               attributes: schema = "hxloop-session", version = 1, created_with; network and
                     capabilities of the session (JSON)
+    /arrays         attribute checksum: of the attributes of the file
     /arrays/DIGEST  weights, input and spike times; the name is the SHA-256 of what is in it, so
                     that equal arrays are stored once and damaged ones are noticed
     /runs/NNNNNNNN  one text (JSON) for each run: trial, info, and the digests of the inputs as
                     asked and as delivered, of the weights as asked and as held, and of the first
-                    spike times, one for each layer
+                    spike times, one for each layer; attribute checksum: its SHA-256
 
-A run is in the file when its text is, which is written last. It takes 8 bytes for each weight and
-spike time that has not been there before.
+Checksums were not in files of earlier versions.
+
+While a session is recorded, its runs are added behind the end of the HDF5 file, see
+``hxloop.session_journal``: what is there is never touched, so that a kill at any moment leaves all
+runs that were done. When the recording is closed, they get their places in the HDF5 file, which is
+a new one renamed over the old. Until then other programs do not see them; hxloop does.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import h5py
 import numpy as np
@@ -31,20 +36,21 @@ from numpy.typing import NDArray
 import hxloop
 from hxloop.activity import Activity, RunInfo
 from hxloop.activity.schema import (
+    CHECKSUM,
+    check_signed,
     info_from_json,
     info_to_json,
     network_from_json,
-    network_to_json,
 )
 from hxloop.backend import Capabilities
-from hxloop.errors import FileFormatError, OutputError
-from hxloop.files import digest_of, reading, writing
-from hxloop.network import NetworkSpec
+from hxloop.errors import FileFormatError
+from hxloop.files import digest_of, reading, sha256_of
+from hxloop.hdf5 import SEAL, end_of_hdf5, open_checked, seal_end
+from hxloop.session_journal import MARK, Journal, read_array, read_journal
 
 SCHEMA, VERSION = "hxloop-session", 1
 WHAT = "a recorded session (made by hxloop.record)"
-SPARE_BYTES = 1 << 17  # more than a run takes beside its arrays
-RUNS_AHEAD = 10  # room that is taken in the file at once
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Array = NDArray[np.float64]
 
@@ -85,123 +91,19 @@ class RecordedRun:
             ValueError: it is no such text.
         """
         values = json.loads(text)
+        trial = values["trial"]
+        if trial is not None and (not isinstance(trial, int) or trial < 0):
+            raise ValueError(f"trial {trial!r}; expected a whole number from 0 on, or none")
         for name in ("asked_weights", "held_weights", "spikes"):
             values[name] = tuple(values[name])
             if len(values[name]) != n_layers:
                 raise ValueError(f"{len(values[name])} arrays of {name} for {n_layers} layers")
+        arrays = (values["asked_inputs"], values["delivered_inputs"], *values["asked_weights"])
+        for digest in (*arrays, *values["held_weights"], *values["spikes"]):
+            if not _DIGEST.fullmatch(digest):
+                raise ValueError(f"{digest!r} is no digest")
         values["info"] = info_from_json(json.dumps(values["info"]).encode())
         return cls(**values)
-
-
-class SessionWriter:
-    """Writes runs into a file.
-
-    Args:
-        path: of the file.
-        network: of the session.
-        capabilities: of the session.
-        append: add to a file that is there. Otherwise there must be none.
-
-    Raises:
-        OutputError: the file is there, is of another network or substrate, or cannot be written.
-        FileFormatError: it is there and no recorded session.
-    """
-
-    def __init__(
-        self, path: Path, network: NetworkSpec, capabilities: Capabilities, append: bool
-    ) -> None:
-        self.path = path
-        self._room = 0
-        exists = path.exists()
-        if exists and not append:
-            raise OutputError(
-                f"{path} exists; append=True adds to it, or give another name (recorded sessions "
-                "are not overwritten)"
-            )
-        if exists:
-            with SessionFile(path) as file:
-                same = _capabilities_to_json(file.capabilities) == _capabilities_to_json(
-                    capabilities
-                )
-                if file.network != network or not same:
-                    raise OutputError(
-                        f"{path} holds runs of the network {file.network} on {file.backends}; its "
-                        f"settings, or the substrate's, are not those of this session ({network}). "
-                        "Give another file."
-                    )
-        with writing(path):
-            self._file = h5py.File(path, "r+" if exists else "x")
-            if not exists:
-                self._file.attrs["schema"], self._file.attrs["version"] = SCHEMA, VERSION
-                self._file.attrs["created_with"] = f"hxloop {hxloop.__version__}"
-                self._file.attrs["network"] = network_to_json(network)
-                self._file.attrs["capabilities"] = _capabilities_to_json(capabilities)
-                self._file.create_group("arrays")
-                self._file.create_group("runs")
-            self._file.flush()
-
-    def append(
-        self,
-        weights: Sequence[NDArray[Any]],
-        input_times: NDArray[Any],
-        trial: int | None,
-        activity: Activity,
-    ) -> None:
-        """Add a run; it is on the disk when this returns.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        arrays = (input_times, activity.input_times, *weights, *activity.weights_used)
-        arrays = (*arrays, *activity.first_spike_times)
-        n_bytes = sum(array.nbytes for array in arrays) + SPARE_BYTES
-        with writing(self.path):
-            self._make_room(n_bytes)
-            run = RecordedRun(
-                trial=None if trial is None else int(trial),
-                asked_inputs=self._store(input_times),
-                delivered_inputs=self._store(activity.input_times),
-                asked_weights=tuple(self._store(matrix) for matrix in weights),
-                held_weights=tuple(self._store(matrix) for matrix in activity.weights_used),
-                spikes=tuple(self._store(times) for times in activity.first_spike_times),
-                info=activity.info,
-            )
-            runs = self._file["runs"]
-            runs.create_dataset(f"{len(runs):08d}", data=run.to_json(), dtype=h5py.string_dtype())
-            self._file.flush()
-
-    def _make_room(self, n_bytes: int) -> None:
-        """Take room at the end of the file before the HDF5 library needs it.
-
-        When a write of its own fails, the library aborts the process as it closes the file.
-        """
-        used = self._file.id.get_filesize()
-        if used + n_bytes <= self._room:
-            return
-        with self.path.open("rb+") as file:
-            try:
-                ahead = RUNS_AHEAD * n_bytes
-                os.posix_fallocate(file.fileno(), used, ahead)
-            except OSError:
-                ahead = n_bytes
-                os.posix_fallocate(file.fileno(), used, ahead)
-        self._room = used + ahead
-
-    def _store(self, array: NDArray[Any]) -> str:
-        name = digest_of(array)
-        if name not in self._file["arrays"]:
-            # Not compressed: a quarter less, for longer than a run takes (measured, 150 x 120).
-            self._file["arrays"].create_dataset(name, data=array)
-        return name
-
-    def close(self) -> None:
-        """Close the file. Closing twice is allowed."""
-        if self._file:
-            with writing(self.path):
-                self._file.flush()
-                used = self._file.id.get_filesize()
-                self._file.close()
-                os.truncate(self.path, used)
 
 
 class SessionFile:
@@ -222,13 +124,17 @@ class SessionFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with reading(path, WHAT):
-            self._file = h5py.File(path, "r")
-            try:
+        self._raw, self._file, self._journal = _open(path)
+        # Replaced between the two openings: a recording was closed just now.
+        while os.fstat(self._raw.fileno()).st_ino != path.stat().st_ino:
+            self.close()
+            self._raw, self._file, self._journal = _open(path)
+        try:
+            with reading(path, WHAT):
                 self._read()
-            except BaseException:
-                self._file.close()
-                raise
+        except BaseException:
+            self.close()
+            raise
 
     def _read(self) -> None:
         attrs = self._file.attrs
@@ -240,12 +146,20 @@ class SessionFile:
                 f"{VERSION}: a newer one is needed"
             )
         self.network = network_from_json(attrs["network"])
-        self.capabilities = _capabilities_from_json(attrs["capabilities"])
-        group = self._file["runs"]
+        self.capabilities = capabilities_from_json(attrs["capabilities"])
+        check_signed(self._file["arrays"], self._file)
         n_layers = len(self.network.layers)
-        self.runs = tuple(
-            RecordedRun.from_json(group[name].asstr()[()], n_layers) for name in sorted(group)
-        )
+        self.runs = tuple(RecordedRun.from_json(text, n_layers) for text in self._texts())
+
+    def _texts(self) -> list[str]:
+        group, texts = self._file["runs"], []
+        for name in sorted(group):
+            text = group[name].asstr()[()]
+            told = group[name].attrs.get(CHECKSUM)
+            if told is not None and told != sha256_of(text):
+                raise FileFormatError(f"run {name} is damaged: its digest is another")
+            texts.append(text)
+        return texts + self._journal.runs
 
     @property
     def backends(self) -> str:
@@ -259,10 +173,14 @@ class SessionFile:
             FileFormatError: it is missing or damaged.
         """
         with reading(self.path, WHAT):
-            values = self._file["arrays"][digest][()]
+            if digest in self._journal.arrays:
+                return read_array(self._raw, *self._journal.arrays[digest], digest)
+            if digest not in self._file["arrays"]:
+                raise FileFormatError(f"array {digest[:12]} is missing")
+            values = np.asarray(self._file["arrays"][digest][()])
             if digest_of(values) != digest:
                 raise FileFormatError(f"array {digest[:12]} is damaged: its digest is another")
-        return np.asarray(values)
+        return values
 
     def activity(self, run: RecordedRun) -> Activity:
         """What the substrate did in a run.
@@ -270,16 +188,48 @@ class SessionFile:
         Raises:
             FileFormatError: an array is missing or damaged.
         """
-        return Activity(
+        activity = Activity(
             input_times=self.array(run.delivered_inputs),
             first_spike_times=tuple(self.array(digest) for digest in run.spikes),
             weights_used=tuple(self.array(digest) for digest in run.held_weights),
             info=run.info,
         )
+        times = (activity.input_times, *activity.first_spike_times)
+        expected = tuple((len(activity.input_times), size) for size in self.network.sizes)
+        got = tuple(array.shape for array in times)
+        held = tuple(matrix.shape for matrix in activity.weights_used)
+        if got != expected or held != self.network.shapes:
+            raise FileFormatError(
+                f"{self.path}: expected {WHAT}; a run has arrays of the shapes {(*got, *held)}; "
+                f"expected {(*expected, *self.network.shapes)}"
+            )
+        return activity
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """Digests of all arrays in the file."""
+        return frozenset(self._file["arrays"]) | self._journal.arrays.keys()
+
+    @property
+    def end(self) -> int:
+        """Where more can be added; 0: nowhere, it has to be written anew."""
+        return self._journal.end
+
+    def copy_to(self, arrays: h5py.Group, runs: h5py.Group) -> None:
+        """Copy all arrays and runs into the groups of another file."""
+        for old, new in ((self._file["arrays"], arrays), (self._file["runs"], runs)):
+            for name in old:
+                old.copy(name, new)
+        for digest, place in self._journal.arrays.items():
+            if digest not in arrays:
+                write_array(arrays, digest, read_array(self._raw, *place, digest))
+        for text in self._journal.runs:
+            write_run(runs, text)
 
     def close(self) -> None:
         """Close the file. Closing twice is allowed."""
         self._file.close()
+        self._raw.close()
 
     def __enter__(self) -> Self:
         return self
@@ -293,13 +243,63 @@ class SessionFile:
         self.close()
 
 
-def _capabilities_to_json(capabilities: Capabilities) -> str:
+def _open(path: Path) -> tuple[BinaryIO, h5py.File, Journal]:
+    """The file as bytes and as HDF5, and what is behind its end."""
+    file = open_checked(path, WHAT)
+    try:
+        with reading(path, WHAT):
+            raw = path.open("rb")
+            try:
+                end = seal_end(raw)
+                if end is None and _is_unsealed(raw):
+                    raise FileFormatError("it is damaged: its seal is not where it belongs")
+                journal = Journal(0) if end is None else read_journal(raw, end)
+            except BaseException:
+                raw.close()
+                raise
+            return raw, file, journal
+    except BaseException:
+        file.close()
+        raise
+
+
+def _is_unsealed(raw: BinaryIO) -> bool:
+    """Whether there is something behind the end of the HDF5 file that belongs behind a seal."""
+    end = end_of_hdf5(raw)
+    raw.seek(end)
+    before = b""
+    while end and (block := raw.read(1 << 20)):
+        if any(mark in before + block for mark in (SEAL, MARK)):
+            return True
+        before = block[-len(SEAL) :]
+    return False
+
+
+def write_array(arrays: h5py.Group, digest: str, array: NDArray[Any]) -> None:
+    """Write an array under its digest."""
+    # Not compressed: a quarter less, for longer than a run takes (measured, 150 x 120). Its
+    # digest vouches for it, so the seal need not: not filled by HDF5, see ``hdf5_rules.extents``.
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    arrays.create_dataset(digest, data=array, dcpl=properties)
+
+
+def write_run(runs: h5py.Group, text: str) -> None:
+    """Write the text of a run, with its checksum."""
+    name = f"{len(runs):08d}"
+    runs.create_dataset(name, data=text, dtype=h5py.string_dtype())
+    runs[name].attrs[CHECKSUM] = sha256_of(text)
+
+
+def capabilities_to_json(capabilities: Capabilities) -> str:
+    """Capabilities as text, but for what can only be done live."""
     values = asdict(capabilities)
     del values["time_limit"]  # of the substrate; a file does not hang
     return json.dumps({k: v for k, v in values.items() if not isinstance(v, frozenset)})
 
 
-def _capabilities_from_json(text: str) -> Capabilities:
+def capabilities_from_json(text: str) -> Capabilities:
+    """What ``capabilities_to_json`` wrote."""
     values = json.loads(text)
     known = {field.name for field in fields(Capabilities)}
     if values.get("tau_ratios") is not None:

@@ -14,8 +14,8 @@ from hxloop.activity import Activity
 from hxloop.backend import Capabilities, Session, check_run
 from hxloop.errors import SessionClosedError
 from hxloop.network import NetworkSpec
-from hxloop.session_file import SessionWriter
 from hxloop.session_guard import SessionGuard, UncopiedSession
+from hxloop.session_writer import SessionWriter
 
 
 def record(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from hxloop.activity.plain import read_plain
 from hxloop.activity.reading import ActivityLog, Samples
-from hxloop.activity.schema import SIGNATURE
 from hxloop.activity.states import RecordedActivity
 from hxloop.errors import FileFormatError, UnknownNameError
 from hxloop.files import reading
+from hxloop.hdf5 import SIGNATURE
 
 LOG_NAME = "activity.h5"
 _ZIP = b"PK"

@@ -59,12 +59,15 @@ def write_dataset(
         shape: its shape.
         dtype: its type.
         rows: gives the rows from the first number up to the second.
-        compress: whether to compress it.
+        compress: whether to compress it. If not, larger ones get HDF5's own checksums (deflate
+            has one anyway).
     """
     row_bytes = max(1, dtype.itemsize * int(np.prod(shape[1:])))
     step = max(1, min(CHUNK_BYTES // row_bytes, shape[0]))
     if not compress or 0 in shape:
-        dataset = group.create_dataset(name, shape, dtype)
+        large = dtype.itemsize * int(np.prod(shape)) > _SAMPLE
+        options = {"chunks": (step, *shape[1:]), "fletcher32": True} if large else {}
+        dataset = group.create_dataset(name, shape, dtype, **options)
         for start in range(0, shape[0], step):
             dataset[start : start + step] = rows(start, min(start + step, shape[0]))
         return dataset

@@ -18,8 +18,6 @@ array without such a name belongs to all states. A file without any has one stat
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity.npz import load_arrays
 from hxloop.activity.schema import epoch_of, state_order
 from hxloop.activity.states import RecordedActivity, first_output
 from hxloop.errors import FileFormatError, RunInputError
@@ -35,7 +34,6 @@ from hxloop.files import reading, replacing
 RECORDED = "recorded"
 EARLIEST = "the output neuron that spikes first (the file holds no decisions)"
 _WHAT = "spike times as plain arrays (input, hidden, output, label)"
-_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 def read_plain(path: Path) -> dict[str, RecordedActivity]:
@@ -49,20 +47,12 @@ def read_plain(path: Path) -> dict[str, RecordedActivity]:
 
     Raises:
         FileFormatError: no such file, damaged, arrays of Python objects (never unpickled),
-            arrays missing or of shapes that do not fit each other, NaN, labels out of range.
+            arrays missing or of shapes that do not fit each other, NaN, labels out of range, or
+            sizes that a file of its size cannot hold.
     """
     path = Path(path)
     with reading(path, _WHAT):
-        try:
-            # Opened here: of a damaged file, numpy would leave it open.
-            with path.open("rb") as opened:
-                file = np.load(opened, allow_pickle=False)
-                if not isinstance(file, np.lib.npyio.NpzFile):
-                    raise FileFormatError("it is a single array")
-                with file:
-                    arrays = {name: _array(name, file[name]) for name in file.files}
-        except _DAMAGED as error:
-            raise FileFormatError(f"truncated or corrupt ({error})") from error
+        arrays = load_arrays(path)
         names = {
             name.removeprefix("output").removeprefix("_")
             for name in arrays
@@ -158,12 +148,6 @@ def _state(arrays: Mapping[str, NDArray[Any]], state: str) -> RecordedActivity:
         )
     except RunInputError as error:
         raise FileFormatError(str(error)) from error
-
-
-def _array(name: str, entry: object) -> NDArray[Any]:
-    if not isinstance(entry, np.ndarray):  # numpy hands out what is no array as it is
-        raise FileFormatError(f"{name!r} is no array")
-    return entry
 
 
 def _floats(name: str, array: NDArray[Any]) -> NDArray[Any]:

@@ -15,15 +15,18 @@ from numpy.typing import NDArray
 from hxloop.activity.run import RunInfo
 from hxloop.activity.schema import (
     SCHEMA,
-    SIGNATURE,
     VERSION,
+    check_signed,
+    digest_of_run,
     info_from_json,
     network_from_json,
     state_order,
 )
 from hxloop.activity.states import FurtherSpikes, RecordedActivity
+from hxloop.activity.tables import rows_of_run
 from hxloop.errors import FileFormatError, UnknownNameError
 from hxloop.files import reading
+from hxloop.hdf5 import open_checked
 from hxloop.network import NetworkSpec
 
 Samples = slice | Sequence[int] | NDArray[Any] | None
@@ -51,15 +54,15 @@ class ActivityLog:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        check_signature(self.path)
-        with reading(self.path, _WHAT):
-            self._file = h5py.File(self.path, "r")
+        self._sound: set[str] = set()  # states whose runs have been checked
+        self._file = open_checked(self.path, _WHAT)
         try:
             with reading(self.path, _WHAT):
                 self._check_header()
                 self.network: NetworkSpec = network_from_json(_text(self._file.attrs["network"]))
                 self.about: dict[str, Any] = json.loads(_text(self._file.attrs["about"]))
-        except FileFormatError:
+                check_signed(self._file["states"], self._file)
+        except BaseException:
             self._file.close()
             raise
 
@@ -232,7 +235,40 @@ class ActivityLog:
         if name not in self.states:
             known = ", ".join(self.states) or "none"
             raise UnknownNameError(f"{self.path}: no state {name!r}; there are: {known}")
-        return self._file["states"][name]
+        group = self._file["states"][name]
+        if name not in self._sound:
+            with reading(self.path, _WHAT):
+                self._check_state(group)
+            self._sound.add(name)
+        return group
+
+    def _check_state(self, group: h5py.Group) -> None:
+        """Check attributes and counts, and each run of a state that was cut off.
+
+        A state that is complete has the checksums of its chunks.
+        """
+        check_signed(group)
+        runs, ends = self._runs_done(group), self._dataset(group, "runs/ends")
+        if not 0 <= runs <= len(ends):
+            raise FileFormatError(
+                f"{self.path}: {group.name} counts {runs} runs; there are at most {len(ends)}"
+            )
+        counted = np.asarray(ends[:runs])
+        layers = len(self.network.layers)
+        if counted.shape != (runs, 1 + layers) or counted.dtype != np.int64:
+            raise FileFormatError(f"{self.path}: {group.name}/runs/ends has another shape or type")
+        steps = np.diff(counted, axis=0, prepend=np.zeros((1, 1 + layers), np.int64))
+        if (steps < 0).any():
+            run = int(np.argwhere(steps < 0)[0, 0])
+            raise FileFormatError(
+                f"{self.path}: {group.name}/runs/ends: run {run} ends before it begins"
+            )
+        if group.attrs["complete"] or "runs/digest" not in group:
+            return
+        for run in range(runs):
+            rows = rows_of_run(group, run, counted)
+            if digest_of_run(rows).encode() != group["runs/digest"][run]:
+                raise FileFormatError(f"{self.path}: {group.name}: run {run} is damaged")
 
     def _dataset(self, group: h5py.Group, name: str) -> h5py.Dataset:
         if name not in group or not isinstance(group[name], h5py.Dataset):
@@ -245,12 +281,7 @@ class ActivityLog:
     def _ends(self, state: str) -> NDArray[np.int64]:
         group = self._state(state)
         with reading(self.path, _WHAT):
-            ends = self._dataset(group, "runs/ends")
-            runs = self._runs_done(group)
-            if not 0 <= runs <= len(ends):
-                raise FileFormatError(
-                    f"{self.path}: {group.name} counts {runs} runs; there are at most {len(ends)}"
-                )
+            ends, runs = self._dataset(group, "runs/ends"), self._runs_done(group)
             if runs == 0:
                 return np.zeros(ends.shape[1], np.int64)
             return np.asarray(ends[runs - 1], dtype=np.int64)
@@ -272,21 +303,6 @@ class ActivityLog:
             indices = np.arange(n)[np.asarray(samples)]
             unique, inverse = np.unique(indices, return_inverse=True)
             return dataset[unique][inverse]
-
-
-def check_signature(path: Path) -> None:
-    """Refuse what is no HDF5 file, before the HDF5 library sees it.
-
-    Raises:
-        FileFormatError: no such file, empty, or of another format.
-    """
-    if not path.is_file():
-        raise FileFormatError(f"{path}: expected {_WHAT}; there is no such file")
-    with reading(path, _WHAT), path.open("rb") as file:
-        start = file.read(len(SIGNATURE))
-    if start != SIGNATURE:
-        got = "it is empty" if not start else "it is no HDF5 file"
-        raise FileFormatError(f"{path}: expected {_WHAT}; {got}")
 
 
 def _text(value: Any) -> str:

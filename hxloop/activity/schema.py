@@ -11,6 +11,7 @@ An activity log is plain HDF5 (superblock 0), for any program that reads HDF5::
         runs/ends               (runs, 1 + layers) int64: after each run, the number of samples
                                 so far, then of further spikes of each layer
         runs/info               (runs,) JSON text of a fixed width, see ``RunInfo``
+        runs/digest             (runs,) of all that was written in the run, see ``digest_of_run``
         labels, decisions       (samples,) int64; decision -1 = none
         input_times             (samples, n_inputs), as delivered; attribute unit
         layers/I/               I = 0 for the first hidden layer, ..., the last is the output
@@ -18,6 +19,9 @@ An activity log is plain HDF5 (superblock 0), for any program that reads HDF5::
             weights             (pre, post), signed, as the substrate held them; attribute unit
             further_spikes/     samples, neurons (spikes,) int64, times (spikes,) float64: spikes
                                 after the first ones; only where they were recorded
+
+``/states`` has an attribute checksum, of the attributes of the whole file; each state has one of
+its own attributes (see ``sign``). Files of earlier versions have neither, nor digests of runs.
 
 Times are model time (1 = one synaptic time constant), in the precision of the backend.
 Weights are in units in which ``network`` gives the threshold.
@@ -43,15 +47,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
+from numpy.typing import NDArray
+
 from hxloop.activity.run import RunInfo
 from hxloop.activity.states import TRAINED, UNTRAINED
 from hxloop.errors import FileFormatError, OutputError
+from hxloop.files import sha256_of
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
 
 SCHEMA, VERSION = "hxloop-activity", 1
+CHECKSUM = "checksum"
 TIME_UNIT = "tau_syn"
 WEIGHT_UNIT = "unit of v_threshold"
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _EPOCH = re.compile(r"epoch-(\d+)")
 
@@ -86,6 +93,49 @@ def state_order(name: str) -> tuple[int, int, str]:
     if epoch := _EPOCH.fullmatch(name):
         return 1, int(epoch[1]), name
     return {UNTRAINED: 0, TRAINED: 2}.get(name, 3), 0, name
+
+
+def sign(group: Any, owner: Any = None) -> None:
+    """Write the digest of attributes into an attribute ``checksum``.
+
+    Args:
+        group: an HDF5 group, which gets it.
+        owner: whose attributes they are; None: the group's own.
+    """
+    group.attrs[CHECKSUM] = _digest_of_attributes(group if owner is None else owner)
+
+
+def check_signed(group: Any, owner: Any = None) -> None:
+    """Check what ``sign`` wrote, if it did.
+
+    Raises:
+        FileFormatError: the attributes are not those that were signed.
+    """
+    owner = group if owner is None else owner
+    told = group.attrs.get(CHECKSUM)
+    if told is not None and told != _digest_of_attributes(owner):
+        raise FileFormatError(f"{owner.name}: its attributes are not those that were written")
+
+
+def _digest_of_attributes(owner: Any) -> str:
+    values = {name: owner.attrs[name] for name in owner.attrs if name != CHECKSUM}
+    return sha256_of(*(f"{name} = {values[name]}\n" for name in sorted(values)))
+
+
+def digest_of_run(rows: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of what one run adds to the datasets of a state, by their names.
+
+    Numbers count by their values: tables may be made more precise later.
+    """
+    parts: list[str | NDArray[Any]] = []
+    for name in sorted(rows):
+        values = rows[name]
+        parts.append(f"{name} {values.shape}\n")
+        if values.dtype.kind == "S":  # of a fixed width, which may grow
+            parts.extend(text.decode("latin-1") for text in values.reshape(-1).tolist())
+        else:
+            parts.append(values.astype("<f8" if values.dtype.kind == "f" else "<i8"))
+    return sha256_of(*parts)
 
 
 def network_to_json(network: NetworkSpec) -> str:

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity.run import Activity
-from hxloop.activity.schema import info_to_json
+from hxloop.activity.schema import digest_of_run, info_to_json, sign
 from hxloop.activity.states import FurtherSpikes, RecordedActivity
 from hxloop.activity.tables import (
     RUNS_DONE,
@@ -23,7 +22,8 @@ from hxloop.activity.tables import (
     write_weights,
 )
 from hxloop.errors import RunInputError
-from hxloop.files import reading, replacing, writing
+from hxloop.files import replacing, writing
+from hxloop.hdf5 import opened
 
 if TYPE_CHECKING:
     from hxloop.activity.writing import ActivityWriter
@@ -100,6 +100,7 @@ class StateWriter:
             rows[f"{place}/neurons"], rows[f"{place}/times"] = spikes.neurons, spikes.times
         rows["runs/ends"] = (self._ends + counts)[None]
         rows["runs/info"] = np.array([info_to_json(activity.info)])
+        rows["runs/digest"] = np.array([digest_of_run(rows).encode()])
         self._check_weights(activity.weights_used)
         with writing(self._log.path):
             tables = self._with_room(rows)
@@ -125,12 +126,12 @@ class StateWriter:
         with (
             replacing(log.path) as new,
             log.copy(new, without=[self._name]) as file,
-            reading(log.path, "an activity log"),
-            h5py.File(log.path, "r") as old,
+            opened(log.path, "an activity log") as old,
         ):
             group = file["states"].create_group(self._name)
             pack(old["states"][self._name], group, log.compress)
             group.attrs["complete"] = 1
+            sign(group)
         self.abandon()
 
     def abandon(self) -> None:
@@ -194,6 +195,7 @@ class StateWriter:
                     group.attrs["complete"] = 0
                     group.attrs["epoch"] = -1 if self._epoch is None else self._epoch
                     group.attrs["split"] = self._split or ""
+                    sign(group)
                     write_weights(group, self._weights)
                     placed = lay_out(group, wanted)
                 tables = OpenTables(new, placed)

@@ -21,7 +21,7 @@ from hxloop.errors import OutputError
 
 RUNS_DONE = "runs_done"
 _COPIED = 1 << 22  # bytes at a time
-_FEWEST = {"runs/info": 64, "runs/ends": 64}
+_FEWEST = {"runs/info": 64, "runs/ends": 64, "runs/digest": 64}
 _FEWEST_ROWS = 1024
 
 
@@ -184,6 +184,27 @@ def pack(old: h5py.Group, new: h5py.Group, compress: bool) -> None:
             dataset.attrs[key] = value
 
     old.visititems(copy)
+
+
+def rows_of_run(group: h5py.Group, run: int, ends: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """What a run added to the datasets of a state, by their names; its digest is left out.
+
+    Args:
+        group: the state.
+        run: its number.
+        ends: ``(runs, 1 + layers)``, see ``hxloop.activity.schema``.
+    """
+    before = ends[run - 1] if run else np.zeros_like(ends[0])
+    rows = {}
+
+    def cut(name: str, item: h5py.HLObject) -> None:
+        apart = name in (RUNS_DONE, "runs/digest") or name.endswith("/weights")
+        if isinstance(item, h5py.Dataset) and not apart:
+            start, stop = n_used(name, run, before), n_used(name, run + 1, ends[run])
+            rows[name] = item[start:stop]
+
+    group.visititems(cut)
+    return rows
 
 
 def n_used(name: str, runs: int, ends: NDArray[np.int64]) -> int:

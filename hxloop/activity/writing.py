@@ -15,7 +15,6 @@ from typing import Any, Self
 import h5py
 
 import hxloop
-from hxloop.activity.new_file import new_file
 from hxloop.activity.reading import ActivityLog
 from hxloop.activity.schema import (
     SCHEMA,
@@ -24,11 +23,14 @@ from hxloop.activity.schema import (
     WEIGHT_UNIT,
     check_state_name,
     network_to_json,
+    sign,
 )
 from hxloop.activity.state_writer import StateWriter
 from hxloop.activity.tables import RUNS_DONE, pack
 from hxloop.errors import FileFormatError, OutputError
-from hxloop.files import FileLock, reading, remove_leftovers, replacing
+from hxloop.files import FileLock, remove_leftovers, replacing
+from hxloop.hdf5 import opened
+from hxloop.hdf5_new_file import new_file
 from hxloop.network import NetworkSpec
 
 
@@ -80,7 +82,7 @@ class ActivityWriter:
                 file.attrs["silent"] = "inf"
                 file.attrs["network"] = network_to_json(self.network)
                 file.attrs["about"] = json.dumps(dict(about))
-                file.create_group("states")
+                sign(file.create_group("states"), file)
             return
         with ActivityLog.open(self.path) as log:
             if log.network != self.network:
@@ -167,10 +169,11 @@ class ActivityWriter:
     def copy(self, new: Path, without: Collection[str]) -> Iterator[h5py.File]:
         """A new file, open, with all states but some; of those that were cut off what there is."""
         with new_file(new) as file:
-            with reading(self.path, "an activity log"), h5py.File(self.path, "r") as old:
+            with opened(self.path, "an activity log") as old:
                 for key, value in old.attrs.items():
                     file.attrs[key] = value
                 states = file.create_group("states")
+                sign(states, file)
                 for name, group in old["states"].items():
                     if name in without or not group[RUNS_DONE][0]:
                         continue

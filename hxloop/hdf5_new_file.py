@@ -16,10 +16,12 @@ from typing import Any
 
 import h5py
 
+from hxloop.hdf5 import seal
+
 
 @contextmanager
 def new_file(path: Path) -> Iterator[h5py.File]:
-    """A new HDF5 file, open for writing.
+    """A new HDF5 file, open for writing; sealed in the end, see ``hxloop.hdf5``.
 
     Args:
         path: the file; replaced.
@@ -40,6 +42,7 @@ def new_file(path: Path) -> Iterator[h5py.File]:
                 raise
         if sink.error is not None:
             raise sink.error
+    seal(path)
 
 
 class _Sink:
