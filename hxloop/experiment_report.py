@@ -95,6 +95,8 @@ def training_report(
         substrate=prepared.substrate,
         config_toml=config.to_toml(),
         provenance=origin,
+        n_weights=tuple(matrix.size for matrix in result.training.weights),
+        batches=-(-len(prepared.data["train"]) // config.training.batch_size),
     )
 
 

@@ -275,10 +275,14 @@ def _share(n: int, total: int, what: str) -> str:
 
 
 def _by_layer(counts: Sequence[int], sizes: Sequence[int]) -> str:
-    return ", ".join(
-        f"layer {index + 1} {count} of {size}"
+    layers = [
+        (count, f"layer {index + 1} {count} of {size}")
         for index, (count, size) in enumerate(zip(counts, sizes, strict=False))
-    )
+    ]
+    if len(layers) <= 3:
+        return ", ".join(text for _, text in layers)
+    most = sorted(layers, key=lambda layer: -layer[0])[:3]
+    return "most in " + ", ".join(text for _, text in most)
 
 
 def _depth_of_the_caller() -> int:

@@ -81,7 +81,8 @@ def picture(figure: Figure, name: str) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f"<img alt='{html.escape(name)}' src='data:image/png;base64,{data}'>"
+    alt = html.escape(name)
+    return f"<div class='picture'><img alt='{alt}' src='data:image/png;base64,{data}'></div>"
 
 
 def script_data(name: str, content: Any) -> str:
@@ -102,7 +103,10 @@ body{font:16px/1.5 system-ui,sans-serif;color:#222;background:#fff;margin:0}
 main{max-width:60rem;margin:2rem auto;padding:0 1rem}h1{font-size:1.6rem;margin-bottom:0}
 h2{font-size:1.15rem;margin:2.2rem 0 .2rem;border-top:1px solid #ddd;padding-top:1rem}
 p{color:#555;margin:.2rem 0 .8rem;max-width:46rem}.lead{font-size:1.05rem;margin-bottom:1.2rem}
-img{max-width:100%}table{border-collapse:collapse}th{text-align:left;padding:.15rem 1.5rem .15rem 0;
+img{max-width:100%}.picture{overflow-x:auto}td{overflow-wrap:anywhere}
+table{border-collapse:collapse}th{text-align:left;padding:.15rem 1.5rem .15rem 0;
 font-weight:600;vertical-align:top;white-space:nowrap}tr:first-child td{font-weight:600}
 sub{font-size:.75em;line-height:0}details{margin-top:1rem}pre{background:#f6f6f6;padding:1rem;overflow:auto;font-size:13px}
+@media(max-width:600px){.picture img{max-width:42rem}
+th{white-space:normal;padding-right:.8rem}}
 """

@@ -66,7 +66,9 @@ def _sections(report: TrainingReport) -> Iterator[tuple[str, str, Figure]]:
         )
     yield (
         "Counts",
-        "What was silent, clipped, zeroed or bumped in every epoch.",
+        "What was silent, clipped, zeroed or bumped in every epoch: silent pairs of sample and "
+        "neuron, and weights beyond the range, of all in a layer; gradients and neurons as "
+        "numbers, added up over the batches.",
         figures.counts(report),
     )
 

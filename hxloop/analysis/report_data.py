@@ -56,6 +56,8 @@ class TrainingReport(Brief):
         substrate: chip parameters by name, one value for each circuit; may be empty.
         config_toml: the complete configuration.
         provenance: versions, machine, command.
+        n_weights: of each layer; () = not told.
+        batches: of an epoch.
     """
 
     title: str
@@ -67,6 +69,8 @@ class TrainingReport(Brief):
     substrate: Mapping[str, NDArray[np.float64]]
     config_toml: str
     provenance: Mapping[str, Any]
+    n_weights: tuple[int, ...] = ()
+    batches: int = 1
 
 
 def decision_plane(

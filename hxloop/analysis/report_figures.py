@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import hsv_to_rgb, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from hxloop.analysis.report_data import DecisionPlane, Evaluation, TrainingRepor
 
 # Okabe and Ito's palette: told apart by colour-blind readers, too.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+# Where there are more classes: Tol's, as far as they are not alike.
+_MORE = ("#882255", "#999933", "#332288", "#AA4499", "#88CCEE", "#661100", "#DDCC77", "#BBBBBB")
 NO_DECISION = "#888888"
 # Names that readers of a plot understand, for those of the chip's parameters.
 _CHIP_LABELS = {
@@ -29,7 +32,13 @@ _CHIP_LABELS = {
 
 
 def _colour(index: int) -> str:
-    return COLOURS[index % len(COLOURS)]
+    """Of a class; no two of the first 200 are the same."""
+    known = (*COLOURS, *_MORE)
+    if index < len(known):
+        return known[index]
+    # Steps of the golden ratio around the circle of hues never come back to where they were.
+    hue, value = (0.618034 * index) % 1, 0.55 + 0.4 * (index % 2)
+    return to_hex(hsv_to_rgb((hue, 0.75, value)))
 
 
 def _axes(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Any]]:
@@ -51,12 +60,18 @@ def learning(report: TrainingReport) -> Figure:
             marker = "." if len(epochs) < 20 else ""
             axis.plot(epochs, values, marker=marker, color=colour, label=split)
         axis.set(xlabel="epoch", ylabel=label)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _whole_epochs(axis, epochs)
     accuracy = 100 * float((report.test.decisions == report.test.labels).mean())
     left.axhline(accuracy, color="black", linestyle=":", linewidth=1, label=f"test {accuracy:.1f}")
     for axis in (left, right):
         axis.legend(frameon=False)
     return figure
+
+
+def _whole_epochs(axis: Any, epochs: list[int]) -> None:
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(epochs) == 1:
+        axis.set_xlim(epochs[0] - 1, epochs[0] + 1)
 
 
 def confusion(test: Evaluation) -> Figure:
@@ -119,24 +134,28 @@ def _draw_plane(axis: Any, plane: DecisionPlane, test: Evaluation) -> None:
 
 def raster(test: Evaluation) -> Figure:
     """First spikes of the first test sample, layer above layer."""
-    figure, (axis,) = _axes(1, 1, 9, 4.6)
     layers = [test.input_times[0], *(times[0] for times in test.first_spike_times)]
+    figure, (axis,) = _axes(1, 1, 9, 2.6 + 0.7 * len(layers))
     base, ticks, names = 0.0, [], []
+    # Small layers get room, so that they can be seen, and named, beside wide ones.
+    room = max(20.0, 0.08 * sum(map(len, layers)))
     for index, times in enumerate(layers):
         last = index == len(layers) - 1
-        # Small layers get room, so that a few output neurons can be seen beside 120 hidden ones.
-        step = max(1.0, 20 / len(times))
-        spiked = np.isfinite(times)
+        step = max(1.0, room / len(times))
+        # Inputs after the window are no spikes: nothing can come of them.
+        late = int((np.isfinite(times) & (times >= test.t_window)).sum()) if index == 0 else 0
+        spiked = np.isfinite(times) & ((times < test.t_window) | (index > 0))
         height = base + step * np.arange(len(times))
         colours = [_colour(i) for i in range(len(times))] if last else ["#444444"] * len(times)
         bottom = height[spiked]
-        axis.vlines(times[spiked], bottom, bottom + max(0.8 * step, 2), linewidth=1.3,
+        axis.vlines(times[spiked], bottom, bottom + max(0.8 * step, room / 10), linewidth=1.3,
                     colors=np.array(colours)[spiked])  # fmt: skip
         ticks.append(base + step * len(times) / 2)
         kind = "inputs" if index == 0 else "outputs" if last else f"layer {index}"
-        silent = int((~spiked).sum())
-        names.append(f"{kind}\n{len(times)}, {silent} silent")
-        base += step * len(times) + 10
+        silent = int((~spiked).sum()) - late
+        after = f", {late} after the window" if late else ""
+        names.append(f"{kind}\n{len(times)}, {silent} silent{after}")
+        base += step * len(times) + room / 2
     decision = int(test.decisions[0])
     if decision >= 0:
         when = test.first_spike_times[-1][0, decision]
@@ -159,20 +178,24 @@ def _class_name(test: Evaluation, index: int) -> str:
 def histograms(test: Evaluation) -> Figure:
     """Spike times of every layer; the output neurons apart from each other."""
     layers = test.first_spike_times
-    figure, axes = _axes(1, len(layers), 4.5 * len(layers), 3)
+    columns = min(3, len(layers))
+    rows = -(-len(layers) // columns)
+    figure, axes = _axes(rows, columns, 9, 2.8 * rows)
     bins = np.linspace(0, test.t_window, 60)
-    for index, (axis, times) in enumerate(zip(axes, layers, strict=True)):
+    for index, (axis, times) in enumerate(zip(axes, layers, strict=False)):
         if index < len(layers) - 1:
             axis.hist(times[np.isfinite(times)], bins, color="#444444")
         else:
             for neuron in range(times.shape[1]):
                 _draw_output(axis, test, neuron, bins)
             if times.shape[1] <= 10:
-                axis.legend(frameon=False, fontsize=8)
+                axis.legend(frameon=False, fontsize=7, ncols=2 if times.shape[1] > 5 else 1)
         silent = 100 * float(np.isinf(times).mean())
         name = "outputs" if index == len(layers) - 1 else f"layer {index + 1}"
         axis.set_title(f"{name}, {silent:.1f} % silent", fontsize=10)
         axis.set(xlabel="time (tau_syn)", ylabel="spikes")
+    for axis in axes[len(layers) :]:
+        axis.set_visible(False)
     return figure
 
 
@@ -190,11 +213,14 @@ def chip(substrate: Mapping[str, NDArray[np.float64]]) -> Figure:
     shown = {name: values for name, values in substrate.items() if name != "dead"}
     columns = 4
     rows = -(-len(shown) // columns)
-    figure, axes = _axes(rows, columns, 9.5, 2.1 * rows)
+    figure, axes = _axes(rows, columns, 9.5, 2.4 * rows)
     for axis, (name, values) in zip(axes, shown.items(), strict=False):
         axis.hist(values, 24, color=COLOURS[0])
         axis.set_title(f"{_CHIP_LABELS.get(name, name)}\nsd {np.std(values):.3f}", fontsize=9)
         axis.tick_params(labelsize=8)
+        unit = "shift (leak to threshold)" if name.startswith("v_") else "factor"
+        axis.set_xlabel(unit, fontsize=8)
+        axis.set_ylabel("circuits", fontsize=8)
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
     if dead := int(np.sum(substrate.get("dead", 0))):
@@ -204,27 +230,39 @@ def chip(substrate: Mapping[str, NDArray[np.float64]]) -> Figure:
 
 def counts(report: TrainingReport) -> Figure:
     """What the training had to put up with, epoch by epoch."""
-    figure, axes = _axes(2, 2, 9, 4.5)
+    figure, axes = _axes(2, 2, 9, 5.4)
     epochs = [m["epoch"] for m in report.metrics]
 
     def draw(axis: Any, label: str, lines: Mapping[str, list[float]]) -> None:
         for index, (name, values) in enumerate(lines.items()):
-            axis.plot(epochs, values, color=_colour(index), label=name)
-        axis.set(ylabel=label, ylim=(0, None) if any(map(any, lines.values())) else (0, 1))
+            marker = "." if len(epochs) < 20 else ""
+            axis.plot(epochs, values, marker=marker, color=_colour(index), label=name)
+        axis.set_ylabel(label, fontsize=9)
+        axis.set(ylim=(0, None) if any(map(any, lines.values())) else (0, 1))
         if len(lines) > 1:
-            axis.legend(frameon=False, fontsize=8)
+            axis.legend(frameon=False, fontsize=7, ncols=-(-len(lines) // 5))
 
-    for axis, key in zip(axes, ("silent_fraction", "clipped_weights"), strict=False):
-        layers = range(len(report.metrics[0].get(key, [])))
-        lines = {f"layer {i + 1}": [m[key][i] for m in report.metrics] for i in layers}
-        draw(axis, key.replace("_", " "), lines)
+    layers = range(len(report.metrics[0].get("silent_fraction", [])))
+
+    def by_layer(key: str, parts: Sequence[float]) -> dict[str, list[float]]:
+        return {
+            f"layer {i + 1}": [100 * m[key][i] / parts[i] for m in report.metrics] for i in layers
+        }
+
+    draw(axes[0], "silent neurons (%)", by_layer("silent_fraction", [1.0] * len(layers)))
+    if len(report.n_weights) == len(layers):
+        # In the metrics is the sum over the batches of an epoch.
+        chances = [report.batches * n for n in report.n_weights]
+        draw(axes[1], "weights clipped in a step (%)", by_layer("clipped_weights", chances))
+    else:
+        axes[1].set_visible(False)
     gradients = {"not rising": "zeroed_gradients", "capped": "capped_gradients"}
     lines = {name: [m.get(key, 0) for m in report.metrics] for name, key in gradients.items()}
-    draw(axes[2], "gradients zeroed or capped", lines)
+    draw(axes[2], "gradients zeroed or capped in an epoch", lines)
     bumped = [m.get("bumped_neurons", 0) for m in report.metrics]
-    draw(axes[3], "neurons bumped", {"": bumped})
+    draw(axes[3], "neurons bumped in an epoch", {"": bumped})
     for axis in axes[2:]:
         axis.set(xlabel="epoch")
     for axis in axes:
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _whole_epochs(axis, epochs)
     return figure

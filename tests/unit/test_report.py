@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import re
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from hxloop.analysis import report_figures as figures
 from hxloop.analysis.report import (
     DecisionPlane,
     Evaluation,
@@ -150,3 +152,46 @@ def test_plane_shows_the_true_classes_in_their_colours(tmp_path):
     for tint in ((0.6, 0.779, 0.879), (0.961, 0.849, 0.6), (0.6, 0.848, 0.78)):
         share = (np.abs(picture - tint).max(axis=-1) < 0.02).mean()
         assert share > 0.02
+
+
+# --- what readers of deep networks, many classes and small screens see ---------------------
+
+
+def test_no_two_classes_have_the_same_colour():
+    colours = [figures._colour(index) for index in range(200)]
+    assert len(set(colours)) == 200
+
+
+def test_panels_of_deep_networks_stay_readable():
+    deep = replace(REPORT.test, first_spike_times=(REPORT.test.first_spike_times[0],) * 8
+                   + REPORT.test.first_spike_times[1:])  # fmt: skip
+    shown = figures.histograms(deep)
+    width, height = shown.get_size_inches()
+    visible = [axis for axis in shown.axes if axis.get_visible()]
+    assert len(visible) == 9 and width <= 9 and height >= 8
+    raster = figures.raster(deep)
+    raster.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in raster.axes[0].get_yticklabels()]
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+
+
+def test_inputs_after_the_window_are_not_counted_as_spikes():
+    times = REPORT.test.input_times.copy()
+    times[0] = [0.5, 3.9, 4.0, 7.0, np.inf]
+    axis = figures.raster(replace(REPORT.test, input_times=times)).axes[0]
+    inputs = axis.get_yticklabels()[0].get_text()
+    assert inputs == "inputs\n5, 1 silent, 2 after the window"
+    assert len(axis.collections[0].get_segments()) == 2
+
+
+def test_clipped_weights_are_told_of_how_many():
+    shown = figures.counts(replace(REPORT, n_weights=(30, 10), batches=5)).axes[1]
+    assert "%" in shown.get_ylabel()
+    # 3 of 30 weights at each of 5 steps would be 15 in the metrics; 3 are a fifth of that.
+    assert list(shown.lines[0].get_ydata()) == pytest.approx([100 * 3 / (5 * 30)] * 2)
+
+
+def test_every_histogram_of_the_chip_has_labels_on_its_axes():
+    for axis in figures.chip({"tau_mem": np.ones(3), "v_leak": np.zeros(3)}).axes:
+        if axis.get_visible():
+            assert axis.get_ylabel() == "circuits" and axis.get_xlabel()
