@@ -14,6 +14,9 @@ from hxloop.network import NetworkSpec
 
 Array = NDArray[np.float64]
 
+# No normal deviate is larger in a lifetime of runs (one in 10^15).
+SIGMAS = 8.0
+
 
 class _ChipOnBrian2:
     def __init__(self, solver: Brian2Solver) -> None:
@@ -34,9 +37,9 @@ class _ChipOnBrian2:
 
 
 def make_brian2_solver(
-    network: NetworkSpec, *, dt: float, codegen: str, cache_dir: str | None, jitter: bool
+    network: NetworkSpec, *, dt: float, codegen: str, cache_dir: str | None, jitter: float
 ) -> _ChipOnBrian2:
-    """A Brian2 model of the network's shape.
+    """A Brian2 model of the network's shape, for spikes with a jitter of this standard deviation.
 
     Raises:
         CompilerError: codegen "cpp_standalone" without a C++ compiler.
@@ -44,7 +47,8 @@ def make_brian2_solver(
     options = Brian2Options(
         dt=dt, target=codegen, cache_dir=Path(cache_dir) if cache_dir is not None else None
     )
-    return _ChipOnBrian2(Brian2Solver(network.sizes, network.t_window, options, jitter=jitter))
+    earliest = SIGMAS * jitter if jitter > 0 else None
+    return _ChipOnBrian2(Brian2Solver(network.sizes, network.t_window, options, earliest=earliest))
 
 
 def _dynamics(layer: ChipLayer, batch: int) -> LayerDynamics:

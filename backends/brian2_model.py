@@ -12,6 +12,10 @@ input arrives in the very step in which a neuron crosses, the crossing is comput
 input had acted in the whole step: its time is off by less than a step, and a crossing that
 inhibition undoes before the step ends is missed (seen for 1 spike in 10,000 at ``h`` = 1/200).
 
+Jitter may shift a spike to before the moment at which its neuron crossed. So that it is delivered
+in the step in which it belongs all the same, every layer then runs some steps behind the layer
+before it (``ModelShape.lag``): its clock shows less.
+
 A ``spike`` event of a layer only marks a candidate; its reset code decides.
 """
 
@@ -23,8 +27,6 @@ from typing import Any
 
 # Stands for "never": Brian2 compares finite numbers only, arithmetic with inf gives NaN.
 NEVER = 1e200
-# How far back a crossing is looked for when a spike may be delivered late (jitter).
-JITTER_LOOKBACK = 0.05
 
 # Per-neuron data of a layer: decay factors of a step, k(step), rates.
 CONSTANTS = ("em", "ee", "ei", "ke", "ki", "rm", "re", "ri")
@@ -40,6 +42,8 @@ class ModelShape:
         dt: time step, model time.
         t_window: how long is integrated, model time.
         jitter: whether spike times are shifted before they are delivered.
+        lag: by how much a layer runs behind the one before it, and so the largest shift of a
+            spike to earlier, model time.
     """
 
     sizes: tuple[int, ...]
@@ -47,6 +51,7 @@ class ModelShape:
     dt: float
     t_window: float
     jitter: bool
+    lag: float = 0.0
 
     @property
     def n_layers(self) -> int:
@@ -55,8 +60,12 @@ class ModelShape:
 
     @property
     def n_steps(self) -> int:
-        """Steps that cover the window."""
-        return math.ceil(self.t_window / self.dt - 1e-9)
+        """Steps that cover the window in every layer."""
+        return math.ceil((self.t_window + self.behind(self.n_layers - 1)) / self.dt - 1e-9)
+
+    def behind(self, layer: int) -> float:
+        """By how much a layer runs behind the inputs: a whole number of steps."""
+        return layer * math.ceil(self.lag / self.dt - 1e-9) * self.dt
 
 
 @dataclass(frozen=True)
@@ -80,8 +89,8 @@ class Brian2Model:
 _CANDIDATE = "u >= th or 3*u - 2*(u*em + je + ji) >= th"
 
 
-def _crossing(h: float, lookback: float) -> str:
-    """Code for whether a candidate crossed (``fires``) and when (``T``).
+def _crossing(h: float, behind: float) -> str:
+    """Code for whether a candidate crossed (``fires``) and when (``T``); its layer runs behind.
 
     ``x`` <= 0 is time after the end of the step; ``v``, ``s`` and ``c`` are the exact membrane
     and its first and second derivative there. A membrane that is falling and concave has its
@@ -98,7 +107,7 @@ def _crossing(h: float, lookback: float) -> str:
         "d = cur_e + cur_i - u*rm",
         "dd = -d*rm - re*cur_e - ri*cur_i",
         "falling = int(d < 0)*int(dd < 0)",
-        f"p0 = clip(-falling*d/clip(dd, -1e300, -1e-30), {-2 * lookback!r}, 0)",
+        f"p0 = clip(-falling*d/clip(dd, -1e300, -1e-30), {-2 * h!r}, 0)",
     ]
 
     # A new name for every value: Brian2's code blocks do not follow reassignment safely.
@@ -113,20 +122,19 @@ def _crossing(h: float, lookback: float) -> str:
     for i in range(2):
         lines += state(f"p{i}", f"p{i}")
         lines.append(
-            f"p{i + 1} = clip(p{i} - falling*sp{i}/clip(cp{i}, -1e300, -1e-30),"
-            f" {-2 * lookback!r}, 0)"
+            f"p{i + 1} = clip(p{i} - falling*sp{i}/clip(cp{i}, -1e300, -1e-30), {-2 * h!r}, 0)"
         )
     lines += state("p2", "p2")
     lines += [
-        f"fires = clip(int(u >= th) + falling*int(p2 > {-lookback!r})*int(vp2 >= th), 0, 1)",
+        f"fires = clip(int(u >= th) + falling*int(p2 > {-h!r})*int(vp2 >= th), 0, 1)",
         "root = clip(sp2, 0, 1e300) + sqrt(clip(sp2*sp2 - 2*cp2*(vp2 - th), 0, 1e300)) + 1e-30",
-        f"x0 = clip(p2 - 2*(vp2 - th)/root, {-lookback!r}, 0)",
+        f"x0 = clip(p2 - 2*(vp2 - th)/root, {-h!r}, 0)",
     ]
     for i in range(4):
         lines += state(f"x{i}", f"x{i}")[:2]
-        lines.append(f"x{i + 1} = clip(x{i} - (vx{i} - th)/(sx{i} + 1e-30), {-lookback!r}, 0)")
+        lines.append(f"x{i + 1} = clip(x{i} - (vx{i} - th)/(sx{i} + 1e-30), {-h!r}, 0)")
     # A threshold of -NEVER marks a neuron that fires at once.
-    lines.append(f"T = clip(t/second + {h!r} + x4, 0, 1e300)*int(th > {-NEVER / 2!r})")
+    lines.append(f"T = clip(t/second + {h - behind!r} + x4, 0, 1e300)*int(th > {-NEVER / 2!r})")
     return "\n".join(lines)
 
 
@@ -163,7 +171,7 @@ def build_model(shape: ModelShape) -> Brian2Model:
             model=f"table = weights{index}((i % {pre})*second, j % {post}) : 1",
             on_pre=f"""
             w = table*int(tsp_pre < {NEVER!r})
-            xx = clip(t/second + {h!r} - tsp_pre, 0, 1e3)
+            xx = clip(t/second + {h - shape.behind(index)!r} - tsp_pre, 0, 1e3)
             rs = re_post*int(w > 0) + ri_post*int(w <= 0)
             cur = w*exp(-xx*rs)
             u_post += w*xx*exp(-xx*clip(rm_post, 0, rs))*exprel(-xx*abs(rm_post - rs))
@@ -208,14 +216,15 @@ def _layer(shape: ModelShape, index: int, clock: Any) -> Any:
     events = {}
     if shape.jitter:
         equations += ["shift : 1 (constant)", "waiting : 1"]
-        events = {"emit": f"waiting > 0 and tsp < t/second + {h!r}"}
-        reset = _crossing(h, max(h, JITTER_LOOKBACK)) + (
+        next_end = h - shape.behind(index + 1)  # of a step, by the clock of the next layer
+        events = {"emit": f"waiting > 0 and tsp < t/second + {next_end!r}"}
+        reset = _crossing(h, shape.behind(index)) + (
             f"\nemits = fires*int(T <= {shape.t_window!r})"
             f"\ntsp = clip(T + shift, 0, 1e300)*int(emits > 0) + {NEVER!r}*int(emits <= 0)"
             "\nwaiting = emits"
         )
     else:
-        reset = _crossing(h, h) + f"\ntsp = T*int(fires > 0) + {NEVER!r}*int(fires <= 0)"
+        reset = _crossing(h, 0.0) + f"\ntsp = T*int(fires > 0) + {NEVER!r}*int(fires <= 0)"
     layer = b2.NeuronGroup(
         shape.batch * shape.sizes[index + 1],
         "\n".join(equations),

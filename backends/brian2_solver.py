@@ -97,7 +97,9 @@ class Brian2Solver(UncopiedSession):
         sizes: number of inputs, then of the neurons of every layer.
         t_window: how long a sample is observed; later spikes do not count.
         options: time step and code generation.
-        jitter: whether layers come with ``jitter``; costs a second test in each step.
+        earliest: layers come with ``jitter``, which shifts no spike to earlier by more than this,
+            model time. Costs a second test in each step, and so much more time to integrate for
+            every layer but the first. None: without ``jitter``.
 
     Raises:
         CompilerError: target "cpp_standalone" without a C++ compiler (at the first run).
@@ -110,7 +112,7 @@ class Brian2Solver(UncopiedSession):
         t_window: float,
         options: Brian2Options,
         *,
-        jitter: bool = False,
+        earliest: float | None = None,
     ) -> None:
         if not (math.isfinite(t_window) and t_window > 0):
             raise ConfigError(
@@ -120,7 +122,9 @@ class Brian2Solver(UncopiedSession):
         self._sizes = tuple(int(size) for size in sizes)
         self._t_window = float(t_window)
         self._options = options
-        self._jitter = jitter
+        self._jitter = earliest is not None
+        # No spike is shifted to before 0.
+        self._lag = min(float(earliest or 0.0), self._t_window)
         self._shape: ModelShape | None = None
         self._runners: list[_Runner] = []
         self._pool: ThreadPoolExecutor | None = None
@@ -146,8 +150,8 @@ class Brian2Solver(UncopiedSession):
             Per layer ``(batch, post)``; ``inf`` = no spike within the window.
 
         Raises:
-            RunInputError: shapes that do not fit the network, NaN, or jitter in a solver
-                made without.
+            RunInputError: shapes that do not fit the network, NaN, or jitter that the solver
+                was not made for.
             RunFailed: the compiled model failed; the message holds what it printed.
             SessionClosedError: after ``close``.
             SessionOwnerError: in a forked child of the process that made the solver.
@@ -218,7 +222,9 @@ class Brian2Solver(UncopiedSession):
         old = self._shape
         if old is None or (batch > MAX_CHUNKS * processes * old.batch and size > old.batch):
             self._free()
-            shape = ModelShape(self._sizes, size, self._options.dt, self._t_window, self._jitter)
+            shape = ModelShape(
+                self._sizes, size, self._options.dt, self._t_window, self._jitter, self._lag
+            )
             if self._options.target == "numpy":
                 self._runners = [NumpyRunner(shape)]
             else:
@@ -276,8 +282,11 @@ class Brian2Solver(UncopiedSession):
             if layer.jitter is not None:
                 _expect(where + "jitter", layer.jitter, (batch, post))
                 if not self._jitter:
+                    raise RunInputError(f"{where}jitter given to a Brian2 solver made without")
+                if self._lag < self._t_window and -layer.jitter.min(initial=0) > self._lag:
                     raise RunInputError(
-                        f"{where}jitter given to a Brian2 solver made with jitter=False"
+                        f"{where}jitter shifts a spike by {layer.jitter.min():g}; the Brian2 "
+                        f"solver was made for shifts down to {-self._lag:g}"
                     )
 
 

@@ -235,5 +235,5 @@ def _make_solver(backend: EmulatedChipBackend, network: NetworkSpec) -> Solver:
         dt=backend.dt,
         codegen=backend.codegen,
         cache_dir=backend.cache_dir,
-        jitter=backend._imperfections.spike_jitter > 0,
+        jitter=backend._imperfections.spike_jitter,
     )

@@ -179,6 +179,10 @@ class Dialect:
         """``tau_mem, tau_syn`` as simulated, in model time."""
         return layer.neuron.tau_mem, layer.neuron.tau_syn
 
+    def capacitance(self, layer: LayerSpec) -> float:
+        """Capacitance as simulated, in nF; a weight acts in inverse proportion."""
+        return CAPACITANCE_NF
+
     def cells(self, sim: Any, layer: LayerSpec, schedule: SampleSchedule) -> Any:
         """Cell type of a layer.
 
@@ -188,7 +192,7 @@ class Dialect:
         neuron = layer.neuron
         tau_mem, tau_syn = self.time_constants(layer)
         return sim.IF_curr_exp(
-            cm=CAPACITANCE_NF,
+            cm=self.capacitance(layer),
             tau_m=tau_mem * self.ms_per_tau,
             tau_syn_E=tau_syn * self.ms_per_tau,
             tau_syn_I=tau_syn * self.ms_per_tau,

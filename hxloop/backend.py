@@ -39,7 +39,8 @@ class Capabilities:
 
     Attributes:
         deterministic: the same run twice gives the same spikes.
-        time_resolution: largest error of a spike time of one layer, in model time.
+        time_resolution: largest error of a spike time of one layer, in model time, where the
+            membrane does not graze the threshold; a crossing that is undone sooner may be missed.
         latency: systematic delay of a spike time of one layer, in model time, that remains in the
             recorded times.
         weight_levels: number of weight values of one sign besides 0; None = continuous.

@@ -127,6 +127,25 @@ class Plan:
             previous = engine(previous, matrix, neuron)
         return Task(network, tuple(weights), times, bool(np.isfinite(previous).any()))
 
+    def crowd_of(self, neuron: NeuronSpec, seed: int) -> Task:
+        """The same without a choice: whatever neurons come, grazing the threshold or not."""
+        rng = np.random.default_rng([21, seed])
+        network = self.network(neuron)
+        times = rng.uniform(0, 1.5, (self.batch, self.n_inputs))
+        scale = (neuron.v_threshold - neuron.v_leak) * self._relative_peak(neuron)
+        limit = 1.25 * self.strong * scale
+        weights = [
+            np.clip(
+                rng.normal(
+                    0.8 * self.strong * scale * self.n_inputs / pre, 0.8 * limit, (pre, post)
+                ),
+                -limit,
+                limit,
+            )
+            for pre, post in network.shapes
+        ]
+        return Task(network, tuple(weights), times)
+
     def _relative_peak(self, neuron: NeuronSpec) -> float:
         return peak_psp(self.neuron) / peak_psp(neuron)
 

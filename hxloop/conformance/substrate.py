@@ -17,6 +17,9 @@ Array = NDArray[np.float64]
 
 group = CheckGroup("substrate")
 
+# How many networks of arbitrary neurons are compared for each kind of neuron.
+CROWDS = 3
+
 
 @group.check
 def weights_as_held(subject: Subject) -> Figures:
@@ -136,7 +139,14 @@ def _with_neuron(subject: Subject, neuron: NeuronSpec) -> Figures:
     task = subject.plan.task_of(neuron)
     try:
         with subject.opened(task.network) as session:
-            return compare_with_model(subject, session, task.weights, task.input_times).figures()
+            results = [compare_with_model(subject, session, task.weights, task.input_times)]
+            if not subject.statistical:
+                # And without a choice of what is easy to get right.
+                for seed in range(CROWDS):
+                    crowd = subject.plan.crowd_of(neuron, seed)
+                    given = crowd.weights, crowd.input_times
+                    results.append(compare_with_model(subject, session, *given))
+            return max(results, key=lambda result: result.largest).figures()
     except CapacityError as error:
         declared = subject.capabilities.tau_ratios
         ratio = neuron.tau_mem / neuron.tau_syn
@@ -153,7 +163,7 @@ def _tau_ratio(ratio: float) -> CheckFunction:
     return check
 
 
-for _ratio in (1.0, 1.7, 2.0):
+for _ratio in (0.5, 1.0, 1.7, 2.0, 5.0):
     group.add(_tau_ratio(_ratio), f"tau-ratio-{_ratio:g}")
 
 

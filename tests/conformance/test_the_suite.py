@@ -75,6 +75,10 @@ SABOTAGES = [
     ("tau-ratio-1", Backend(network=as_if(tau_mem=1.001))),
     ("tau-ratio-1.7", Backend(network=as_if(tau_mem=1.0))),
     ("tau-ratio-2", Backend(network=as_if(tau_mem=1.7))),
+    ("tau-ratio-0.5", Backend(network=as_if(tau_mem=0.51))),
+    ("tau-ratio-5", Backend(network=as_if(tau_mem=4.9))),
+    # A membrane that is 1 % too high, hidden by a coarse resolution and easy neurons.
+    ("tau-ratio-5", Backend(weights(lambda w: 1.01 * w), declares={"time_resolution": 0.02})),
     ("potentials", Backend(network=as_if(v_leak=-0.5))),
     ("time-unit", Backend(network=as_if(tau_syn=1.0))),
     ("time-resolution", Backend(spikes(lambda s, t: s + 2e-9))),

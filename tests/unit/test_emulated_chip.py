@@ -551,7 +551,7 @@ def test_options_reach_the_brian2_solver(monkeypatch, tmp_path):
         assert (sizes, window) == ((6, 10, 3), 4.0)
         assert (solver_options.dt, solver_options.target) == (0.02, "cpp_standalone")
         assert solver_options.cache_dir == Path(tmp_path)
-        assert kwargs == {"jitter": jitter > 0} and made.pop(0) == "closed"
+        assert kwargs == {"earliest": 8 * jitter or None} and made.pop(0) == "closed"
     chip(solver="brian2").open(NETWORK, seed=0).close()
     assert made[0][0][2].cache_dir is None
 
@@ -565,6 +565,7 @@ IMPERFECT = {
     "calibrated": "calibrated",
     "uncalibrated": "uncalibrated",
     "with jitter and loss": {"preset": "calibrated", "spike_jitter": 0.01, "spike_loss": 0.02},
+    "with strong jitter": {"preset": "calibrated", "spike_jitter": 0.1},
 }
 
 
