@@ -59,12 +59,14 @@ class PynnBrainscales2Backend:
             the network says it.
         tau_refrac_us: refractory time: of the file, or the target.
         v_leak_lsb, v_threshold_lsb, i_synin_gm, synapse_dac_bias: targets without a file.
-        weight_lsb: weight of one bit in units of the distance from leak to threshold. It depends
-            on the calibration: ``hxloop.calibration.fit_scales`` measures it.
+        relative_weight_lsb: weight of one bit in units of the distance from leak to threshold. It
+            depends on the calibration: ``hxloop.calibration.fit_scales`` measures it. (On other
+            backends ``weight_lsb`` is a weight in model units, whatever the distance.)
         spike_offset_us: how much later than they happened spikes are stamped; subtracted.
             (80.4 ns is the default of jaxsnn on such a chip.)
         slot: model time from one sample to the next.
         failed_neurons: hardware neurons, 0 to 511, not to be used.
+        weight_lsb: no option here; refused, with what to give instead.
 
     Raises:
         ConfigError: a value out of range.
@@ -81,12 +83,20 @@ class PynnBrainscales2Backend:
     v_threshold_lsb: float = 150.0
     i_synin_gm: int = 500
     synapse_dac_bias: int = 1000
-    weight_lsb: float = 1 / 78
+    relative_weight_lsb: float = 1 / 78
     spike_offset_us: float = 0.0
     slot: float = 30.0
     failed_neurons: tuple[int, ...] = ()
+    weight_lsb: None = None
 
     def __post_init__(self) -> None:
+        if self.weight_lsb is not None:
+            raise ConfigError(
+                f"{self.name}: weight_lsb={self.weight_lsb!r}: this chip's option is "
+                "relative_weight_lsb, the weight of one bit in units of the distance from leak to "
+                "threshold (what weight_lsb meant here in earlier versions). A weight in model "
+                "units, as weight_lsb is on other backends, is to be divided by that distance"
+            )
         # Ranges of the targets: those that the vendor's calibration states.
         for name, low, high in (
             ("tau_syn_us", 0.3, 30),
@@ -96,7 +106,7 @@ class PynnBrainscales2Backend:
             ("v_threshold_lsb", 50, 220),
             ("i_synin_gm", 30, 800),
             ("synapse_dac_bias", 30, 1022),
-            ("weight_lsb", 1e-6, 1e6),
+            ("relative_weight_lsb", 1e-6, 1e6),
             ("spike_offset_us", -10, 10),
             ("slot", 1e-3, 1e6),
         ):
@@ -133,7 +143,7 @@ class PynnBrainscales2Backend:
 
         ``weight_limit`` is for a distance of 1 from leak to threshold; a session says its own.
         """
-        grid = WeightGrid(self.weight_lsb)
+        grid = WeightGrid(self.relative_weight_lsb)
         ratio = self.tau_mem_us / self.tau_syn_us
         return Capabilities(
             deterministic=False,
@@ -191,7 +201,7 @@ class PynnBrainscales2Backend:
         tau_us = self.tau_syn_us * stretch
         return replace(
             self,
-            weight_lsb=self.weight_lsb * scale,
+            relative_weight_lsb=self.relative_weight_lsb * scale,
             tau_syn_us=tau_us,
             tau_mem_us=self.tau_mem_us * stretch,
             spike_offset_us=self.spike_offset_us + offset * tau_us,

@@ -68,7 +68,7 @@ class BrainScaleS2Dialect(Dialect):
                 f"backend {self.name!r}: all layers must have the same distance from leak to "
                 f"threshold, the unit of the chip's weights; got {sorted(distances)}"
             )
-        self.grid = WeightGrid(backend.weight_lsb * max(distances))
+        self.grid = WeightGrid(backend.relative_weight_lsb * max(distances))
         self._chip: Any = None
         self._started = False
         self._permutation: list[int] = []
@@ -89,8 +89,9 @@ class BrainScaleS2Dialect(Dialect):
             if not math.isclose(layer.neuron.tau_syn, 1.0):
                 raise CapacityError(
                     f"backend {self.name!r}: layer {index} has tau_syn = {layer.neuron.tau_syn:g}; "
-                    "expected 1, the unit of model time: a chip is calibrated, and its weight_lsb "
-                    "known, for one synaptic time constant. Another one: option tau_syn_us"
+                    "expected 1, the unit of model time: a chip is calibrated, and its "
+                    "relative_weight_lsb known, for one synaptic time constant. Another one: "
+                    "option tau_syn_us"
                 )
         shortest = network.t_window + options.tau_refrac_us / options.tau_syn_us
         if options.slot < shortest:

@@ -13,6 +13,7 @@ from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec
 from hxloop.placement import SIGNED_INPUTS as SIGNED_INPUTS
 from hxloop.placement import PlacedLayer, place_layers
+from hxloop.random_streams import entropy
 
 Array = NDArray[np.float64]
 
@@ -69,7 +70,7 @@ class ChipModel:
         """
         noise = {}
         for stream, name in enumerate(_QUANTITIES):
-            generator = np.random.default_rng([_CHIP_STREAM, seed, stream])
+            generator = np.random.default_rng(entropy(_CHIP_STREAM, seed, stream))
             draw = generator.random if name == "dead" else generator.standard_normal
             noise[name] = draw(n_circuits)
         spread = imperfections
@@ -109,9 +110,12 @@ class ChipModel:
             start += post * merged
         return tuple(circuits)
 
-    def as_dict(self) -> dict[str, Array]:
-        """The fixed pattern by name, one value for each circuit."""
-        return {name: np.asarray(getattr(self, name), dtype=np.float64) for name in _QUANTITIES}
+    def as_dict(self, n_circuits: int | None = None) -> dict[str, Array]:
+        """The fixed pattern by name, of the first ``n_circuits`` circuits."""
+        return {
+            name: np.asarray(getattr(self, name)[:n_circuits], dtype=np.float64)
+            for name in _QUANTITIES
+        }
 
 
 def chip_name(imperfections: Imperfections, seed: int) -> str:
@@ -148,7 +152,8 @@ class TrialNoise:
     trial: int
 
     def _generator(self, layer: int, stream: int) -> np.random.Generator:
-        return np.random.default_rng([_TRIAL_STREAM, self.seed, self.trial, layer, stream])
+        numbers = entropy(_TRIAL_STREAM, self.seed, self.trial, layer, stream, free=2)
+        return np.random.default_rng(numbers)
 
     def threshold(self, layer: int, post: int) -> Array:
         """``(post,)``: shift of every threshold in this run, in leak-threshold distances."""

@@ -13,6 +13,7 @@ from hxloop.backends.knob_curves import KNOB_RANGES, SIGNS, KnobCurves
 from hxloop.backends.membrane_steps import Circuits, simulate
 from hxloop.errors import RunInputError
 from hxloop.operating_point import OperatingPoint
+from hxloop.random_streams import entropy
 from hxloop.readout import (
     LINES,
     Codes,
@@ -76,7 +77,7 @@ class ChipReadout:
         point = OperatingPoint()
         self._jump = weight_lsb * point.distance_lsb / point.tau_syn_us
         self._runs = 0
-        rng = np.random.default_rng([_STREAM, _FIXED, curves.seed])
+        rng = np.random.default_rng(entropy(_STREAM, _FIXED, curves.seed))
         n = curves.n_circuits
         self._channel = curves.options.cadc_offset * rng.standard_normal(n)
         self._current_gain = np.exp(STIMULUS_SPREAD * rng.standard_normal(n))
@@ -135,7 +136,7 @@ class ChipReadout:
 
     def _next_run(self) -> np.random.Generator:
         self._runs += 1
-        return np.random.default_rng([_STREAM, self._noise.seed, self._runs])
+        return np.random.default_rng(entropy(_STREAM, self._noise.seed, self._runs))
 
     def _circuits(
         self,

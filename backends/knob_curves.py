@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from hxloop.backends.chip_model import ChipModel
 from hxloop.backends.knob_options import KnobOptions
 from hxloop.operating_point import OperatingPoint
+from hxloop.random_streams import entropy
 from hxloop.readout import Codes, KnobRange
 
 Array = NDArray[np.float64]
@@ -82,7 +83,7 @@ class KnobCurves:
     @cached_property
     def median_codes(self) -> dict[str, int]:
         """The codes at which the typical neuron is at the default operating point."""
-        draw = np.random.default_rng([_STREAM, self.seed, 0]).standard_normal(len(KNOBS))
+        draw = np.random.default_rng(entropy(_STREAM, self.seed, 0)).standard_normal(len(KNOBS))
         codes = {}
         for z, (name, (median, spread)) in zip(draw, MEDIANS.items(), strict=True):
             codes[name] = int(np.rint(median + spread * np.clip(z, -2, 2)))
@@ -100,8 +101,8 @@ class KnobCurves:
     @cached_property
     def reaction(self) -> dict[str, Array]:
         """For every knob, how much of a change of code each circuit follows: 1, 0.05 or 0."""
-        kind = np.random.default_rng([_STREAM, self.seed, 1, 0]).random(self.n_circuits)
-        which = np.random.default_rng([_STREAM, self.seed, 1, 1]).random(self.n_circuits)
+        kind = np.random.default_rng(entropy(_STREAM, self.seed, 1, 0)).random(self.n_circuits)
+        which = np.random.default_rng(entropy(_STREAM, self.seed, 1, 1)).random(self.n_circuits)
         which = np.floor(which * len(KNOBS)).astype(np.int64)
         stuck = kind < self.options.stuck
         weak = ~stuck & (kind < self.options.stuck + self.options.weak)
@@ -239,7 +240,7 @@ class KnobCurves:
         hours = min(self.hours, _LONGEST) if self.options.drift else 0.0
         for hour in range(int(np.ceil(hours))):
             # Hour by hour, so that a chip at a later hour is the same chip, some steps on.
-            rng = np.random.default_rng([_DRIFT_STREAM, self.seed, hour])
+            rng = np.random.default_rng(entropy(_DRIFT_STREAM, self.seed, hour))
             step = np.sqrt(min(1.0, hours - hour) / _HOURS_PER_DAY)
             walks += step * rng.standard_normal(walks.shape)
         return dict(zip(KNOBS, self.options.drift * walks, strict=True))
@@ -250,5 +251,5 @@ class KnobCurves:
         return float(getattr(self.model.imperfections, key))
 
     def _normal(self, stream: int, index: int) -> Array:
-        rng = np.random.default_rng([_STREAM, self.seed, stream, index])
+        rng = np.random.default_rng(entropy(_STREAM, self.seed, stream, index))
         return rng.standard_normal(self.n_circuits)

@@ -34,6 +34,7 @@ from hxloop.calibration.search import (
 from hxloop.calibration.sequence import Step, few_repeats, plan_steps
 from hxloop.calibration.verdict import check_failures, judge
 from hxloop.operating_point import OperatingPoint
+from hxloop.random_streams import entropy
 from hxloop.readout import Codes, as_readout
 
 Array = NDArray[np.float64]
@@ -106,7 +107,7 @@ def calibrate(
         keep(state)
     for index, (name, step, search) in enumerate(plan[len(state.steps) :], len(state.steps)):
         begin(index + 1)
-        rng = np.random.default_rng([options.seed, index])
+        rng = np.random.default_rng(entropy(options.seed, index))
         _run_step(bench, name, step, search, state, rng)
         keep(state)
     begin(len(names) - 1)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec
+from hxloop.random_streams import entropy
 from hxloop.ttfs.kernels import first_spike_times_cpu
 from hxloop.ttfs.parameters import NeuronParameters
 
@@ -42,7 +43,7 @@ def initial_weights(
             f"{list(stdevs)}"
         )
     return tuple(
-        np.random.default_rng([seed, 0, index]).normal(mean, stdev, shape)
+        np.random.default_rng(entropy(seed, 0, index)).normal(mean, stdev, shape)
         for index, (shape, mean, stdev) in enumerate(
             zip(network.shapes, means, stdevs, strict=True)
         )
@@ -95,7 +96,7 @@ def balanced_weights(
     result = []
     law = 0
     for index, ((pre, post), layer) in enumerate(zip(network.shapes, network.layers, strict=True)):
-        shape = _drawn(np.random.default_rng([seed, 0, index]), pre, post, spread, law)
+        shape = _drawn(np.random.default_rng(entropy(seed, 0, index)), pre, post, spread, law)
         neurons = NeuronParameters.uniform(layer.neuron, post)
 
         def run(

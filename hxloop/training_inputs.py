@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.errors import ConfigError
+from hxloop.random_streams import entropy
 from hxloop.training_options import SpikeData, TrainingOptions
 
 # Streams of the training seed (0 is the initial weights).
@@ -18,7 +19,7 @@ _ORDER, _INPUT_NOISE, _SHIFT = 1, 2, 3
 
 def sample_order(n_samples: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """Numbers of all samples, in the order of an epoch."""
-    return np.random.default_rng([seed, _ORDER, epoch]).permutation(n_samples)
+    return np.random.default_rng(entropy(seed, _ORDER, epoch)).permutation(n_samples)
 
 
 def training_inputs(
@@ -43,11 +44,11 @@ def training_inputs(
     if options.max_shift:
         if data.image is None:
             raise ConfigError("training.max_shift: these data are no images; set it to 0")
-        rng = np.random.default_rng([options.seed, _SHIFT, epoch, batch])
+        rng = np.random.default_rng(entropy(options.seed, _SHIFT, epoch, batch))
         reach = options.max_shift
         times = data.image.shifted(times, rng.integers(-reach, reach + 1, (len(times), 2)))
     if options.input_noise:
-        rng = np.random.default_rng([options.seed, _INPUT_NOISE, epoch, batch])
+        rng = np.random.default_rng(entropy(options.seed, _INPUT_NOISE, epoch, batch))
         noise = rng.standard_normal(times.shape)
         times = np.maximum(times + options.input_noise * noise, 0.0)
     return times
