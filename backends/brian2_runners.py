@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hxloop.backends.brian2_build import NOT_WRITTEN, RESULT_FILE, compiled_model
 from hxloop.backends.brian2_cache import damage
 from hxloop.backends.brian2_model import CONSTANTS, NEVER, ModelShape, build_model
-from hxloop.backends.brian2_settings import default_preferences
+from hxloop.backends.brian2_settings import default_preferences, readable_preferences
 from hxloop.backends.child_process import run_child
 from hxloop.errors import RunFailed
 from hxloop.machine import say_once
@@ -151,7 +151,8 @@ def _numpy_target() -> Iterator[None]:
         # Brian2 2.9 calls deprecated names of pyparsing by the hundred.
         warnings.simplefilter("ignore")
         hook = sys.excepthook
-        import brian2 as b2
+        with readable_preferences():
+            import brian2 as b2
 
         sys.excepthook = hook  # the first import of Brian2 puts its own in place
         with default_preferences(codegen__target="numpy"):

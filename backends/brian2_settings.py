@@ -6,13 +6,42 @@ here are made with Brian2's own defaults, and the user's preferences come back a
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# Not "logging": where Brian2 writes its log is the user's business.
-_SECTIONS = ("core", "codegen", "devices", "legacy", "GSL")
+from hxloop.errors import ConfigError
+
+# Not "logging": where Brian2 writes its log is the user's business,
+_SECTIONS = ("core.", "codegen.", "devices.", "legacy.", "GSL.")
+# and so are where compilers and libraries are, and where what they made is kept.
+_OF_THE_MACHINE = (
+    "codegen.runtime.cython.", "codegen.max_cache_dir_size", "codegen.cpp.compiler",
+    "codegen.cpp.msvc", "codegen.cpp.include_dirs", "codegen.cpp.library_dirs",
+    "codegen.cpp.runtime_library_dirs", "core.outdated_dependency_error",
+    "core.stop_on_keyboard_interrupt",
+)  # fmt: skip
 _defaults: dict[str, Any] = {}
+
+
+@contextmanager
+def readable_preferences() -> Iterator[None]:
+    """To import Brian2 in: what is wrong with the user's preferences, in words.
+
+    Raises:
+        ConfigError: a preference file that Brian2 cannot read.
+    """
+    try:
+        yield
+    except Exception as error:
+        known = sys.modules.get("brian2.core.preferences")
+        if known is None or not isinstance(error, known.PreferenceError):
+            raise
+        raise ConfigError(
+            f"Brian2 cannot be started: expected preferences that it can read in "
+            f"~/.brian/user_preferences and ./brian_preferences; got: {error}. Mend or remove them."
+        ) from error
 
 
 @contextmanager
@@ -23,13 +52,19 @@ def default_preferences(**changes: Any) -> Iterator[None]:
 
     Args:
         changes: preferences of one's own, "__" for the dot: ``codegen__target="numpy"``.
+
+    Raises:
+        ConfigError: the user's preferences cannot be read.
     """
-    import brian2 as b2
+    with readable_preferences():
+        import brian2 as b2
 
     before = _concerned(b2.prefs)
     if not _defaults:
+        everything = dict(b2.prefs.items())
         b2.prefs.reset_to_defaults()
         _defaults.update(_concerned(b2.prefs))
+        _set(b2.prefs, everything)
     wanted = {**_defaults, **{name.replace("__", "."): v for name, v in changes.items()}}
     try:
         _set(b2.prefs, wanted)
@@ -39,7 +74,11 @@ def default_preferences(**changes: Any) -> Iterator[None]:
 
 
 def _concerned(preferences: Any) -> dict[str, Any]:
-    return {k: v for k, v in preferences.items() if k.partition(".")[0] in _SECTIONS}
+    return {
+        name: value
+        for name, value in preferences.items()
+        if name.startswith(_SECTIONS) and not name.startswith(_OF_THE_MACHINE)
+    }
 
 
 def _set(preferences: Any, wanted: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.backend import Capabilities, check_network, unknown_name
-from hxloop.backends.brian2_settings import default_preferences
+from hxloop.backends.brian2_settings import default_preferences, readable_preferences
 from hxloop.backends.pynn_adapter import PynnSession
 from hxloop.backends.pynn_grid import GridDialect, time_step
 from hxloop.backends.pynn_simulators import check_options, refuse_calibration
@@ -98,8 +98,13 @@ class Brian2Dialect(GridDialect):
     _copies = 0
 
     def load(self) -> ModuleType:
-        """Import ``pyNN.brian2`` and remember the global settings that a session changes."""
-        sim = super().load()
+        """Import ``pyNN.brian2`` and remember the global settings that a session changes.
+
+        Raises:
+            ConfigError: Brian2 cannot read the user's preferences.
+        """
+        with readable_preferences():
+            sim = super().load()
         import brian2
 
         self._default_step = brian2.defaultclock.dt

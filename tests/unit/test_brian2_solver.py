@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import warnings
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from hxloop.backends import brian2_build, brian2_solver, child_process
+from hxloop.backends.brian2_settings import default_preferences
 from hxloop.backends.brian2_solver import Brian2Options, Brian2Solver, LayerDynamics
 from hxloop.errors import CompilerError, ConfigError, RunInputError, SessionClosedError
 from hxloop.ttfs.psp import psp_after
@@ -424,3 +426,57 @@ def test_another_user_of_brian2_is_not_disturbed():
     assert brian2.prefs["codegen.target"] == target
     assert brian2.get_device() is device
     assert sys.excepthook is hook
+
+
+CHANGED = {
+    "core.default_float_dtype": np.float32,
+    "core.default_integer_dtype": np.int64,
+    "codegen.cpp.extra_compile_args": ["-O0", "-ffast-math"],
+    "codegen.loop_invariant_optimisations": False,
+    "codegen.target": "cython",
+}
+
+
+def test_preferences_of_the_user_change_no_number_and_come_back():
+    """A preference in ~/.brian changed the generated code, and the bad model was kept."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import brian2
+    network = _network(11, sizes=(2, 3), batch=2)
+    expected = _numpy_run((2, 3), *network)
+    before = dict(brian2.prefs.items())
+    try:
+        for name, value in CHANGED.items():
+            brian2.prefs[name] = value
+        for a, b in zip(expected, _numpy_run((2, 3), *network), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert np.isfinite(expected[0]).any()
+        assert {name: brian2.prefs[name] for name in CHANGED} == CHANGED
+        with pytest.raises(KeyError), default_preferences(codegen__target="numpy"):
+            assert brian2.prefs["core.default_float_dtype"] is np.float64
+            assert brian2.prefs["codegen.target"] == "numpy"
+            raise KeyError
+        assert {name: brian2.prefs[name] for name in CHANGED} == CHANGED
+    finally:
+        for name, value in before.items():
+            brian2.prefs[name] = value
+
+
+def test_preferences_that_cannot_be_read_are_told(tmp_path):
+    (tmp_path / ".brian").mkdir()
+    (tmp_path / ".brian" / "user_preferences").write_text("nonsense\n")
+    code = (
+        "from hxloop.backends.brian2_runners import _numpy_target\n"
+        "from hxloop.errors import ConfigError\n"
+        "try:\n"
+        "    with _numpy_target():\n"
+        "        raise SystemExit('it was read')\n"
+        "except ConfigError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True, text=True, check=True, timeout=300,
+    )  # fmt: skip
+    assert "~/.brian/user_preferences" in done.stdout and "user_preferences" in done.stdout
