@@ -22,7 +22,6 @@ untrained network and the null models.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
@@ -32,6 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hxloop.analysis.synchrony import checked_times, decision_times
 from hxloop.errors import RunInputError
+from hxloop.machine import usable_cores
 
 Array = NDArray[np.float64]
 # Samples of one piece of work of a thread.
@@ -137,7 +137,7 @@ def pathways_from_runs(
     starts = range(0, samples, _BLOCK)
     if starts:
         trace(0)  # compiles in one thread
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads or usable_cores()) as pool:
         list(pool.map(trace, starts[1:]))
     return result, lost
 
