@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.errors import HxloopWarning
+from hxloop.printable import printable
 from hxloop.progress import counting, say
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def line(text: str) -> None:
     """A line of result."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(printable(text) + "\n")
 
 
 def note(text: str) -> None:

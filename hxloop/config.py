@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from hxloop.config_paths import with_absolute_paths
 from hxloop.config_words import explained
@@ -21,6 +22,7 @@ from hxloop.errors import ConfigError, NetworkError
 from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec, NeuronSpec
 from hxloop.notes import Note, tell
+from hxloop.printable import check_printable
 from hxloop.silent_neurons import SilentNeuronPolicy
 from hxloop.training_options import TrainingOptions
 
@@ -172,6 +174,16 @@ class ExperimentConfig(_Section):
     training: TrainingConfig = TrainingConfig()
     activity: ActivityConfig = ActivityConfig()
     study: dict[str, Any] = {}
+
+    @field_validator("name", "description")
+    @classmethod
+    def _printable(cls, text: str) -> str:
+        # They are shown in terminals and pages; see ``config_words`` for the message.
+        try:
+            check_printable("name", text)
+        except ConfigError as error:
+            raise PydanticCustomError("control_character", "control character") from error
+        return text
 
     def latency_encoding(self) -> LatencyEncoding:
         """The encoding described."""

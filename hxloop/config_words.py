@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hxloop.backend import unknown_name
+from hxloop.printable import printable
 
 _WHOLE, _LIST, _TABLE = "a whole number", "a list, like [1, 2]", "a table of key = value"
 # What pydantic calls a fault -> what was expected.
@@ -25,6 +26,7 @@ _EXPECTED = {
     "model_type": _TABLE,
     "model_attributes_type": _TABLE,
     "missing": "a value",
+    "control_character": "text without control characters",
 }
 
 
@@ -56,7 +58,7 @@ def in_toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f'"{value}"'
+        return f'"{printable(value)}"'
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(in_toml, value))}]"
     if isinstance(value, Mapping):

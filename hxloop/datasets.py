@@ -12,6 +12,7 @@ from hxloop.backend import unknown_name
 from hxloop.brief import Brief
 from hxloop.datasets_mnist import SIDE, SMALL_SIDE, load_mnist
 from hxloop.errors import ConfigError, UnknownNameError
+from hxloop.printable import check_printable
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,6 +26,9 @@ class Dataset(Brief):
         n_classes: number of classes.
         class_names: for pictures; empty where classes have none.
         image_side: rows and columns of the image that the features are; None: no image.
+
+    Raises:
+        ConfigError: a name holds control characters.
     """
 
     name: str
@@ -33,6 +37,10 @@ class Dataset(Brief):
     n_classes: int
     class_names: tuple[str, ...] = ()
     image_side: int | None = None
+
+    def __post_init__(self) -> None:
+        for text in (self.name, *self.class_names):
+            check_printable("names of a data set and its classes", str(text))
 
 
 # Sizes and seeds of the published Yin-Yang splits.

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hxloop.printable import printable
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -33,7 +35,7 @@ class Section:
 
 def escape(text: object) -> str:
     """Plain text as HTML; the index of τ_syn is set low."""
-    return html.escape(str(text)).replace("τ_syn", "τ<sub>syn</sub>")
+    return html.escape(printable(str(text))).replace("τ_syn", "τ<sub>syn</sub>")
 
 
 def page(

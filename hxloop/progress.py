@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Column
 from rich.text import Text
 
+from hxloop.printable import printable
 from hxloop.training_options import ProgressListener
 
 Say = Callable[[str], None]
@@ -45,7 +46,7 @@ def console() -> Console:
 
 def say(text: str) -> None:
     """A line of news on standard error."""
-    console().print(text, markup=False, soft_wrap=True)
+    console().print(printable(text), markup=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

@@ -22,6 +22,7 @@ a new one renamed over the old. Until then other programs do not see them; hxloo
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from dataclasses import asdict, dataclass, fields
@@ -299,8 +300,18 @@ def capabilities_to_json(capabilities: Capabilities) -> str:
 
 
 def capabilities_from_json(text: str) -> Capabilities:
-    """What ``capabilities_to_json`` wrote."""
+    """What ``capabilities_to_json`` wrote.
+
+    Raises:
+        ValueError: values that no substrate has.
+    """
     values = json.loads(text)
+    for name, value in values.items():
+        # No count, limit or error of a substrate is negative.
+        numbers = value if isinstance(value, list) else [value]
+        lowest = -math.inf if name == "latency" else 0
+        if any(isinstance(n, int | float) and not n >= lowest for n in numbers):
+            raise ValueError(f"the capability {name} is {value}")
     known = {field.name for field in fields(Capabilities)}
     if values.get("tau_ratios") is not None:
         values["tau_ratios"] = tuple(values["tau_ratios"])

@@ -42,6 +42,7 @@ A complete state is compressed: chunks of some samples, HDF5's own filters "shuf
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -178,9 +179,12 @@ def info_from_json(text: bytes) -> RunInfo:
         known = {
             field.name: values[field.name] for field in fields(RunInfo) if field.name in values
         }
-        for name in ("clipped_weights", "zeroed_weights"):
-            if name in known:
-                known[name] = tuple(known[name])
+        for name, value in known.items():
+            if name in ("clipped_weights", "zeroed_weights"):
+                known[name] = tuple(value)
+            numbers = known[name] if isinstance(known[name], tuple) else (value,)
+            if any(isinstance(n, int | float) and not 0 <= n < math.inf for n in numbers):
+                raise ValueError(f"{name} is {value}")
         return RunInfo(**known)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise FileFormatError(f"the record of a run is damaged: {error}") from error
