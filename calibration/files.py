@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.calibration.result import (
     SCHEMA,
     CalibrationOptions,
@@ -59,7 +60,7 @@ def save_calibration(path: Path | str, result: CalibrationResult) -> None:
         "digest": result.digest,
     }
     groups = {name: getattr(result, name) for name in _GROUPS}
-    _write(Path(path), SCHEMA, header, groups, result.steps)
+    _write(checks.path("path", path, error=OutputError), SCHEMA, header, groups, result.steps)
 
 
 def load_calibration(
@@ -83,7 +84,7 @@ def load_calibration(
         FileFormatError: missing, truncated, corrupt, or of another schema.
         CalibrationError: made for another chip or network.
     """
-    header, arrays, steps = _read(Path(path), SCHEMA)
+    header, arrays, steps = _read(checks.path("path", path), SCHEMA)
     try:
         target = OperatingPoint(**header["target"])
         result = CalibrationResult(

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from hxloop.activity import Activity
 from hxloop.backend import Capabilities
 from hxloop.checks import first_place
 from hxloop.errors import RunFailed
+from hxloop.jit import njit
 from hxloop.network import NetworkSpec
 
 Array = NDArray[np.float64]

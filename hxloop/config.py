@@ -8,19 +8,21 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
+from os import PathLike
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
+from hxloop import checks
 from hxloop.config_paths import with_absolute_paths
 from hxloop.config_words import explained
 from hxloop.encoding import LatencyEncoding
 from hxloop.errors import ConfigError, NetworkError
 from hxloop.files import sha256_of
-from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
 from hxloop.notes import Note, tell
 from hxloop.printable import check_printable
 from hxloop.silent_neurons import SilentNeuronPolicy
@@ -44,22 +46,22 @@ class DatasetConfig(_Section):
 class EncodingConfig(_Section):
     """See ``hxloop.encoding.LatencyEncoding``."""
 
-    t_early: float = 0.15
-    t_late: float = 2.0
-    bias_times: tuple[float, ...] = (0.9,)
-    replicate: int = 1
-    large_first: bool = False
-    silent_zero: bool = False
+    t_early: float = LatencyEncoding.t_early
+    t_late: float = LatencyEncoding.t_late
+    bias_times: tuple[float, ...] = LatencyEncoding.bias_times
+    replicate: int = LatencyEncoding.replicate
+    large_first: bool = LatencyEncoding.large_first
+    silent_zero: bool = LatencyEncoding.silent_zero
 
 
 class NeuronConfig(_Section):
     """See ``hxloop.network.NeuronSpec``."""
 
-    tau_mem: float = 1.0
-    tau_syn: float = 1.0
-    v_threshold: float = 1.0
-    v_leak: float = 0.0
-    v_reset: float = 0.0
+    tau_mem: float = NeuronSpec.tau_mem
+    tau_syn: float = NeuronSpec.tau_syn
+    v_threshold: float = NeuronSpec.v_threshold
+    v_leak: float = NeuronSpec.v_leak
+    v_reset: float = NeuronSpec.v_reset
 
 
 class NetworkConfig(_Section):
@@ -69,8 +71,8 @@ class NetworkConfig(_Section):
     """
 
     hidden: tuple[int, ...] = (120,)
-    n_inhibitory: int = 0
-    t_window: float = 4.0
+    n_inhibitory: int = LayerSpec.n_inhibitory
+    t_window: float = NetworkSpec.t_window
     neuron: NeuronConfig = NeuronConfig()
 
 
@@ -109,37 +111,37 @@ class LossConfig(_Section):
 class SilentConfig(_Section):
     """See ``hxloop.silent_neurons.SilentNeuronPolicy``."""
 
-    hidden: float = 0.7
-    output: float = 0.0
-    bump: float = 0.05
-    per_input: bool = False
-    layers: str = "first"
+    hidden: float = SilentNeuronPolicy.hidden
+    output: float = SilentNeuronPolicy.output
+    bump: float = SilentNeuronPolicy.bump
+    per_input: bool = SilentNeuronPolicy.per_input
+    layers: str = SilentNeuronPolicy.layers
 
 
 class TrainingConfig(_Section):
     """See ``hxloop.training_options.TrainingOptions``."""
 
-    epochs: int = 100
-    batch_size: int = 150
-    learning_rate: float = 0.005
-    relative_rate: bool = False
-    beta1: float = 0.9
-    beta2: float = 0.999
-    schedule: str = "cosine"
-    step_epochs: int = 20
-    step_factor: float = 0.95
-    final_fraction: float = 0.01
-    max_dw_norm: float | None = None
+    epochs: int = TrainingOptions.epochs
+    batch_size: int = TrainingOptions.batch_size
+    learning_rate: float = TrainingOptions.learning_rate
+    relative_rate: bool = TrainingOptions.relative_rate
+    beta1: float = TrainingOptions.beta1
+    beta2: float = TrainingOptions.beta2
+    schedule: str = TrainingOptions.schedule
+    step_epochs: int = TrainingOptions.step_epochs
+    step_factor: float = TrainingOptions.step_factor
+    final_fraction: float = TrainingOptions.final_fraction
+    max_dw_norm: float | None = TrainingOptions.max_dw_norm
     silent: SilentConfig = SilentConfig()
-    clip_weights: bool = True
-    weight_limit: float | None = None
-    input_noise: float = 0.0
-    max_shift: int = 0
-    patience: int | None = None
-    select: str = "best"
-    retries: int = 3
+    clip_weights: bool = TrainingOptions.clip_weights
+    weight_limit: float | None = TrainingOptions.weight_limit
+    input_noise: float = TrainingOptions.input_noise
+    max_shift: int = TrainingOptions.max_shift
+    patience: int | None = TrainingOptions.patience
+    select: str = TrainingOptions.select
+    retries: int = TrainingOptions.retries
     time_limit: float | None = TrainingOptions.time_limit
-    checkpoint_every: int | None = None
+    checkpoint_every: int | None = TrainingOptions.checkpoint_every
 
 
 class ActivityConfig(_Section):
@@ -283,7 +285,7 @@ class ExperimentConfig(_Section):
         return config
 
     @classmethod
-    def load(cls, path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    def load(cls, path: str | PathLike[str], overrides: Sequence[str] = ()) -> ExperimentConfig:
         """Read a TOML file. An experiment without a name gets that of its file.
 
         Relative paths in the file are relative to the file, those in overrides to where one is;
@@ -296,6 +298,7 @@ class ExperimentConfig(_Section):
         Raises:
             ConfigError: unreadable, not TOML, or invalid.
         """
+        path = checks.path("configuration", path)
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -391,9 +394,11 @@ def _with_tuples(value: Any) -> Any:
     # TOML has lists only, and a frozen configuration holds tuples.
     if isinstance(value, Mapping):
         return {key: _with_tuples(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray) and value.ndim:
+        value = value.tolist()
     if isinstance(value, list | tuple):
         return tuple(_with_tuples(item) for item in value)
-    return value
+    return checks.plain(value)
 
 
 def _without_none(value: Any) -> Any:

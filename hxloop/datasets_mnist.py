@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.errors import FileFormatError, MissingDataError
+from hxloop.machine import cache_folders, make_private
 
 # MD5 of the uncompressed files: archives of the same data differ in their gzip headers.
 FILES = {
@@ -37,7 +39,9 @@ def load_mnist(split: str, side: int = SIDE) -> tuple[NDArray[np.uint8], NDArray
 
     Args:
         split: "train", "validation" or "test".
-        side: 28, or 16: the 24 x 24 in the middle, resized by averaging (area), as published.
+        side: 28, or 16: the 24 x 24 in the middle, resized by antialiased linear interpolation (a
+            triangle as wide as the reduction at every pixel's centre, as image libraries do). The
+            published network used such images; how they were resized is not published.
 
     Returns:
         ``(n, side * side)`` pixels from 0 to 255 and ``(n,)`` labels.
@@ -62,20 +66,34 @@ def load_mnist(split: str, side: int = SIDE) -> tuple[NDArray[np.uint8], NDArray
 
 def folders() -> list[Path]:
     """Where the files are looked for: ``HXLOOP_DATA_DIR`` and the cache."""
-    given = os.environ.get("HXLOOP_DATA_DIR")
-    found = [Path(given) / "mnist", Path(given)] if given else []
-    return [*found, cache_folder()]
+    given, found = os.environ.get("HXLOOP_DATA_DIR"), []
+    if given:
+        root = checks.path("HXLOOP_DATA_DIR", given, error=MissingDataError)
+        # As torchvision lays them out, too, below its root or in the folder itself.
+        found = [root / "mnist", root, root / "MNIST" / "raw", root / "raw"]
+    return [*found, *(folder / "mnist" for folder in cache_folders("data"))]
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "hxloop" / "data" / "mnist"
+    """Where downloads are kept; for a user without a home, below the temporary folder."""
+    folder = cache_folders("data")[0]
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
+    except OSError as error:
+        raise MissingDataError(
+            f"MNIST: downloads are kept in {folder}, which cannot be written "
+            f"({error.strerror or error}). Set XDG_CACHE_HOME to a folder that can, or "
+            "HXLOOP_DATA_DIR to one that holds the files"
+        ) from error
+    return folder / "mnist"
 
 
 def _find(name: str) -> Path:
     for folder in folders():
-        for path in (folder / f"{name}.gz", folder / name):
+        # Unpacked by some tools, the files have a point where others have a dash.
+        dotted = name.replace("-idx", ".idx")
+        for path in (folder / f"{n}{end}" for n in (name, dotted) for end in (".gz", "")):
             if path.is_file():
                 return path
     return _download(name)
@@ -113,7 +131,7 @@ def _download(name: str) -> Path:
 
 def _content(path: Path, name: str | None = None) -> bytes:
     """The uncompressed bytes, checked."""
-    name = name or path.name.removesuffix(".gz")
+    name = name or path.name.removesuffix(".gz").replace(".idx", "-idx")
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             data = file.read(_LARGEST + 1)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.activity import TRAINED, ActivityWriter
 from hxloop.backend import Session
 from hxloop.config import ExperimentConfig
@@ -60,7 +61,7 @@ OnTrainer = Callable[[Trainer], None]
 
 def train(
     config: ExperimentConfig,
-    out: Path | None = None,
+    out: str | os.PathLike[str] | None = None,
     *,
     force: bool = False,
     progress: ProgressListener | bool | None = None,
@@ -87,7 +88,7 @@ def train(
 
 def train_prepared(
     prepared: Prepared,
-    out: Path | None = None,
+    out: str | os.PathLike[str] | None = None,
     *,
     force: bool = False,
     progress: ProgressListener | bool | None = None,
@@ -97,10 +98,11 @@ def train_prepared(
     if out is None:
         with prepared.open_session() as session:
             return _run(prepared, session, None, progress, on_trainer)
-    RunDirectory.check(out, force=force)
+    folder = checks.path("out", out, error=OutputError)
+    RunDirectory.check(folder, force=force)
     # The session first: what does not fit the chip must not cost the run that is in ``out``.
-    with RunDirectory.reserved(out), prepared.open_session() as session:
-        run = RunDirectory.create(out, force=force)
+    with RunDirectory.reserved(folder), prepared.open_session() as session:
+        run = RunDirectory.create(folder, force=force)
         run.write_json(IDENTITY, identity_of(prepared))
         run.write_json(PROVENANCE, _origin(prepared.config))
         run.write_config(prepared.config)
@@ -108,7 +110,7 @@ def train_prepared(
 
 
 def resume(
-    run_dir: Path,
+    run_dir: str | os.PathLike[str],
     *,
     epochs: int | None = None,
     progress: ProgressListener | bool | None = None,
@@ -133,6 +135,7 @@ def resume(
         OutputError: another process trains in that folder.
         TrainingInterrupted: stopped again.
     """
+    run_dir = checks.path("run_dir", run_dir)
     config = RunDirectory.open(run_dir).config()
     if epochs is not None:
         values = config.model_dump()
@@ -143,12 +146,13 @@ def resume(
 
 def resume_prepared(
     prepared: Prepared,
-    run_dir: Path,
+    run_dir: str | os.PathLike[str],
     *,
     progress: ProgressListener | bool | None = None,
     on_trainer: OnTrainer | None = None,
 ) -> RunResult:
     """What ``resume`` does, with parts that may have been exchanged; see there."""
+    run_dir = checks.path("run_dir", run_dir)
     run = RunDirectory.open(run_dir)
     with RunDirectory.reserved(run_dir):
         identity = run.identity
@@ -160,12 +164,12 @@ def resume_prepared(
 
 
 def evaluate_run(
-    run_dir: Path,
+    run_dir: str | os.PathLike[str],
     backend: str | None = None,
     options: Mapping[str, Any] | None = None,
     *,
     calibration: str | os.PathLike[str] | None = None,
-    activity: Path | None = None,
+    activity: str | os.PathLike[str] | None = None,
     state: str = TRAINED,
     progress: EvaluationListener | None = None,
 ) -> RunResult:
@@ -194,6 +198,7 @@ def evaluate_run(
         OutputError: the log cannot be written, has such a state already, or another process is
             writing it.
     """
+    run_dir = checks.path("run_dir", run_dir)
     run = RunDirectory.open(run_dir)
     config = run.config()
     chosen = evaluation_backend(config.backend, backend, options, calibration)

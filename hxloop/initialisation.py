@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec
 from hxloop.random_streams import entropy
@@ -31,16 +32,14 @@ def initial_weights(
     Raises:
         ConfigError: not one mean and one standard deviation for each layer, or a negative one.
     """
+    means = checks.numbers("initialisation: means", means)
+    stdevs = checks.numbers("initialisation: stdevs", stdevs, low=0)
+    seed = checks.whole("initialisation: seed", seed, low=0)
     n = len(network.layers)
     if len(means) != n or len(stdevs) != n:
         raise ConfigError(
             f"initialisation: expected {n} means and {n} stdevs, one for each layer of {network}; "
             f"got {len(means)} and {len(stdevs)}"
-        )
-    if not np.isfinite([*means, *stdevs]).all() or min(stdevs) < 0:
-        raise ConfigError(
-            f"initialisation: expected finite means and stdevs >= 0; got {list(means)} and "
-            f"{list(stdevs)}"
         )
     return tuple(
         np.random.default_rng(entropy(seed, 0, index)).normal(mean, stdev, shape)
@@ -87,12 +86,17 @@ def balanced_weights(
         ConfigError: ``spread`` or ``active`` out of range, or input so sparse that no scale
             makes a layer active.
     """
+    spread = checks.number("initialisation: spread", spread, low=0, high=1e3)
+    active = checks.number("initialisation: active", active, above=0, below=1)
     if not 0 <= spread <= 1e3 or not 0 < active < 1:
         raise ConfigError(
             "initialisation: expected spread >= 0 and active between 0 and 1 (spread at most "
             f"1000); got {spread} and {active}"
         )
-    times = np.asarray(input_times[:SAMPLES], dtype=np.float64)
+    seed = checks.whole("initialisation: seed", seed, low=0)
+    times = checks.spike_times(
+        "initialisation: input_times", input_times, shape=("n", network.n_inputs), keep_single=True
+    )[:SAMPLES].astype(np.float64)
     result = []
     law = 0
     for index, ((pre, post), layer) in enumerate(zip(network.shapes, network.layers, strict=True)):

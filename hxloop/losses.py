@@ -17,6 +17,7 @@ from torch import Tensor
 from hxloop import checks
 from hxloop.backend import unknown_name
 from hxloop.errors import ConfigError, RunInputError, UnknownNameError
+from hxloop.tensors import label_tensor, real_tensor
 
 Times = NDArray[np.float64] | Tensor
 
@@ -100,7 +101,7 @@ class TimeToFirstSpikeLoss:
 
     def __call__(self, output_times: Tensor, labels: Tensor) -> Tensor:
         """Mean loss; see ``Loss``."""
-        labels = _checked_labels(output_times, labels)
+        output_times, labels = _checked(output_times, labels)
         result: Tensor = _TimeToFirstSpike.apply(output_times, labels, self)
         return result
 
@@ -145,7 +146,7 @@ class TargetTimeLoss:
 
     def __call__(self, output_times: Tensor, labels: Tensor) -> Tensor:
         """Mean loss; see ``Loss``."""
-        labels = _checked_labels(output_times, labels)
+        output_times, labels = _checked(output_times, labels)
         target = _targets(output_times, labels, self.t_correct, self.t_wrong)
         times = _stand_in(output_times, self.t_silent)
         return 0.5 * ((times - target) ** 2).sum(dim=1).mean()
@@ -182,7 +183,7 @@ class ShiftInvariantTargetLoss:
 
     def __call__(self, output_times: Tensor, labels: Tensor) -> Tensor:
         """Mean loss; see ``Loss``."""
-        labels = _checked_labels(output_times, labels)
+        output_times, labels = _checked(output_times, labels)
         target = _targets(output_times, labels, self.t_correct, self.t_wrong)
         difference = _stand_in(output_times, self.t_silent) - target
         centred = difference - difference.mean(dim=1, keepdim=True)
@@ -269,9 +270,7 @@ def _check_options(loss: Any, positive: tuple[str, ...] = ()) -> None:
 
 
 def _checked_times(output_times: Times) -> NDArray[np.float64]:
-    if isinstance(output_times, Tensor):
-        output_times = output_times.detach().cpu().numpy()
-    times = np.asarray(output_times, dtype=np.float64)
+    times = checks.real_array("output_times", output_times)
     if times.ndim != 2 or times.shape[1] == 0:
         raise RunInputError(f"output_times: expected shape (batch, n); got {times.shape}")
     wrong = np.isnan(times) | np.isneginf(times)
@@ -282,6 +281,12 @@ def _checked_times(output_times: Times) -> NDArray[np.float64]:
             "expected a time, or inf for a silent neuron"
         )
     return times
+
+
+def _checked(output_times: Any, labels: Any) -> tuple[Tensor, Tensor]:
+    """Both as tensors, checked; see ``Loss``."""
+    times = real_tensor("output_times", output_times)
+    return times, _checked_labels(times, label_tensor("labels", labels).to(times.device))
 
 
 def _checked_labels(output_times: Tensor, labels: Tensor) -> Tensor:
@@ -295,15 +300,13 @@ def _checked_labels(output_times: Tensor, labels: Tensor) -> Tensor:
     if output_times.shape[1] == 0 or not bool(output_times.detach().min() >= 0):
         # The comparison is cheap, and false of NaN; now say what is wrong, if anything is.
         _checked_times(output_times)
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise RunInputError(f"labels: expected whole numbers; got dtype {labels.dtype}")
     lowest, highest = (int(end) for end in torch.aminmax(labels))
     if lowest < 0 or highest >= output_times.shape[1]:
         raise RunInputError(
             f"labels: expected 0 to {output_times.shape[1] - 1}, one for each output neuron; got "
             f"{lowest} to {highest}"
         )
-    return labels.long()
+    return labels
 
 
 def _targets(output_times: Tensor, labels: Tensor, correct: float, wrong: float) -> Tensor:

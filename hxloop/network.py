@@ -29,6 +29,8 @@ from hxloop import checks
 from hxloop.errors import NetworkError
 
 _TIME = "time (model time)"
+# How long a sample is observed unless said otherwise, in Python and in configurations.
+DEFAULT_T_WINDOW = 6.0
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class NetworkSpec:
 
     n_inputs: int
     layers: tuple[LayerSpec, ...]
-    t_window: float = 6.0
+    t_window: float = DEFAULT_T_WINDOW
 
     def __post_init__(self) -> None:
         n_inputs = checks.whole("NetworkSpec.n_inputs", self.n_inputs, low=1, error=NetworkError)
@@ -158,7 +160,7 @@ class NetworkSpec:
         n_inputs: int,
         *n_neurons: int,
         neuron: NeuronSpec | None = None,
-        t_window: float = 6.0,
+        t_window: float = DEFAULT_T_WINDOW,
         n_inhibitory: int = 0,
     ) -> NetworkSpec:
         """A network of equal neurons: ``feed_forward(5, 120, 3)`` is 5 inputs, 120, 3.

@@ -10,9 +10,10 @@ from typing import Any, Self
 
 from numpy.typing import ArrayLike
 
+from hxloop import checks
 from hxloop.activity import Activity
 from hxloop.backend import Capabilities, Session, check_run
-from hxloop.errors import SessionClosedError
+from hxloop.errors import OutputError, SessionClosedError
 from hxloop.network import NetworkSpec
 from hxloop.session_guard import SessionGuard, UncopiedSession
 from hxloop.session_writer import SessionWriter
@@ -41,7 +42,9 @@ def record(
         ...     loop = LoopNetwork(session, weights)
         ...     output_times, activity = loop.forward(input_times)
     """
-    return RecordingSession(session, Path(path), append)
+    return RecordingSession(
+        session, checks.path("record: path", path, error=OutputError), checks.flag("append", append)
+    )
 
 
 class RecordingSession(UncopiedSession):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
+from hxloop import checks
 from hxloop.activity.plain import read_plain
 from hxloop.activity.reading import ActivityLog, Samples
 from hxloop.activity.states import RecordedActivity
@@ -18,7 +19,7 @@ _WHAT = "an activity log (HDF5), spike times as plain arrays (.npz), or the fold
 
 
 def read_activity(
-    path: Path | str, states: Sequence[str] | None = None, samples: Samples = None
+    path: str | os.PathLike[str], states: Sequence[str] | None = None, samples: Samples = None
 ) -> dict[str, RecordedActivity]:
     """Recorded activity of a file, whose kind is told by its content.
 
@@ -35,7 +36,7 @@ def read_activity(
         FileFormatError: none of these, or damaged, or nothing in it.
         UnknownNameError: no such state in it.
     """
-    path = Path(path)
+    path = checks.path("path", path, error=FileFormatError)
     if path.is_dir():
         path = path / LOG_NAME
     if not path.is_file():

@@ -18,17 +18,18 @@ array without such a name belongs to all states. A file without any has one stat
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.activity.npz import load_arrays
 from hxloop.activity.schema import epoch_of, state_order
 from hxloop.activity.states import RecordedActivity, first_output
-from hxloop.errors import FileFormatError, RunInputError
+from hxloop.errors import FileFormatError, OutputError, RunInputError
 from hxloop.files import reading, replacing
 
 RECORDED = "recorded"
@@ -36,7 +37,7 @@ EARLIEST = "the output neuron that spikes first (the file holds no decisions)"
 _WHAT = "spike times as plain arrays (input, hidden, output, label)"
 
 
-def read_plain(path: Path) -> dict[str, RecordedActivity]:
+def read_plain(path: str | os.PathLike[str]) -> dict[str, RecordedActivity]:
     """Read spike times from an ``.npz`` file.
 
     Args:
@@ -50,7 +51,7 @@ def read_plain(path: Path) -> dict[str, RecordedActivity]:
             arrays missing or of shapes that do not fit each other, NaN, labels out of range, or
             sizes that a file of its size cannot hold.
     """
-    path = Path(path)
+    path = checks.path("path", path, error=FileFormatError)
     with reading(path, _WHAT):
         arrays = load_arrays(path)
         names = {
@@ -65,7 +66,7 @@ def read_plain(path: Path) -> dict[str, RecordedActivity]:
         return {name or RECORDED: _state(arrays, name) for name in sorted(names, key=state_order)}
 
 
-def write_plain(path: Path, states: Iterable[RecordedActivity]) -> None:
+def write_plain(path: str | os.PathLike[str], states: Iterable[RecordedActivity]) -> None:
     """Write spike times into an ``.npz`` file, as ``read_plain`` reads them.
 
     Args:
@@ -91,7 +92,7 @@ def write_plain(path: Path, states: Iterable[RecordedActivity]) -> None:
             arrays[f"decision_rule{end}"] = np.array(state.decision_rule, dtype=np.str_)
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
-    with replacing(path) as new:
+    with replacing(checks.path("path", path, error=OutputError)) as new:
         new.write_bytes(content.getbuffer())
 
 

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.activity.run import RunInfo
 from hxloop.activity.schema import (
     SCHEMA,
@@ -53,7 +54,7 @@ class ActivityLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+        self.path = checks.path("path", path, error=FileFormatError)
         self._sound: set[str] = set()  # states whose runs have been checked
         self._file = open_checked(self.path, _WHAT)
         try:
@@ -69,7 +70,7 @@ class ActivityLog:
     @classmethod
     def open(cls, path: Path | str) -> ActivityLog:
         """Open a log; see the class."""
-        return cls(Path(path))
+        return cls(checks.path("path", path, error=FileFormatError))
 
     @property
     def states(self) -> tuple[str, ...]:

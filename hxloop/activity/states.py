@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.activity.run import RunInfo
 from hxloop.brief import Brief
 from hxloop.errors import RunInputError
@@ -100,6 +101,7 @@ class RecordedActivity(Brief):
 
     def __post_init__(self) -> None:
         where = f"state {self.name!r}"
+        self._convert(where)
         if not self.layer_times:
             raise RunInputError(f"{where}: expected at least one layer; got none")
         n = len(self.input_times)
@@ -138,6 +140,26 @@ class RecordedActivity(Brief):
                 self.layer_names[1:], self.further_spikes, self.sizes[1:], strict=True
             ):
                 spikes.check(f"{where}, further spikes of {name}", n, size)
+
+    def _convert(self, where: str) -> None:
+        """Arrays from whatever holds them; what they have to be is checked afterwards."""
+
+        def real(name: str, array: Any) -> NDArray[Any]:
+            return checks.real_array(f"{where}, {name}", array, keep_single=True)
+
+        layers = tuple(self.layer_times)
+        checks.settle(
+            self,
+            input_times=real("input", self.input_times),
+            layer_times=tuple(real(f"layer {i + 1}", times) for i, times in enumerate(layers)),
+            labels=checks.labels(f"{where}, labels", self.labels, low=-(2**63)),
+            decisions=checks.labels(f"{where}, decisions", self.decisions, low=-(2**63)),
+        )
+        if self.weights is not None:
+            weights = tuple(self.weights)
+            checks.settle(
+                self, weights=tuple(real(f"weights[{i}]", m) for i, m in enumerate(weights))
+            )
 
     def __len__(self) -> int:
         return len(self.labels)

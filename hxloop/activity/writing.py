@@ -6,6 +6,7 @@ How a log survives a kill, and its layout, is told in ``hxloop.activity.schema``
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Self
 import h5py
 
 import hxloop
+from hxloop import checks
 from hxloop.activity.reading import ActivityLog
 from hxloop.activity.schema import (
     SCHEMA,
@@ -57,13 +59,14 @@ class ActivityWriter:
 
     def __init__(
         self,
-        path: Path,
+        path: str | os.PathLike[str],
         network: NetworkSpec,
         *,
         about: Mapping[str, Any] | None = None,
         compress: bool = True,
     ) -> None:
-        self.path, self.network, self.compress = Path(path), network, compress
+        self.path = checks.path("path", path, error=OutputError)
+        self.network, self.compress = network, compress
         self._lock = FileLock.beside(self.path).acquire()
         try:
             self._begin(about or {})

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hxloop import checks
 from hxloop.activity import LOG_NAME, RecordedActivity, read_activity
 from hxloop.analysis.analyse import analyse
 from hxloop.analysis.looks import shown_states
@@ -62,7 +63,7 @@ def analyse_recording(
         OutputError: ``out`` holds something else, or cannot be written.
         RunInputError: states that do not fit together.
     """
-    source = Path(source)
+    source = checks.path("source", source)
     _check_source(source)
     folder = out if out is not None else default_folder(source)
     check_folder(folder)

@@ -7,7 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from hxloop import checks
+from hxloop.errors import RunInputError
 from hxloop.network import NeuronSpec
+from hxloop.tensors import real_tensor
 from hxloop.ttfs import reference
 from hxloop.ttfs.kernels import first_spike_times_cpu, use_kernels
 from hxloop.ttfs.parameters import NeuronParameters
@@ -38,6 +41,9 @@ def first_spike_times(
         RunInputError: wrong shapes or dtypes, NaN, negative times or infinite weights.
         NetworkError: ``neuron`` does not describe ``post`` neurons.
     """
+    input_times = real_tensor("input_times", input_times)
+    weights = real_tensor("weights", weights)
+    t_window = checks.number("t_window", t_window, above=0, finite=False, error=RunInputError)
     reference.check_layer_input(input_times, weights, t_window)
     if not use_kernels(weights):
         return reference.first_spike_times(input_times, weights, neuron, t_window)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from hxloop.errors import RunInputError
 from hxloop.network import NeuronSpec
+from hxloop.tensors import real_tensor
 from hxloop.ttfs.kernels import gradients_cpu, use_kernels
 from hxloop.ttfs.parameters import NeuronParameters
 from hxloop.ttfs.psp import psp, psp_derivative
@@ -149,7 +150,9 @@ def recorded_spike_times(
             pass, NaN in the gradient of a spike that was recorded.
         NetworkError: ``neuron`` does not describe ``post`` neurons.
     """
-    used = weights.detach() if weights_used is None else weights_used
+    input_times, weights = real_tensor("input_times", input_times), real_tensor("weights", weights)
+    recorded = real_tensor("recorded", recorded)
+    used = weights.detach() if weights_used is None else real_tensor("weights_used", weights_used)
     if (
         input_times.ndim != 2
         or weights.shape != (input_times.shape[1], recorded.shape[-1])
@@ -161,8 +164,11 @@ def recorded_spike_times(
             f"(batch, post); got {tuple(input_times.shape)}, {tuple(weights.shape)}, "
             f"{tuple(used.shape)}, {tuple(recorded.shape)}"
         )
-    if bool(torch.isnan(recorded).any()):
-        raise RunInputError("recorded: NaN among the spike times; a silent neuron is inf")
+    for name, times in (("recorded", recorded), ("input_times", input_times)):
+        # False of NaN, too; an empty batch has nothing to compare.
+        if times.numel() and not bool(times.detach().min() >= 0):
+            found = "NaN" if bool(torch.isnan(times).any()) else "a negative time"
+            raise RunInputError(f"{name}: {found} among the spike times; no spike is inf")
     layer = as_parameters(neuron, weights.shape[1])
     result: Tensor = RecordedSpikeTimes.apply(
         input_times, weights, recorded, used, layer, max_dw_norm, min_slope, counts
