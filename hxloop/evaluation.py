@@ -15,7 +15,15 @@ from hxloop.errors import RunInputError
 from hxloop.loop import LoopNetwork
 from hxloop.losses import Loss
 from hxloop.network import NetworkSpec
-from hxloop.notes import Note, input_notes, silence_notes, tell, tie_notes, weight_notes
+from hxloop.notes import (
+    Note,
+    input_notes,
+    physics_notes,
+    silence_notes,
+    tell,
+    tie_notes,
+    weight_notes,
+)
 from hxloop.training_options import EvaluationResult, SpikeData
 
 RunObserver = Callable[[Activity, NDArray[np.int64], NDArray[np.int64]], None]
@@ -96,6 +104,7 @@ def evaluate(
     notes = (
         *input_notes(data.input_times, session.network),
         *weight_notes(result.info, session.network, session.capabilities.weight_limit),
+        *physics_notes(result.info),
         *output_notes(result, session.network),
         *tie_notes(ties, right, len(data)),
     )

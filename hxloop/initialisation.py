@@ -86,8 +86,8 @@ def balanced_weights(
         ConfigError: ``spread`` or ``active`` out of range, or input so sparse that no scale
             makes a layer active.
     """
-    spread = checks.number("initialisation: spread", spread, low=0, high=1e3)
-    active = checks.number("initialisation: active", active, above=0, below=1)
+    spread = checks.number("initialisation: spread", spread, finite=False)
+    active = checks.number("initialisation: active", active, finite=False)
     if not 0 <= spread <= 1e3 or not 0 < active < 1:
         raise ConfigError(
             "initialisation: expected spread >= 0 and active between 0 and 1 (spread at most "

@@ -183,6 +183,36 @@ def silence_notes(
     return tuple(notes)
 
 
+def physics_notes(info: RunInfo) -> tuple[Note, ...]:
+    """What a substrate did that is possible, but odd.
+
+    Args:
+        info: of the runs of an evaluation.
+    """
+    notes = []
+    if n := info.unprompted_spikes:
+        notes.append(
+            Note(
+                "unprompted-spikes",
+                f"{n} spikes came before any input with a positive weight: neurons of "
+                f"{info.backend} rest above their threshold, or noise makes them spike. A "
+                "calibration (hxloop calibrate) mends the first.",
+                {"spikes": n},
+            )
+        )
+    if n := info.moved_inputs:
+        notes.append(
+            Note(
+                "inputs-moved",
+                f"{n} input spikes were delivered by {info.backend} more than 0.1 tau_syn from "
+                "when they were asked for. Many at one moment have to wait for each other: spread "
+                "them, or replicate them less (encoding.replicate).",
+                {"spikes": n},
+            )
+        )
+    return tuple(notes)
+
+
 def tie_notes(ties: int, right: int, samples: int) -> tuple[Note, ...]:
     """What is odd about decisions between equal output spikes.
 

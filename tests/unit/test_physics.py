@@ -25,7 +25,7 @@ from hxloop import (
     get_loss,
     record,
 )
-from hxloop.errors import RunFailed, RunTimeout
+from hxloop.errors import HxloopWarning, RunFailed, RunTimeout
 
 SPEC = NetworkSpec.feed_forward(3, 4, 2, t_window=6.0)
 WEIGHTS = [np.full((3, 4), 1.5), np.full((4, 2), 1.5)]
@@ -253,6 +253,16 @@ def test_what_is_odd_on_a_chip_is_counted(declared: dict[str, Any]) -> None:
             run(after=wrong, weight_limit=2.0, **declared)
     clean = run(**declared).info
     assert (clean.unprompted_spikes, clean.moved_inputs) == (0, 0)
+
+
+def test_what_is_odd_is_told_in_an_evaluation() -> None:
+    network = LoopNetwork(Session(after=inputs_moved(0.3), deterministic=False), WEIGHTS)
+    with pytest.warns(HxloopWarning, match="30 input spikes were delivered by ideal more than"):
+        result = evaluate(network, LOSS, DATA, 4)
+    assert "inputs-moved" in {note.key for note in result.notes}
+    early = LoopNetwork(Session(after=with_spike(0, 0.01, (0, 1)), deterministic=False), WEIGHTS)
+    with pytest.warns(HxloopWarning, match="1 spikes came before any input"):
+        evaluate(early, LOSS, DATA, 10)
 
 
 def test_resolution_and_latency_are_allowed_for() -> None:
