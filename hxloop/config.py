@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from os import PathLike
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np

@@ -212,6 +212,7 @@ def evaluate_run(
     if activity is None:
         return evaluate_prepared(prepared, weights, run_dir, progress=progress)
     # Locked until the end: of two evaluations into one log the second is refused at once.
+    activity = checks.path("activity", activity, error=OutputError)
     with ActivityWriter(activity, prepared.network, about=about(prepared)) as log:
         if state in log.complete_states:
             raise OutputError(
