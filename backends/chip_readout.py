@@ -93,10 +93,12 @@ class ChipReadout:
         """Turn knobs; see ``hxloop.readout.Readout``."""
         self._codes |= check_codes(codes, KNOB_RANGES, self._curves.n_circuits)
 
-    def measure(self, stimulus: Stimulus, observe: Iterable[str]) -> Readings:
+    def measure(
+        self, stimulus: Stimulus, observe: Iterable[str], trial: int | None = None
+    ) -> Readings:
         """All circuits at once; see ``hxloop.readout.Readout``."""
         asked = check_observables(observe)
-        rng = self._next_run()
+        rng = self._noise_of(trial)
         circuits = self._circuits(stimulus, self._curves.physical(self._codes), rng)
         membranes, times, counts = self._simulate(stimulus, circuits, CADC_EVERY)
         cadc = None
@@ -113,12 +115,18 @@ class ChipReadout:
             counts=np.minimum(counts, COUNTER_MAX) if "counters" in asked else None,
         )
 
-    def trace(self, stimulus: Stimulus, circuits: Any, line: str = "membrane") -> Traces:
+    def trace(
+        self,
+        stimulus: Stimulus,
+        circuits: Any,
+        line: str = "membrane",
+        trial: int | None = None,
+    ) -> Traces:
         """Two circuits a run; see ``hxloop.readout.Readout``."""
         pairs = check_pairs(circuits, self._curves.n_circuits)
         if line not in LINES:
             raise RunInputError(f"trace: expected a line of {', '.join(LINES)}; got {line!r}")
-        rng = self._next_run()
+        rng = self._noise_of(trial)
         chosen = pairs.ravel()
         physical = {k: v[chosen] for k, v in self._curves.physical(self._codes).items()}
         times = _times(_steps(stimulus), 1)
@@ -134,9 +142,12 @@ class ChipReadout:
 
     # --- the circuits in one measurement ----------------------------------------------------
 
-    def _next_run(self) -> np.random.Generator:
-        self._runs += 1
-        return np.random.default_rng(entropy(_STREAM, self._noise.seed, self._runs))
+    def _noise_of(self, trial: int | None) -> np.random.Generator:
+        """Of a measurement: its own stream, or the next one. They are counted from 1."""
+        if trial is None:
+            self._runs += 1
+            trial = self._runs
+        return np.random.default_rng(entropy(_STREAM, self._noise.seed, trial))
 
     def _circuits(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from hxloop.backend import check_stream
 from hxloop.backends.chip_readout import ChipReadout
 from hxloop.backends.knob_curves import KNOB_RANGES
 from hxloop.operating_point import OperatingPoint
@@ -61,14 +62,25 @@ class KnobSession:
             self._readout.set_knobs(codes)
             self._on_change(self._readout.codes, target)
 
-    def measure(self, stimulus: Stimulus, observe: Iterable[str]) -> Readings:
+    def measure(
+        self, stimulus: Stimulus, observe: Iterable[str], *, trial: int | None = None
+    ) -> Readings:
         """Read all circuits out in parallel; see ``hxloop.readout.Readout``."""
         self._check_open()
+        check_stream("trial", trial)
         with self._knob_lock:
-            return self._readout.measure(stimulus, observe)
+            return self._readout.measure(stimulus, observe, trial)
 
-    def trace(self, stimulus: Stimulus, circuits: Any, line: str = "membrane") -> Traces:
+    def trace(
+        self,
+        stimulus: Stimulus,
+        circuits: Any,
+        line: str = "membrane",
+        *,
+        trial: int | None = None,
+    ) -> Traces:
         """Fast traces of one or two circuits a run; see ``hxloop.readout.Readout``."""
         self._check_open()
+        check_stream("trial", trial)
         with self._knob_lock:
-            return self._readout.trace(stimulus, circuits, line)
+            return self._readout.trace(stimulus, circuits, line, trial)

@@ -138,7 +138,8 @@ def save_unfinished(path: Path, key: str, state: Unfinished) -> None:
     Raises:
         OutputError: the folder cannot be written to.
     """
-    header = {"key": key, "targets": state.targets, "runs": state.runs, "seconds": state.seconds}
+    header = {"key": key, "targets": state.targets, "runs": state.runs, "seconds": state.seconds,
+              "trials": state.trials}  # fmt: skip
     _write(path, UNFINISHED, header, {"codes": state.codes, "before": state.before}, state.steps)
 
 
@@ -160,6 +161,7 @@ def load_unfinished(path: Path, key: str) -> Unfinished | None:
     return Unfinished(
         arrays["codes"], arrays["before"], list(steps), dict(header["targets"]),
         header["runs"], header["seconds"],
+        header.get("trials", 0),  # earlier versions did not keep it
     )  # fmt: skip
 
 

@@ -29,7 +29,10 @@ EVENTS, EVENT_CODE = 3, 20
 
 
 class Bench:
-    """A session on the bench: sets codes, counts runs.
+    """A session on the bench: sets codes, counts runs and measurements.
+
+    The noise of a measurement hangs on its number, so a bench that is told how many there were
+    (``trials``) measures what one would have that was not stopped.
 
     Args:
         session: with knobs and converters.
@@ -42,6 +45,8 @@ class Bench:
     ) -> None:
         self.session, self.target = session, target
         self.runs = 0
+        # Measurements so far: the streams of their noise. They are counted from 1.
+        self.trials = 0
         self._on_run = on_run
 
     @property
@@ -68,7 +73,7 @@ class Bench:
     def measure(self, stimulus: Stimulus, *observe: str) -> Readings:
         """One run of all circuits."""
         self.count(1)
-        return self.session.measure(stimulus, observe)
+        return self.session.measure(stimulus, observe, trial=self._next())
 
     def traces(
         self, stimulus: Stimulus, line: str, pairs: NDArray[np.int64] | None = None
@@ -80,10 +85,14 @@ class Bench:
         """
         chosen = self.pairs if pairs is None else pairs
         self.count(len(chosen))
-        traces = self.session.trace(stimulus, chosen, line)
+        traces = self.session.trace(stimulus, chosen, line, trial=self._next())
         valid = traces.times_us >= SETTLED_US
         samples = traces.samples.reshape(-1, len(traces.times_us))[:, valid]
         return traces.times_us[valid], samples.astype(np.float64)
+
+    def _next(self) -> int:
+        self.trials += 1
+        return self.trials
 
     def count(self, runs: int) -> None:
         """So many more runs."""

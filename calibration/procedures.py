@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hxloop import __version__
 from hxloop.backend import Session
 from hxloop.calibration import measurements as of
-from hxloop.calibration.files import load_unfinished, save_unfinished
+from hxloop.calibration.files import load_unfinished, save_calibration, save_unfinished
 from hxloop.calibration.measurements import Bench
 from hxloop.calibration.result import (
     CalibrationOptions,
@@ -59,6 +59,7 @@ def calibrate(
     *,
     progress: Progress | None = None,
     resume: Path | None = None,
+    out: Path | None = None,
 ) -> CalibrationResult:
     """Calibrate a chip.
 
@@ -70,7 +71,9 @@ def calibrate(
         options: how.
         progress: who is told.
         resume: file that every finished step is kept in. One of the same target, options and
-            chip is gone on from, and it is removed in the end.
+            chip is gone on from, with the result that an uninterrupted one would have had,
+            and it is removed in the end.
+        out: file that the result is written to.
 
     Raises:
         CapacityError: a session without knobs.
@@ -97,6 +100,7 @@ def calibrate(
 
     def keep(current: Unfinished) -> None:
         current.runs, current.seconds = clock.spent()
+        current.trials = bench.trials
         if resume is not None:
             save_unfinished(resume, key, current)
 
@@ -117,9 +121,7 @@ def calibrate(
     bench.set(state.codes)
     scales = _scales(bench, failures) if options.scales else Scales()
     keep(state)
-    if resume is not None:
-        resume.unlink(missing_ok=True)
-    return CalibrationResult(
+    result = CalibrationResult(
         target=target,
         options=options,
         chip_id=chip.chip_id,
@@ -134,6 +136,11 @@ def calibrate(
         seconds=state.seconds,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    if out is not None:
+        save_calibration(out, result)
+    if resume is not None:  # only now: there is always one of the two
+        resume.unlink(missing_ok=True)
+    return result
 
 
 def characterise(
@@ -246,6 +253,7 @@ class _Clock:
         self._bench, self._begun = bench, time.perf_counter()
         self._before = state.seconds if state else 0.0
         bench.runs = state.runs if state else 0
+        bench.trials = state.trials if state else 0
 
     def spent(self) -> tuple[int, float]:
         return self._bench.runs, self._before + time.perf_counter() - self._begun

@@ -153,6 +153,7 @@ class Unfinished:
         steps: done so far.
         targets: values that steps found for themselves (the median strength).
         runs, seconds: spent so far.
+        trials: measurements so far, which the noise of the next ones hangs on.
     """
 
     codes: dict[str, Codes]
@@ -161,6 +162,7 @@ class Unfinished:
     targets: dict[str, float] = field(default_factory=dict)
     runs: int = 0
     seconds: float = 0.0
+    trials: int = 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -236,10 +238,11 @@ class CalibrationResult(Brief):
 
     @property
     def digest(self) -> str:
-        """Digest of what was asked for and of what came of it."""
-        head = f"{self.key} {self.made} {asdict(self.scales)}"
+        """Digest of what was asked for and of what came of it, not of when and how fast."""
+        head = f"{self.key} {asdict(self.scales)} {self.failed}"
         codes = [np.asarray(self.codes[name], dtype="<i8") for name in sorted(self.codes)]
-        return sha256_of(head, *codes)[:16]
+        found = [np.asarray(self.estimates[name], dtype="<f8") for name in sorted(self.estimates)]
+        return sha256_of(head, *codes, *found)[:16]
 
     def for_any_chip(self) -> CalibrationResult:
         """The same, to be used on whatever chip: one's own risk."""

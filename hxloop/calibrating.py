@@ -137,9 +137,12 @@ def calibrate_backend(
             if kept is not None and kept.exists():
                 result = load_calibration(kept, chip_id=chip_id)
             else:
-                result = calibrate(session, target, options, progress=progress, resume=resume)
+                result = calibrate(
+                    session, target, options, progress=progress, resume=resume, out=out
+                )
                 if kept is not None:
                     save_calibration(kept, result)
+                return result
     except KeyboardInterrupt as error:
         where = f"; what is done is kept in {resume}, the same command goes on" if resume else ""
         raise CalibrationInterrupted(f"calibration stopped{where}") from error

@@ -93,7 +93,7 @@ def data_digest(data: SpikeData) -> str:
 
 def describe_loss(loss: Loss) -> dict[str, Any]:
     """Class and settings of a loss, plain values."""
-    settings = asdict(loss) if is_dataclass(loss) and not isinstance(loss, type) else {}
+    settings: Any = asdict(loss) if is_dataclass(loss) and not isinstance(loss, type) else {}
     return {"class": type(loss).__qualname__, **json.loads(json.dumps(settings, default=repr))}
 
 

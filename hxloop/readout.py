@@ -149,25 +149,38 @@ class Readout(Session, Protocol):
         """
         ...
 
-    def measure(self, stimulus: Stimulus, observe: Iterable[str]) -> Readings:
+    def measure(
+        self, stimulus: Stimulus, observe: Iterable[str], *, trial: int | None = None
+    ) -> Readings:
         """One run of all circuits, read out in parallel.
 
         Args:
             stimulus: what they get.
             observe: some of "cadc", "spikes", "counters".
+            trial: stream of the noise, which is a function of the session's seed and of this, so
+                that a calibration that was stopped goes on as if it had not been; None: the next
+                one. Real hardware ignores it.
 
         Raises:
             RunInputError: something else to observe, or event codes beyond the weights' range.
         """
         ...
 
-    def trace(self, stimulus: Stimulus, circuits: Any, line: str = "membrane") -> Traces:
+    def trace(
+        self,
+        stimulus: Stimulus,
+        circuits: Any,
+        line: str = "membrane",
+        *,
+        trial: int | None = None,
+    ) -> Traces:
         """As many runs as ``circuits`` has rows, each with a fast trace of one or two circuits.
 
         Args:
             stimulus: what they get.
             circuits: ``(runs, 1 or 2)`` numbers of circuits: of two, one even and one odd.
             line: "membrane", "syn_exc" or "syn_inh".
+            trial: see ``measure``.
 
         Raises:
             RunInputError: two even or two odd circuits in one run, or one that does not exist.

@@ -19,6 +19,7 @@ from hxloop.calibration import (
     calibrate,
     scale_network,
 )
+from hxloop.calibration.files import load_calibration
 from hxloop.calibration.measurements import averaged, decay_constant
 from hxloop.calibration.sequence import sequence
 from hxloop.calibration.verdict import check_failures
@@ -33,6 +34,7 @@ from hxloop.errors import (
 )
 from hxloop.loop import digital_twin
 from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.readout import Stimulus
 from tests.unit.calibrated_chip import QUICK, TARGET, Keyhole, calibrated, faulty_chip
 
 NETWORK = NetworkSpec.feed_forward(20, 60, 5)
@@ -298,6 +300,52 @@ def test_an_interrupted_calibration_goes_on_where_it_was(tmp_path):
     names = [step.name for step in result.steps]
     assert names[:3] == ["tau_syn_exc", "tau_syn_inh", "v_threshold"] and "v_leak again" in names
     assert judge_result(backend, result).passed_bad == ()
+
+
+class StopInTheMiddle(StopAt):
+    """Stop at the second measurement after a step began."""
+
+    def on_step(self, name, index, steps):
+        self.left = 2 if name == self.step else None
+
+    def on_run(self, runs):
+        if self.left is not None:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+
+def test_a_stopped_calibration_is_the_same_to_the_last_bit(tmp_path):
+    """The noise began anew, so that other circuits failed; the digest took in the seconds."""
+    options = replace(QUICK, repeats=2, refine_steps=0)
+    whole = calibrate_with(faulty_chip(), options)
+    file, out = tmp_path / "half.h5", tmp_path / "chip.h5"
+    for step in ("strength_exc", "verify"):
+        with pytest.raises(KeyboardInterrupt):
+            calibrate_with(faulty_chip(), options, progress=StopInTheMiddle(step), resume=file)
+    result = calibrate_with(faulty_chip(), options, resume=file, out=out)
+    assert not file.exists() and load_calibration(out).digest == result.digest
+    assert whole.digest == result.digest and whole.failures == result.failures
+    assert whole.scales == result.scales and whole.runs == result.runs
+    for part in ("codes", "before", "estimates", "errors_of_estimates"):
+        ours, theirs = getattr(result, part), getattr(whole, part)
+        assert ours.keys() == theirs.keys()
+        for name, values in ours.items():
+            np.testing.assert_array_equal(values, theirs[name], err_msg=f"{part}: {name}")
+    assert replace(result, seconds=0.0, made="another day").digest == result.digest
+    fewer = dict(list(result.failures.items())[1:])
+    assert replace(result, failures=fewer).digest != result.digest
+
+
+def test_a_measurement_s_noise_is_that_of_its_trial():
+    with faulty_chip().open(scale_network(512), seed=1) as session:
+        stimulus = Stimulus(20.0)
+        first = [session.measure(stimulus, ["cadc"]).cadc for _ in range(3)]
+        again = session.measure(stimulus, ["cadc"], trial=2).cadc
+        np.testing.assert_array_equal(again, first[1])
+        traces = [session.trace(stimulus, [[0, 1]], trial=7).samples for _ in range(2)]
+        np.testing.assert_array_equal(*traces)
+        assert (session.measure(stimulus, ["cadc"]).cadc != first[0]).any()
 
 
 def test_what_was_interrupted_is_not_mixed_with_something_else(tmp_path):
