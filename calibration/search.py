@@ -21,6 +21,7 @@ from hxloop.readout import Codes, KnobRange
 
 Array = NDArray[np.float64]
 Measure = Callable[[Codes], Array]
+_FAR = 20  # codes over which a slope is seen above the noise
 
 
 @dataclass(frozen=True)
@@ -186,15 +187,18 @@ class Prediction:
     """Jumps to where a model of the curve says the wanted value is, a few times.
 
     Args:
-        model: of the curve, through the point that was measured.
+        model: of the curve, through the point that was measured. None: a line, whose slope is the
+            median that the circuits showed in the jumps so far; the first is a probe.
         steps: number of measurements; the best counts.
         furthest: longest jump, codes. Where nothing could be measured, it is made towards
             smaller values.
+        probe: length of the first jump without a model, codes.
     """
 
-    model: Model
+    model: Model | None
     steps: int = 4
     furthest: int = 300
+    probe: int = 100
 
     def __call__(
         self,
@@ -208,16 +212,37 @@ class Prediction:
         """See ``Search``."""
         codes = np.clip(start, knob.low, knob.high).astype(np.int64)
         log = _Log(wanted, self.steps)
-        blind = -self.furthest if rising else self.furthest
+        up = 1 if rising else -1
+        blind = -up * self.furthest
+        before, slope = (codes, np.full(codes.shape, np.nan)), 0.0
         for _ in range(self.steps):
             values = measure(codes)
             known = np.isfinite(log.add(codes, values))
-            expected = self.model(codes, np.where(known, values, wanted), wanted)
+            seen = np.where(known, values, wanted)
+            if self.model is not None:
+                expected = self.model(codes, seen, wanted)
+            else:
+                slope = _slope(*before, codes, values) or slope
+                if slope * up > 0:
+                    expected = linear(slope)(codes, seen, wanted)
+                else:
+                    expected = codes + up * self.probe * np.sign(wanted - seen)
+                before = codes, values
             jump = np.where(known, np.rint(expected) - codes, blind)
             jump = np.clip(np.nan_to_num(jump, posinf=1e6, neginf=-1e6),
                            -self.furthest, self.furthest)  # fmt: skip
             codes = np.clip(codes + jump, knob.low, knob.high).astype(np.int64)
         return log.found(knob)
+
+
+def _slope(codes_before: Codes, values_before: Array, codes: Codes, values: Array) -> float:
+    """Median change of the value for each code between two measurements; 0: too small a jump."""
+    jump = codes - codes_before
+    far = np.abs(jump) >= _FAR
+    slopes = (values[far] - values_before[far]) / jump[far]
+    known = np.isfinite(slopes)
+    # What the noise of a few circuits says is no median.
+    return float(np.median(slopes[known])) if known.sum() >= len(codes) / 4 else 0.0
 
 
 def inverse(codes: Codes, values: Array, wanted: Array) -> Array:

@@ -42,7 +42,7 @@ class Step:
         measure: of all circuits at given codes of all knobs.
         target: value wanted; None: the median of what is measured at the present codes.
         rising: the value grows with the code.
-        model: of the curve, for jumps.
+        model: of the curve, for jumps; None: not known, and measured.
         refined: corrected once more in small steps at the end.
         as_of: name of an earlier step whose target is taken.
     """
@@ -53,7 +53,7 @@ class Step:
     measure: Callable[[Bench, Mapping[str, Codes]], Array]
     target: float | None
     rising: bool
-    model: Model
+    model: Model | None
     refined: bool = True
     as_of: str | None = None
 
@@ -61,8 +61,6 @@ class Step:
 def sequence(target: OperatingPoint) -> tuple[Step, ...]:
     """The steps, in their order."""
     up = linear(1 / of.CODES_PER_LSB)
-    # Slope of an offset: what 125 codes, its spread on real chips, do to the membrane there.
-    shift = 0.005 * target.tau_mem_us
     steps = []
     for sign in ("exc", "inh"):
         steps.append(
@@ -80,7 +78,7 @@ def sequence(target: OperatingPoint) -> tuple[Step, ...]:
     for sign, rising in (("inh", False), ("exc", True)):
         steps.append(
             Step(f"offset_{sign}", f"i_shift_{sign}", "LSB", _signed(of.input_offset, sign), 0.0,
-                 rising, linear(shift if rising else -shift), refined=False)
+                 rising, None, refined=False)
         )  # fmt: skip
     leak = Step("v_leak", "v_leak", "LSB", of.rest, target.v_leak_lsb, True, up)
     mem = Step("tau_mem", "i_bias_leak", "us", of.tau_mem, target.tau_mem_us, False, inverse)
@@ -117,7 +115,7 @@ def _search(step: Step, options: CalibrationOptions) -> Search:
     searches: dict[str, Callable[[], Search]] = {
         "noisy-bisection": noisy_bisection,
         "bisection": Bisection,
-        "prediction": lambda: Prediction(step.model, 6),
+        "prediction": lambda: Prediction(step.model, 6 if step.model else 7),
         "linear": LinearSearch,
     }
     return searches[options.search]()

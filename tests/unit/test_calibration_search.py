@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from hxloop.calibration.search import (
     noisy_bisection,
     proportional,
 )
+from hxloop.operating_point import OperatingPoint
 from hxloop.readout import KnobRange
 
 KNOB = KnobRange()
@@ -119,6 +122,9 @@ def test_linear_search_walks_until_all_have_passed():
         (Prediction(linear(0.4), 4), lambda c: 0.41 * c + 30, np.linspace(70, 180, N)),
         (Prediction(proportional, 8), lambda c: 0.3 * c**0.8, np.linspace(20, 70, N)),
         (Prediction(inverse, 6), lambda c: 900 / (c + 4.0), np.linspace(2, 20, N)),
+        # Of which nothing is known beforehand but that it rises.
+        (Prediction(None, 7), lambda c: 0.03 * c - 9, np.linspace(-8, 8, N)),
+        (Prediction(None, 7), lambda c: 7.0 * c - 900, np.linspace(0, 900, N)),
     ],
 )
 def test_prediction_jumps_there_in_few_measurements(search, observable, goal):
@@ -136,3 +142,30 @@ def test_the_best_of_the_last_measurements_counts_and_the_wanted_values_are_left
     result, _ = found(noisy_bisection(), lambda c: c + 0 * next(values), wanted)
     assert result.codes.shape == (N,) and result.convergence.shape == (13, 3)
     assert (np.diff(result.convergence, axis=1) >= 0).all()  # percentiles in their order
+
+
+def test_a_measured_slope_is_that_of_the_chip_and_not_one_known_beforehand():
+    """Offsets were searched with the slope that the emulated chip has inside."""
+    rng = np.random.default_rng(0)
+    own = np.exp(0.05 * rng.standard_normal(N))
+    for slope in (0.004, 0.03, 0.3):
+        for sign in (1, -1):
+            zero = rng.uniform(300, 600, N)
+
+            def offset(codes, slope=slope * sign, zero=zero):
+                noise = 5 * abs(slope) * rng.standard_normal(N)
+                return slope * own * (codes - zero) + noise
+
+            result, _ = found(Prediction(None, 7), offset, np.zeros(N), start=280, rising=sign > 0)
+            assert np.median(np.abs(result.codes - zero)) < 10
+            assert np.abs(result.codes - zero).max() < 60
+
+
+def test_the_calibration_knows_no_constant_of_the_emulated_chip():
+    from hxloop.backends.knob_curves import SHIFT_SLOPE
+    from hxloop.calibration import sequence
+
+    source = Path(sequence.__file__).read_text()
+    assert str(SHIFT_SLOPE) not in source
+    models = {step.name: step.model for step in sequence.sequence(OperatingPoint())}
+    assert models["offset_exc"] is models["offset_inh"] is None
