@@ -40,8 +40,7 @@ def load_mnist(split: str, side: int = SIDE) -> tuple[NDArray[np.uint8], NDArray
     Args:
         split: "train", "validation" or "test".
         side: 28, or 16: the 24 x 24 in the middle, resized by antialiased linear interpolation (a
-            triangle as wide as the reduction at every pixel's centre, as image libraries do). The
-            published network used such images; how they were resized is not published.
+            triangle as wide as the reduction at every pixel's centre, as image libraries do).
 
     Returns:
         ``(n, side * side)`` pixels from 0 to 255 and ``(n,)`` labels.
