@@ -21,6 +21,7 @@ from hxloop.errors import ConfigError, OutputError
 from hxloop.experiment import OnTrainer, Prepared, RunResult, resume_prepared, train_prepared
 from hxloop.provenance import now, provenance
 from hxloop.rundir import RunDirectory
+from hxloop.rundir_state import FolderState, state_of
 from hxloop.training_options import ProgressListener
 
 Options = TypeVar("Options")
@@ -60,15 +61,16 @@ def study_folder(config: ExperimentConfig, out: Path, force: bool) -> RunDirecto
         OutputError: ``out`` holds something else, or cannot be written.
     """
     if (out / "config.toml").is_file() and not force:
-        if RunDirectory.open(out).config() == config:
+        if RunDirectory.open(out).config() == config.with_absolute_paths():
             return RunDirectory.open(out)
-        raise OutputError(
-            f"{out}: holds a study or run of another configuration. Give another --out, or --force "
-            "to replace it."
-        )
+        if state_of(out) is FolderState.RUN:
+            raise OutputError(
+                f"{out}: holds a study or run of another configuration. Give another --out, or "
+                "--force to replace it."
+            )
     folder = RunDirectory.create(out, force=force)
-    folder.write_config(config)
     folder.write_json("provenance.json", provenance(seed=config.seed))
+    folder.write_config(config)
     return folder
 
 
@@ -155,8 +157,11 @@ class Study:
     def train(self, name: str, prepared: Prepared) -> RunResult:
         """Train one part in the run folder ``name``, or go on with what is there."""
         path = self.path / name
-        train = resume_prepared if (path / "config.toml").is_file() else train_prepared
-        return train(prepared, path, progress=self.progress, on_trainer=self.on_trainer)
+        progress, on_trainer = self.progress, self.on_trainer
+        if (path / "config.toml").is_file():
+            return resume_prepared(prepared, path, progress=progress, on_trainer=on_trainer)
+        # What is there without a config.toml was stopped before it was a run; it is ours.
+        return train_prepared(prepared, path, force=True, progress=progress, on_trainer=on_trainer)
 
     def train_first(self, name: str, prepared: Prepared) -> None:
         """Train what everything else starts from, and keep what came of it in ``results[name]``."""

@@ -132,7 +132,11 @@ def _study(config: ExperimentConfig, folder: Path, force: bool, as_json: bool) -
         raise UnknownNameError(f"experiment {config.name!r} is not a study")
     output.note(f"{config.name}: {config.description}".rstrip(": "))
     try:
-        with progress_of.training() as progress, _stop_on_interrupt() as on_trainer:
+        with (
+            RunDirectory.reserved(folder),
+            progress_of.training() as progress,
+            _stop_on_interrupt() as on_trainer,
+        ):
             result = study(
                 config,
                 folder,

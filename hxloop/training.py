@@ -46,6 +46,7 @@ from hxloop.training_state import (
     check_epochs,
     check_same_training,
     describe_training,
+    other_threads,
     stopped_early,
 )
 
@@ -227,8 +228,8 @@ class Trainer:
         self._state["finished"] = stopped_early(self._state, self.options)
         # They hang on the initial weights, which may not be those of this trainer's network.
         self._scales = list(checkpoint.state.get("scales", self._scales))
-        if other_epochs is not None:
-            self.note([other_epochs])
+        others = [other_epochs, other_threads(checkpoint.state.get("threads"))]
+        self.note(note for note in others if note is not None)
         self._write_metrics()
 
     def evaluate(
@@ -425,6 +426,7 @@ class Trainer:
             "training": self._described,
             "epochs": self.options.epochs,
             "scales": self._scales,
+            "threads": torch.get_num_threads(),
         }
         path = self.run_dir / CHECKPOINTS / CHECKPOINT
         save_checkpoint(path, Checkpoint(tensors, state))

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hxloop.activity.schema import network_to_json
 from hxloop.errors import ConfigError
 from hxloop.identity import MAY_CHANGE, data_digest, describe_loss, listed, setting_differences
@@ -95,6 +97,20 @@ def check_epochs(
         )
     values = {"planned": planned, "epochs": epochs, "done": done}
     return Note("other-epochs", told, values)
+
+
+def other_threads(then: int | None) -> Note | None:
+    """That gradients are now added up in another order; ``then``: None: not known."""
+    now = torch.get_num_threads()
+    if then is None or then == now:
+        return None
+    return Note(
+        "other-threads",
+        f"The training was begun with {then} threads and goes on with {now}: gradients are added "
+        "up in another order, so that last digits may differ from those of a training that was "
+        f"not stopped (torch.set_num_threads({then}) or OMP_NUM_THREADS={then} keeps them).",
+        {"then": then, "now": now},
+    )
 
 
 def stopped_early(state: Mapping[str, Any], options: TrainingOptions) -> bool:

@@ -107,9 +107,10 @@ def run(
         source, folder.path / "analysis", name=config.name, options=chosen, say=say
     ).analysis
     results = summary(config, found)
-    folder.write_json("results.json", results)
     folder.write_text("results.md", markdown(results))
     _write_figure(found, folder.path / "figure.png")
+    # Last: with it, the study is done, and another call only reads it.
+    folder.write_json("results.json", results)
     return results
 
 

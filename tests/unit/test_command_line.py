@@ -85,7 +85,7 @@ def contents(folder):
 def test_training_leaves_a_complete_run(run, finished):
     names = {str(path) for path in contents(finished)}
     assert names == {
-        "config.toml", "metrics.jsonl", "weights.safetensors", "evaluation.json",
+        "config.toml", "identity.json", "metrics.jsonl", "weights.safetensors", "evaluation.json",
         "provenance.json", "report.html", "activity.h5", "checkpoints/last.safetensors",
     }  # fmt: skip
     metrics = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from hxloop import experiment_report
 from hxloop.activity import ActivityLog
@@ -280,6 +281,18 @@ def test_a_trainer_does_not_go_on_from_another_training(tmp_path):
                 trainer(**changes).resume()
         with pytest.warns(HxloopWarning, match="Trained to epoch 3 instead of 1"):
             trainer().resume()
+
+
+def test_another_number_of_threads_is_told(begun, tmp_path, no_reports):
+    """It changed last digits without a word."""
+    shutil.copytree(begun, tmp_path / "run")
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        with pytest.warns(HxloopWarning, match=f"{threads} threads and goes on with {threads + 1}"):
+            resume(tmp_path / "run")
+    finally:
+        torch.set_num_threads(threads)
 
 
 # --- own data -----------------------------------------------------------------------------
