@@ -6,7 +6,8 @@ where a backend can tell it, and the search never learns of that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from hxloop.calibration.procedures import Progress
 from hxloop.calibration.result import QUANTITIES, request_key, wanted
 from hxloop.calibration.verify import Verification, verify
 from hxloop.errors import CalibrationInterrupted
+from hxloop.files import FileLock, writing
 from hxloop.network import NetworkSpec
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import as_readout
@@ -126,29 +128,45 @@ def calibrate_backend(
 
     Raises:
         CalibrationInterrupted: stopped (Ctrl-C); another call goes on.
+        OutputError: ``out`` cannot be written, or another process calibrates into it.
         CapacityError: a backend without knobs.
         CalibrationError: see ``hxloop.calibration.calibrate``.
     """
-    resume = None if out is None else out.with_name(out.name + ".unfinished")
-    try:
-        with backend.open(calibration_network(target), seed=seed) as session:
-            chip_id = as_readout(session).chip_id
-            kept = cache and cache / f"{request_key(target, options, chip_id, _version())}.h5"
-            if kept is not None and kept.exists():
-                result = load_calibration(kept, chip_id=chip_id)
-            else:
-                result = calibrate(
-                    session, target, options, progress=progress, resume=resume, out=out
-                )
-                if kept is not None:
-                    save_calibration(kept, result)
-                return result
-    except KeyboardInterrupt as error:
-        where = f"; what is done is kept in {resume}, the same command goes on" if resume else ""
-        raise CalibrationInterrupted(f"calibration stopped{where}") from error
-    if out is not None:
-        save_calibration(out, result)
-    return result
+    with _only_writer(out):
+        resume = None if out is None else out.with_name(out.name + ".unfinished")
+        try:
+            with backend.open(calibration_network(target), seed=seed) as session:
+                chip_id = as_readout(session).chip_id
+                kept = cache and cache / f"{request_key(target, options, chip_id, _version())}.h5"
+                if kept is not None and kept.exists():
+                    result = load_calibration(kept, chip_id=chip_id)
+                else:
+                    result = calibrate(
+                        session, target, options, progress=progress, resume=resume, out=out
+                    )
+                    if kept is not None:
+                        save_calibration(kept, result)
+                    return result
+        except KeyboardInterrupt as error:
+            where = (
+                f"; what is done is kept in {resume}, the same command goes on" if resume else ""
+            )
+            raise CalibrationInterrupted(f"calibration stopped{where}") from error
+        if out is not None:
+            save_calibration(out, result)
+        return result
+
+
+@contextmanager
+def _only_writer(out: Path | None) -> Iterator[None]:
+    """Of two calibrations into one file, each would go on from the other's steps."""
+    if out is None:
+        yield
+        return
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock.beside(out):
+        yield
 
 
 def verify_backend(backend: Backend, result: CalibrationResult, *, seed: int = 1) -> Verification:

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from hxloop.calibrating import calibrate_backend
 from hxloop.calibration import load_calibration, save_calibration
 from hxloop.calibration.files import load_unfinished, save_unfinished
 from hxloop.calibration.result import Unfinished, options_from
@@ -18,6 +19,7 @@ from hxloop.errors import (
     OutputError,
     UnknownNameError,
 )
+from hxloop.files import FileLock
 from hxloop.network import NetworkSpec, NeuronSpec
 from tests.unit.calibrated_chip import QUICK, calibrated
 
@@ -138,3 +140,11 @@ def test_options_by_name():
         options_from({"repeat": 3})
     with pytest.raises(ConfigError, match="repeats"):
         options_from({"repeats": 0.5})
+
+
+def test_two_calibrations_into_one_file(tmp_path):
+    out = tmp_path / "new" / "chip.h5"
+    out.parent.mkdir()
+    with FileLock.beside(out), pytest.raises(OutputError, match="only one can at a time"):
+        # Refused before the chip is opened.
+        calibrate_backend(None, calibrated().target, QUICK, out=out)
