@@ -139,3 +139,15 @@ def test_a_user_without_a_home_gets_no_folder_named_tilde(
         ["__pycache__"],
     )
     assert "has no home" in caplog.text
+
+
+def test_every_compiled_function_goes_through_here() -> None:
+    """One `from numba import njit` with `cache=True` is enough, and hxloop cannot be imported."""
+    package = Path(jit.__file__).parent
+    found = [
+        path.name
+        for path in package.rglob("*.py")
+        if "from numba import njit" in path.read_text(encoding="utf-8")
+        or ("numba.njit" in path.read_text(encoding="utf-8") and path.name != "jit.py")
+    ]
+    assert found == []

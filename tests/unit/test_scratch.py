@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hxloop import machine, scratch
@@ -76,13 +76,15 @@ def test_a_forked_child_keeps_its_hands_off(tmp_path: Path) -> None:
 
 def test_a_parent_that_is_killed_leaves_the_folder_to_its_child(tmp_path: Path) -> None:
     code = MAKE_AND_WAIT.replace(
-        "time.sleep(600)", "import os\nprint(os.fork(), flush=True)\ntime.sleep(600)"
+        "time.sleep(600)",
+        "import os\nchild = os.fork()\nif child:\n    print(child, flush=True)\ntime.sleep(600)",
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     path, child = Path(process.stdout.readline().strip()), int(process.stdout.readline())
+    assert child > 1
     process.kill()
     process.wait()
     assert sweep(tmp_path, PREFIX) == []
@@ -191,7 +193,7 @@ def test_cores_of_a_container(
     assert usable_cores(control_groups(tmp_path, lines, files)) == cores
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 64), st.integers(-1, 10_000_000), st.integers(0, 200_000))
 def test_cores_are_never_none_and_never_more_than_may_be_used(
     tmp_path_factory: pytest.TempPathFactory, affinity: int, quota: int, period: int
