@@ -58,6 +58,26 @@ def study_of(config: ExperimentConfig) -> Callable[..., dict[str, Any]] | None:
     Raises:
         UnknownNameError: there is no study of the name in ``study.name``.
     """
+    run: Callable[..., dict[str, Any]] | None = _of_study(config, "run")
+    return run
+
+
+def reanalysis_of(config: ExperimentConfig) -> Callable[..., dict[str, Any]] | None:
+    """The function that analyses the finished trainings of a study anew, without training.
+
+    It is called as ``analyse_again(config, folder, out, *, say)``.
+
+    Returns:
+        None for a configuration that is no study, and for a study that has none.
+
+    Raises:
+        UnknownNameError: there is no study of the name in ``study.name``.
+    """
+    again: Callable[..., dict[str, Any]] | None = _of_study(config, "analyse_again")
+    return again
+
+
+def _of_study(config: ExperimentConfig, function: str) -> Any:
     if not config.study:
         return None
     name = str(config.study.get("name", config.name))
@@ -65,8 +85,7 @@ def study_of(config: ExperimentConfig) -> Callable[..., dict[str, Any]] | None:
     if name not in studies:
         raise UnknownNameError(unknown_name("study", name, studies))
     module = importlib.import_module(f"hxloop.experiments.{name.replace('-', '_')}.study")
-    run: Callable[..., dict[str, Any]] = module.run
-    return run
+    return getattr(module, function, None)
 
 
 def _config_path(name: str) -> Path:

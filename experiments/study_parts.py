@@ -80,6 +80,29 @@ def on_backend(config: ExperimentConfig, name: str, options: dict[str, Any]) -> 
     return config.model_copy(update={"backend": backend, "study": {}})
 
 
+def empty_results(
+    config: ExperimentConfig, options: Any, empty: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What ``results.json`` holds before anything was measured.
+
+    Args:
+        config: of the study.
+        options: its ``[study]``, a dataclass.
+        empty: results of its own.
+    """
+    results = {
+        "experiment": config.name,
+        "seed": config.seed,
+        "epochs": config.training.epochs,
+        "study": asdict(options),
+        **empty,
+        "finished": None,
+    }
+    # As it would be read again: lists, not tuples.
+    found: dict[str, Any] = json.loads(json.dumps(results))
+    return found
+
+
 @dataclass(frozen=True)
 class Study:
     """A study under way: its folder, and the results so far, which no interruption loses.
@@ -127,16 +150,7 @@ class Study:
         if (folder.path / "results.json").exists():
             results = folder.read_json("results.json")
         else:
-            results = {
-                "experiment": config.name,
-                "seed": config.seed,
-                "epochs": config.training.epochs,
-                "study": asdict(options),
-                **empty,
-                "finished": None,
-            }
-            # As it would be read again: lists, not tuples.
-            results = json.loads(json.dumps(results))
+            results = empty_results(config, options, empty)
         return cls(folder, results, table, progress, on_trainer)
 
     @property

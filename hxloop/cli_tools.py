@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ import typer
 
 from hxloop import cli_output as output
 from hxloop import progress as progress_of
+from hxloop.activity import LOG_NAME
 from hxloop.activity.export import DEFAULT_TAU_SYN_MS, export_activity
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.run import analyse_recording
@@ -29,10 +31,11 @@ from hxloop.cli_app import FAILURE, Json, app
 from hxloop.cli_words import keyword_names, read_settings
 from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_checks
 from hxloop.datasets import DATASETS
-from hxloop.errors import HxloopError, OutputError, UnknownNameError
-from hxloop.experiments.registry import experiment_description, experiment_names
+from hxloop.errors import ConfigError, HxloopError, OutputError, UnknownNameError
+from hxloop.experiments.registry import experiment_description, experiment_names, reanalysis_of
 from hxloop.operating_point import OperatingPoint
 from hxloop.provenance import provenance
+from hxloop.rundir import RunDirectory
 
 _OPTIONS = {"backend.options": "an option of the backend"}
 
@@ -70,8 +73,9 @@ def analyse(
     recording: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN_DIR|ACTIVITY.h5|SPIKES.npz",
-            help="Folder of a run with an activity log, an activity log, or arrays of spike times.",
+            metavar="RUN_DIR|ACTIVITY.h5|SPIKES.npz|STUDY_DIR",
+            help="Folder of a run with an activity log, an activity log, or arrays of spike times; "
+            "or a study, whose finished trainings are analysed anew.",
         ),
     ],
     out: Annotated[
@@ -86,10 +90,32 @@ def analyse(
     json_: Json = False,
 ) -> None:
     """Ask recorded activity what the network learned; writes a report with figures."""
+    if (again := _reanalysis(recording)) is not None:
+        if settings:
+            raise ConfigError("--set: a study is analysed as its configuration says; leave it out")
+        result = again(recording, out)
+        output.study_done(result, out or recording, json_)
+        return
     values = read_settings(settings, {"analysis": "how much is computed"})["analysis"]
     keyword_names("key in analysis", values, [field.name for field in fields(AnalysisOptions)])
     options = AnalysisOptions(**values)
     output.analysed(analyse_recording(recording, out, options=options, say=output.note), json_)
+
+
+def _reanalysis(folder: Path) -> Callable[[Path, Path | None], dict[str, Any]] | None:
+    """How the study in a folder is analysed anew; None where there is no study in it."""
+    if not (folder / "config.toml").is_file() or (folder / LOG_NAME).is_file():
+        return None
+    config = RunDirectory.open(folder).config()
+    if not config.study:
+        return None
+    again = reanalysis_of(config)
+    if again is None:
+        raise ConfigError(
+            f"{folder}: the study {config.name!r} keeps no activity to be analysed anew; give one "
+            "of its run folders"
+        )
+    return lambda study, out: again(config, study, out, say=output.note)
 
 
 @app.command()

@@ -23,14 +23,21 @@ from hxloop.analysis.pathways import class_pathways, pathways_from_runs
 from hxloop.analysis.run import analyse_recording
 from hxloop.backend import get_backend
 from hxloop.config import ExperimentConfig
-from hxloop.errors import ConfigError, MissingDependencyError
+from hxloop.errors import ConfigError, FileFormatError, MissingDependencyError
 from hxloop.evaluation import EVALUATION_TRIAL
 from hxloop.experiment import OnTrainer, Prepared, prepare
-from hxloop.experiments.study_parts import Study, check_list, on_backend, study_options
+from hxloop.experiments.study_parts import (
+    Study,
+    check_list,
+    empty_results,
+    on_backend,
+    study_options,
+)
 from hxloop.experiments.synchronization.figure import write_figure
 from hxloop.experiments.synchronization.tables import markdown_tables
 from hxloop.progress import Steps
 from hxloop.recording import FINAL
+from hxloop.rundir import RunDirectory
 from hxloop.training_options import ProgressListener
 
 
@@ -123,17 +130,10 @@ def run(
         steps.begin(f"{name}: training")
         trained = study.train(name, prepare(part))
         say(f"{name}: analysis")
-        analysis = analyse_recording(
-            study.path / name, name=name, options=AnalysisOptions(seed=config.seed)
-        ).analysis
-        results["networks"][name] = {
-            "test_accuracy": trained.test.accuracy,
-            "epochs": part.training.epochs,
-            **_kept(analysis),
-        }
+        results["networks"][name] = _analysed(
+            study.path / name, None, name, config, part, trained.test.accuracy, say
+        )
         study.save()
-        for claim in analysis["claims"]:
-            say(f"  {claim['verdict']}: {claim['sentence']}")
     first = f"deep-{options.seeds[0]}"
     prepared = prepare(parts[first])
     trained_state = read_activity(study.path / first, states=["trained"])["trained"]
@@ -150,6 +150,81 @@ def run(
     study.finish()
     write_figure(results, study.path / "figure.png")
     return results
+
+
+def analyse_again(
+    config: ExperimentConfig,
+    folder: Path,
+    out: Path | None = None,
+    *,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Analyse the finished trainings of a study anew, from their activity logs; train nothing.
+
+    For results of an earlier version, and while a study goes on: what is not finished yet is left
+    out. Substrates and ablation, which take more than logs, stay as they are in ``folder``.
+
+    Args:
+        config: that of ``folder``.
+        folder: of the study; not changed where ``out`` is another one.
+        out: folder for ``results.json``, ``results.md``, ``figure.png`` and the reports; None =
+            ``folder``, whose results are replaced.
+        say: told in words what is done next.
+
+    Returns:
+        What ``results.json`` holds.
+
+    Raises:
+        FileFormatError: no training of the study is finished, or a log is damaged.
+        OutputError: ``out`` cannot be written.
+    """
+    options = study_options(StudyOptions, config)
+    target = RunDirectory(out or folder)
+    old: dict[str, Any] = {}
+    if (folder / "results.json").is_file():
+        old = RunDirectory(folder).read_json("results.json")
+    results = {**empty_results(config, options, {}), **old, "networks": {}}
+    for name, part in _parts(config, options).items():
+        run = RunDirectory(folder / name)
+        if not (run.path / "evaluation.json").is_file() or not run.activity.is_file():
+            say(f"{name}: not finished, left out")
+            continue
+        report = None if out is None else out / name / "analysis"
+        accuracy = run.read_json("evaluation.json")["test_accuracy"]
+        results["networks"][name] = _analysed(run.path, report, name, config, part, accuracy, say)
+        target.path.mkdir(parents=True, exist_ok=True)
+        target.write_json("results.json", results)
+        target.write_text("results.md", markdown_tables(results))
+    if not results["networks"]:
+        raise FileFormatError(
+            f"{folder}: expected a study with a finished training (evaluation.json and "
+            f"activity.h5); found none of {', '.join(_parts(config, options))}"
+        )
+    if any(name.startswith("deep-") for name in results["networks"]):
+        write_figure(results, target.path / "figure.png")
+    return results
+
+
+def _analysed(
+    run: Path,
+    report: Path | None,
+    name: str,
+    config: ExperimentConfig,
+    part: ExperimentConfig,
+    accuracy: float,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Analyse a finished training; what the results keep of it."""
+    analysis = analyse_recording(
+        run,
+        report,
+        name=name,
+        options=AnalysisOptions(seed=config.seed),
+        say=lambda text: say(f"{name}: {text}"),
+    ).analysis
+    for claim in analysis["claims"]:
+        say(f"  {claim['verdict']}: {claim['sentence']}")
+    return {"test_accuracy": accuracy, "epochs": part.training.epochs, **_kept(analysis)}
 
 
 def _parts(config: ExperimentConfig, options: StudyOptions) -> dict[str, ExperimentConfig]:

@@ -28,8 +28,11 @@ def across_networks(results: Sequence[Mapping[str, Any]], level: float = 0.95) -
 
     Returns:
         ``n_networks``, ``claims`` {key: {``verdicts`` {verdict: count}, ``value`` and
-        ``effect_size`` {value, low, high, n}}}, and ``layers`` {role: {measure: [{value, low,
-        high, n} for each layer]}}, each measure None where no network has it. Plain values.
+        ``effect_size`` {value, low, high, n}}}, where low and high of the effect size, and of the
+        fraction that is learned, are the lowest and the highest network (an interval from a few
+        networks would reach beyond what such numbers can be), and ``layers`` {role: {measure:
+        [{value, low, high, n} for each layer]}}, each measure None where no network has it. Plain
+        values.
 
     Raises:
         RunInputError: no result, or networks with other layers.
@@ -49,10 +52,10 @@ def across_networks(results: Sequence[Mapping[str, Any]], level: float = 0.95) -
             "statement": claim["statement"],
             "quantity": next((one["quantity"] for one in same if one["quantity"]), ""),
             "verdicts": dict(Counter(one["verdict"] for one in same)),
-            **{
-                name: _over_networks([one[name] for one in same], level)
-                for name in ("value", "effect_size")
-            },
+            "value": _range([one["value"] for one in same])
+            if claim["key"] == "learned"
+            else _over_networks([one["value"] for one in same], level),
+            "effect_size": _range([one["effect_size"] for one in same]),
         }
     layers = {
         role: {table: _layers(results, role, table, level) for table in TABLES}
@@ -77,6 +80,16 @@ def _layers(
     if not rows:
         return None
     return [_over_networks(column, level) for column in zip(*rows, strict=True)]
+
+
+def _range(values: Sequence[float | str | None]) -> dict[str, Any]:
+    """Mean, and the lowest and highest of the networks."""
+    known = [float(value) for value in values if value is not None]
+    if not known:
+        return {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0}
+    return {
+        "value": float(np.mean(known)), "low": min(known), "high": max(known), "n": len(known),
+    }  # fmt: skip
 
 
 def _over_networks(values: Sequence[float | str | None], level: float) -> dict[str, Any]:

@@ -106,9 +106,9 @@ def _analyse(
         "class_names": next((list(s.class_names) for s in states if s.class_names), []),
         **{key: {} for key in ("states", "synchrony", "separability", "pathways")},
     }
-    for state in states:
+    for number, state in enumerate(states, 1):
         if progress is not None:
-            progress(f"measuring {state.name}")
+            progress(f"measuring {state.name}{_place(number, len(states))}")
         found = measure_state(state, chosen)
         measured[state.name] = found
         result["states"][state.name] = describe(state, found)
@@ -186,6 +186,7 @@ def measure_state(state: RecordedActivity, options: AnalysisOptions) -> Measured
         None if separability is None else separability.result(),
         None if pathways is None else pathways.result(),
         reasons,
+        state.labels,
     )
 
 
@@ -280,6 +281,11 @@ def compare(
         "paired": paired,
         "layers": layers,
     }
+
+
+def _place(number: int, total: int) -> str:
+    """Which of several states it is; nothing for one or two."""
+    return f", {number} of {total} states" if total > 2 else ""
 
 
 def _layers(state: RecordedActivity) -> tuple[Array, ...]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from hxloop.analysis.curves import Curves, Line
-from hxloop.analysis.looks import UNIT, Analysis, shown_states, state_colours
+from hxloop.analysis.looks import UNIT, Analysis, class_label, shown_states, state_colours
+from hxloop.analysis.raster import plotly_text
 
 Figure = dict[str, Any]
 
@@ -68,10 +69,13 @@ def packets_figure(analysis: Analysis) -> Figure:
                     "legendgroup": state,
                     "x": [c["causal"]["packet_sigma"] for c in classes],
                     "y": [c["causal"]["packet_a"] for c in classes],
-                    "customdata": [c["label"] for c in classes],
+                    "customdata": [
+                        plotly_text(class_label(analysis["class_names"], c["label"]))
+                        for c in classes
+                    ],
                     "marker": {"size": 5, "color": colours[state], "opacity": 0.3,
                                "symbol": "square" if dashed else "circle"},
-                    "hovertemplate": f"{state}, {names[index]}, class %{{customdata}}<br>"
+                    "hovertemplate": f"{state}, {names[index]}, %{{customdata}}<br>"
                     "σ = %{x:.3g} τ<sub>syn</sub>, a = %{y:.3g} spikes<extra></extra>",
                 }
             )  # fmt: skip
@@ -133,6 +137,7 @@ def matrices_figure(
             "colorbar": {"title": {"text": what, "side": "right"}, "thickness": 14},
         },
         "annotations": [],
+        "meta": {"least_width": 130 + 110 * len(names)},
     }  # fmt: skip
     data = []
     for row, (state, matrices) in enumerate(rows.items()):
@@ -181,8 +186,17 @@ def overlap_figure(analysis: Analysis) -> Figure | None:
         state: [layer["overlap_matrix"] for layer in analysis["separability"][state]["layers"]]
         for state in states
     }
-    classes = [str(c) for c in analysis["separability"][states[-1]]["classes"]]
+    classes = class_ticks(analysis, analysis["separability"][states[-1]]["classes"])
     return matrices_figure(rows, list(analysis["layer_names"]), classes, "Jaccard index")
+
+
+def class_ticks(analysis: Analysis, labels: list[int]) -> list[str]:
+    """Classes on an axis: their names, made unlike where two begin alike, or numbers."""
+    names = [class_label(analysis["class_names"], c).removeprefix("class ") for c in labels]
+    short = [name if len(name) <= 8 else name[:7] + "…" for name in names]
+    if len(set(short)) < len(short):
+        short = [f"{label} {name}" for label, name in zip(labels, short, strict=True)]
+    return [plotly_text(name) for name in short]
 
 
 def _line_traces(curves: Curves, line: Line) -> list[dict[str, Any]]:
@@ -203,7 +217,8 @@ def _line_traces(curves: Curves, line: Line) -> list[dict[str, Any]]:
         )  # fmt: skip
     trace: dict[str, Any] = {
         "type": "scatter", "mode": "lines+markers" if line.symbol else "lines",
-        "name": line.name, "legendgroup": line.name, "x": curves.x, "y": line.values,
+        "name": plotly_text(line.name), "legendgroup": line.name,
+        "x": curves.x, "y": line.values,
         "text": names,
         "line": {"color": line.colour, "width": 2.5 if line.symbol else 1.8, "dash": line.dash},
         "hovertemplate": f"{line.name}, {where}<br>%{{y:.4g}}<extra></extra>",

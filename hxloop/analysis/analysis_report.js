@@ -5,7 +5,15 @@
   const settings = {
     responsive: true,
     displaylogo: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    // On a narrow screen the buttons would lie on the legend.
+    displayModeBar: window.innerWidth < 640 ? false : "hover",
+    // The page is offline: nothing of it is to be sent anywhere ("Share" uploads to a cloud).
+    showSendToCloud: false,
+    showEditInChartStudio: false,
+    plotlyServerURL: "",
+    modeBarButtonsToRemove: [
+      "select2d", "lasso2d", "autoScale2d", "sendChartToCloud", "sendDataToCloud",
+    ],
     toImageButtonOptions: { format: "svg" },
   };
   const drawn = [];
@@ -143,7 +151,8 @@
         const verdict =
           answer < 0
             ? "no decision"
-            : `decides ${answer} ${when}` + (answer === sample.label ? "✓" : "✗");
+            : `decides ${data.classes[answer] ?? answer} ${when}` +
+              (answer === sample.label ? "✓" : "✗");
         layout.annotations.push({
           text: `<b>${state.name}</b>: ${verdict}`,
           x: 0, xref: `${axis("x", column)} domain`, xanchor: "left",
@@ -210,6 +219,7 @@
             showgrid: false, zeroline: false, ticks: "", tickfont: { size: 11 },
             // Of the output the neuron of the sample's class is named, of other layers none.
             tickmode: "array", tickvals: row === layers.length - 1 ? [label] : [],
+            ticktext: row === layers.length - 1 ? [this.data.classes[label] ?? label] : [],
             showline: true, linecolor: "#ccc",
             title: column ? undefined : { text: layer.title, font: { size: 12 }, standoff: 14 },
             ...(column ? { matches: axis("y", row) } : {}),

@@ -14,7 +14,8 @@ from hxloop.analysis import analysis_figures as figures
 from hxloop.analysis import analysis_words as words
 from hxloop.analysis import curves as drawn
 from hxloop.analysis import pathway_figures, raster
-from hxloop.analysis.looks import Analysis, state_colours
+from hxloop.analysis.analysis_words import decision_words
+from hxloop.analysis.looks import Analysis, class_label, state_colours
 from hxloop.files import write_atomically
 from hxloop.page import Section, escape, page, script_data
 
@@ -89,7 +90,7 @@ def _sections(report: AnalysisReport) -> Iterator[tuple[str, str, list[Plot], st
     analysis = report.analysis
     yield (
         "Raster: one sample on its way through the network",
-        _RASTER_TEXT,
+        _RASTER_TEXT + f" {decision_words(analysis)}",
         [],
         _raster_html(report),
     )
@@ -169,7 +170,7 @@ def _sections(report: AnalysisReport) -> Iterator[tuple[str, str, list[Plot], st
         [],
         words.null_tables(analysis) + words.comparison_tables(analysis),
     )
-    yield "Glossary: what the words mean", "", [], words.glossary_html()
+    yield "Glossary: what the words mean", "", [], words.glossary_html(analysis)
 
 
 def _variants(curves: Sequence[drawn.Curves]) -> list[tuple[str, figures.Figure]]:
@@ -186,14 +187,21 @@ def _plot_html(name: str, sentence: str, found: Sequence[tuple[str, Any]]) -> st
             "</label></div>"
         )
     text = f"<p class='caption'>{escape(sentence)}</p>" if sentence else ""
-    return f"{text}{menu}<div class='plot' data-figure='{name}' style='height:{height}px'></div>"
+    # What has several columns is scrolled where there is no room for them side by side.
+    least = max(figure["layout"].get("meta", {}).get("least_width", 0) for _, figure in found)
+    width = f";min-width:{least}px" if least else ""
+    return (
+        f"{text}{menu}<div class='wide'><div class='plot' data-figure='{name}' "
+        f"style='height:{height}px{width}'></div></div>"
+    )
 
 
 def _raster_html(report: AnalysisReport) -> str:
     colours = state_colours(report.analysis)
     data = raster.raster_data(report.states, colours=colours, layout=figures.LAYOUT)
     options = "".join(
-        f"<option value='{place}'>sample {sample['index']}, class {sample['label']}</option>"
+        f"<option value='{place}'>sample {sample['index']}, "
+        f"{escape(class_label(report.analysis['class_names'], sample['label']))}</option>"
         for place, sample in enumerate(data["samples"])
     )
     orders = [("index", "number"), ("time", "spike time"), ("class", "preferred class")]
@@ -204,14 +212,19 @@ def _raster_html(report: AnalysisReport) -> str:
         "<button id='raster-next' aria-label='next sample'>▶</button>"
         f"<label>Neurons in order of <select id='raster-order'>{by}</select></label>"
         "<label><input type='checkbox' id='raster-later' checked> spikes after the decision</label>"
-        f"</div><div id='raster' style='height:{90 + 104 * len(data['layers'])}px'></div>"
+        f"</div><div class='wide'><div id='raster' "
+        f"style='height:{90 + 104 * len(data['layers'])}px;"
+        f"min-width:{_STATE_WIDTH * len(report.states)}px'></div></div>"
         + script_data("raster-data", data)
     )
 
 
+# Below this a state's title and its neighbour's would run into each other.
+_STATE_WIDTH = 330
 _RASTER_TEXT = (
     "First spikes of every layer, input at the bottom, output at the top. In colour: spikes up to "
-    "the decision (dotted line, the first output spike); grey: later ones. The pale band is the "
+    "the decision (dotted line: the spike of the output neuron decided for); grey: later ones. The "
+    "pale band is the "
     "shorth, the shortest interval with half of the coloured spikes. Drag to zoom, double-click "
     "to return."
 )
@@ -227,11 +240,15 @@ nav{margin:1.2rem 0 0;font-size:.93rem}nav a{color:#0072B2;text-decoration:none}
 nav a:hover{text-decoration:underline}
 .controls{display:flex;flex-wrap:wrap;gap:.4rem .9rem;align-items:center;margin:.6rem 0;
 font-size:.93rem}.controls select,.controls button{font:inherit;padding:.15rem .4rem}
-.caption{margin-top:1.6rem}.plot,#raster{width:100%}.scroll{overflow-x:auto}
+.caption{margin-top:1.6rem}.plot,#raster{width:100%}.scroll,.wide{overflow-x:auto}
 table.numbers td,table.numbers th{padding:.12rem 1.1rem .12rem 0;text-align:right;font-weight:400;
 font-variant-numeric:tabular-nums;white-space:nowrap}table.numbers th{color:#555;
 border-bottom:1px solid #ccc;white-space:normal;vertical-align:bottom;font-size:.9rem}
 table.numbers td:first-child,table.numbers th:first-child{text-align:left}
 table.glossary td{font-weight:400;vertical-align:top}
-@media (max-width:40rem){.claim{grid-template-columns:1fr}}
+.of{font-weight:400;font-size:.85rem;color:#555}
+@media (max-width:40rem){.claim{grid-template-columns:1fr}table.glossary th,main>table th{
+white-space:normal;padding-right:.7rem}.controls label,.controls select{max-width:100%}
+.controls select{text-overflow:ellipsis}h1,p,td{
+overflow-wrap:anywhere}}
 """

@@ -17,7 +17,6 @@ _BADGES = {
 
 GLOSSARY = (
     ("time", "in units of the synaptic time constant τ_syn, from the beginning of the sample"),
-    ("decision", "the first output spike; the class of its neuron is the network's answer"),
     ("spike before the decision", "a causal spike: one not later than the decision"),
     ("shorth", "length of the shortest interval that holds half of the spikes of a layer"),
     (
@@ -38,8 +37,8 @@ GLOSSARY = (
     ("distinctness", "1 - the overlap of two classes' pathways, mean over all pairs of classes"),
     (
         "corrected",
-        "distinctness beyond what depth gives by construction and sampling by chance: 0 = no more "
-        "than those, 1 = no neuron in common",
+        "distinctness beyond that of shuffled winners, each sample traced anew from the output "
+        "neuron of another: 0 = what weights alone and chance give, 1 = no neuron in common",
     ),
     (
         "dominance",
@@ -47,7 +46,11 @@ GLOSSARY = (
         "is smaller; from -1 to 1, negligible below 0.147 in size",
     ),
     ("interval", "95 % confidence interval by bootstrap over samples, unless set otherwise"),
-    ("p", "of a permutation test; p (Holm) is adjusted for the number of claims"),
+    (
+        "p",
+        "of a permutation test, named under each claim; p (Holm) is adjusted for their number. It "
+        "is over samples, labels or winners of this network: it says nothing of other networks",
+    ),
 )
 
 
@@ -71,7 +74,8 @@ def claims_html(analysis: Analysis) -> str:
         cards.append(
             f"<div class='claim {kind}'><div class='verdict'><span>{sign}</span> "
             f"{escape(claim['verdict'])}</div><div><strong>{escape(claim['statement'])}</strong>"
-            f"<p>{escape(claim['sentence'].replace('tau_syn', UNIT))}</p>"
+            + (f" <span class='of'>Of {escape(claim['of'])}.</span>" if claim["of"] else "")
+            + f"<p>{escape(claim['sentence'].replace('tau_syn', UNIT))}</p>"
             + (f"<p class='small'>Test: {escape(test)}.</p>" if test else "")
             + "</div></div>"
         )
@@ -161,9 +165,22 @@ def comparison_tables(analysis: Analysis) -> str:
     return "".join(parts)
 
 
-def glossary_html() -> str:
+def decision_words(analysis: Analysis) -> str:
+    """By which rule was decided, a sentence."""
+    rules = {state["decision_rule"] for state in analysis["states"].values()} - {None}
+    if not rules:
+        return "Decisions are those of the recording, which does not tell by which rule."
+    return f"Decided for is {' or '.join(sorted(rules))}."
+
+
+def glossary_html(analysis: Analysis) -> str:
     """What the words mean."""
-    rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in GLOSSARY)
+    decision = (
+        "the spike of the output neuron decided for, whose class is the network's answer. "
+        + decision_words(analysis)
+    )
+    entries = [GLOSSARY[0], ("decision", decision), *GLOSSARY[1:]]
+    rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in entries)
     return f"<table class='glossary'>{rows}</table>"
 
 
@@ -199,8 +216,8 @@ def interval(estimate: Mapping[str, Any]) -> str:
 
 _SOURCE = (
     "The claims are those of “Synchronization and semantization in deep spiking networks” (arXiv "
-    "2508.12975), put to the test on what was recorded here. Times are in τ_syn; numbers in "
-    "brackets are confidence intervals."
+    "2508.12975), put to the test on what was recorded here, of this one network. Times are in "
+    "τ_syn; numbers in brackets are confidence intervals."
 )
 _KEYS = {"silhouette_times": "silhouette", "class_mean_times": "nearest class mean"}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hxloop.analysis import statistics
 from hxloop.analysis.measures import AnalysisOptions, SeparabilityMeasures, SynchronyMeasures
@@ -22,9 +23,9 @@ STATEMENTS = {
     "synchronous_input": "Inputs are synchronous by construction.",
     "early_spread": "In early layers activity spreads out in time.",
     "reconvergence": "It then re-converges into sharp pulses.",
-    "separability": "The classes can be told apart better and better with depth.",
+    "separability": "The classes lie further apart (silhouette of spike times) with depth.",
     "distinct_pathways": "Class-specific excitatory pathways become more distinct with depth.",
-    "learned": "All of this is learned: it is absent before training.",
+    "learned": "What was found is learned: before training it is absent or weaker.",
 }
 
 
@@ -47,6 +48,10 @@ class Claim:
         effect: which effect size.
         n: how many samples or pairs it rests on.
         details: further numbers, by name.
+        of: what the verdict is of, in words: which measure, how many claims.
+        values: one number a sample, where the claim rests on such.
+        null: ``value`` in draws of a null model, where there is one.
+        resamples: ``value`` in bootstrap resamples, where it is no mean over samples.
     """
 
     key: str
@@ -63,6 +68,10 @@ class Claim:
     effect: str = ""
     n: int = 0
     details: Mapping[str, Any] = field(default_factory=dict)
+    of: str = ""
+    values: Array | None = field(default=None, repr=False, compare=False)
+    null: Array | None = field(default=None, repr=False, compare=False)
+    resamples: Array | None = field(default=None, repr=False, compare=False)
 
     @property
     def statement(self) -> str:
@@ -81,6 +90,7 @@ class MeasuredState:
         separability: None without labels of two classes.
         pathways: None without weights.
         reasons: why something is None, by its name.
+        labels: ``(samples,)``; states with the same ones hold the same samples.
     """
 
     name: str
@@ -89,16 +99,12 @@ class MeasuredState:
     separability: SeparabilityMeasures | None
     pathways: PathwayMeasures | None
     reasons: Mapping[str, str]
+    labels: NDArray[np.int64]
 
     @property
     def n_hidden(self) -> int:
         """Number of hidden layers."""
         return len(self.layer_names) - 2
-
-
-def early_layers(n_hidden: int) -> list[int]:
-    """Indices (0 = input) of the first half of the hidden layers, rounded up."""
-    return list(range(1, 1 + (n_hidden + 1) // 2))
 
 
 def pathway_layers(n_hidden: int) -> list[int]:
@@ -107,9 +113,13 @@ def pathway_layers(n_hidden: int) -> list[int]:
 
 
 def paired_claim(
-    key: str, values: Array, quantity: str, sign: int, options: AnalysisOptions
+    key: str, values: Array, quantity: str, sign: int, options: AnalysisOptions, of: str
 ) -> Claim:
-    """A claim that one number a sample has a sign."""
+    """A claim that one number a sample has a sign.
+
+    The test is exact where, without an effect, a difference and its opposite are equally likely,
+    and holds for many samples where only their mean is 0.
+    """
     rng = np.random.default_rng((options.seed, 4, list(STATEMENTS).index(key)))
     interval = statistics.bootstrap_interval(
         values, rng, level=options.level, n_resamples=options.n_resamples
@@ -133,6 +143,8 @@ def paired_claim(
         effect="dominance over samples",
         n=interval.n,
         details={"cohens_d": statistics.cohens_d(values)},
+        of=f"{of}, over the samples of this one network",
+        values=values,
     )
 
 

@@ -54,7 +54,7 @@ class AnalysisOptions:
     n_permutations: int = 9999
     n_null: int = 200
     readout_samples: int = 2000
-    pathway_samples: int = 2000
+    pathway_samples: int = 1000
     distance_samples: int = 1000
     van_rossum_samples: int = 300
     van_rossum_tau: float = 1.0
@@ -87,9 +87,13 @@ class SynchronyMeasures:
         causal: those of causal spikes.
         null_samples: indices of the samples that the null models were drawn for.
         uniform: for each layer causal shorths with the spikes spread evenly from the first input
-            spike to the decision, ``(null samples,)``.
+            spike to the decision, ``(null samples,)``; of the input the first spike stays, which
+            is where that interval begins.
         jittered: the same with jittered spikes.
         contrast: spike contrast of causal spikes, for each layer.
+        spread: causal shorths of the input and the early hidden layers at the same number of
+            spikes, ``(samples, 1 + early)``, see ``synchrony.matched_shorths``.
+        converged: those of the early hidden layers and of the last one.
     """
 
     all: list[SpikeStatistics]
@@ -98,6 +102,8 @@ class SynchronyMeasures:
     uniform: list[Array]
     jittered: list[Array]
     contrast: list[float]
+    spread: Array
+    converged: Array
 
     def causal_shorth(self) -> Array:
         """``(samples, layers)``."""
@@ -152,11 +158,31 @@ def measure_synchrony(
     for times in layers:
         spikes = synchrony.causal_spikes(times[few], decided[few])
         even = null_models.uniform_times(spikes, start, decided[few], rng)
+        if not uniform:
+            first = np.where(spikes == spikes.min(axis=1, keepdims=True), spikes, np.inf)
+            rows, places = np.arange(len(first)), first.argmin(axis=1)
+            even[rows, places] = spikes[rows, places]
         uniform.append(synchrony.shorth(even))
         jittered.append(synchrony.shorth(null_models.jittered(spikes, options.jitter, rng)))
         shown = spikes[: options.contrast_samples]
         contrast.append(synchrony.spike_contrast(shown, period))
-    return SynchronyMeasures(list(everything), list(causal), few, uniform, jittered, contrast)
+    early = early_layers(len(layers) - 2)
+    before = {i: synchrony.causal_spikes(layers[i], decided) for i in (0, *early, len(layers) - 2)}
+    return SynchronyMeasures(
+        list(everything), list(causal), few, uniform, jittered, contrast,
+        synchrony.matched_shorths([before[i] for i in (0, *early)], rng),
+        synchrony.matched_shorths([before[i] for i in converging_layers(len(layers) - 2)], rng),
+    )  # fmt: skip
+
+
+def early_layers(n_hidden: int) -> list[int]:
+    """Indices (0 = input) of the first half of the hidden layers, rounded up."""
+    return list(range(1, 1 + (n_hidden + 1) // 2))
+
+
+def converging_layers(n_hidden: int) -> list[int]:
+    """Indices of the early hidden layers, and then of the last one."""
+    return [*(layer for layer in early_layers(n_hidden) if layer != n_hidden), n_hidden]
 
 
 def measure_separability(

@@ -66,6 +66,40 @@ def uniform_times(
     return np.where(np.isfinite(spikes) & known, drawn, spikes)
 
 
+def as_many_spikes(
+    layers: Sequence[ArrayLike], rng: np.random.Generator, least: int = 3
+) -> list[Array]:
+    """In every sample as many spikes of each layer as of the layer with the fewest, at random.
+
+    The shortest half of few spikes is shorter than that of many from the same distribution: of
+    3 from one that is even it is .25 of the whole, of 100 it is .46. So widths of volleys can
+    only be compared at the same number of spikes.
+
+    Args:
+        layers: spike times ``(samples, neurons)``, silent = ``inf``.
+        rng: draws which spikes.
+        least: of a sample in which some layer has fewer spikes, all times become ``inf``; the
+            shortest half of fewer than 3 spikes is 0 whatever they do.
+
+    Returns:
+        Sorted times ``(samples, most spikes kept)`` of each layer.
+    """
+    spikes = [checked_times(times) for times in layers]
+    counts = [np.isfinite(times).sum(axis=1) for times in spikes]
+    few = np.min(counts, axis=0)
+    few = np.where(few >= least, few, 0)
+    most = int(few.max(initial=0))
+    result = []
+    for times, count in zip(spikes, counts, strict=True):
+        ordered = np.sort(times, axis=1)[:, : int(count.max(initial=0))]
+        key = rng.random(ordered.shape)
+        key[~np.isfinite(ordered)] = 2.0
+        drawn = np.take_along_axis(ordered, np.argsort(key, axis=1)[:, :most], axis=1)
+        drawn[np.arange(drawn.shape[1]) >= few[:, None]] = np.inf
+        result.append(np.sort(drawn, axis=1))
+    return result
+
+
 def neuron_shuffled(times: ArrayLike, rng: np.random.Generator) -> Array:
     """The spikes of each sample given to random neurons.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hxloop.analysis.analysis_figures import AXIS, LAYOUT, Figure, matrices_figure
-from hxloop.analysis.looks import Analysis, shown_states, state_colours
+from hxloop.analysis.analysis_figures import AXIS, LAYOUT, Figure, class_ticks, matrices_figure
+from hxloop.analysis.looks import Analysis, class_label, shown_states, state_colours
 
 # Connections are drawn in three widths: those with at least this share of a layer's drive.
 _SYMBOLS = {"other": "circle", "shared": "circle-open", "own": "circle"}
@@ -24,7 +24,10 @@ def pathway_diagrams(analysis: Analysis) -> list[tuple[str, Figure]]:
     if not states:
         return []
     classes = analysis["pathways"][states[-1]]["classes"]
-    return [(f"class {c}", _diagram(analysis, states, i)) for i, c in enumerate(classes)]
+    return [
+        (class_label(analysis["class_names"], c), _diagram(analysis, states, i))
+        for i, c in enumerate(classes)
+    ]
 
 
 def pathway_overlap_figure(analysis: Analysis) -> Figure | None:
@@ -38,7 +41,7 @@ def pathway_overlap_figure(analysis: Analysis) -> Figure | None:
         ]
         for state in states
     }
-    classes = [str(c) for c in analysis["pathways"][states[-1]]["classes"]]
+    classes = class_ticks(analysis, analysis["pathways"][states[-1]]["classes"])
     return matrices_figure(rows, list(analysis["layer_names"][:-1]), classes, "overlap")
 
 
@@ -59,6 +62,7 @@ def _diagram(analysis: Analysis, states: list[str], index: int) -> Figure:
     names = analysis["layer_names"]
     layout: dict[str, Any] = {
         **LAYOUT, "height": 520, "hovermode": "closest", "annotations": [],
+        "meta": {"least_width": 36 + max(280, 64 * len(names)) * len(states)},
         "margin": {"l": 24, "r": 12, "t": 56, "b": 56},
         "legend": {"orientation": "h", "y": -0.1, "x": 0, "font": {"size": 12}},
     }  # fmt: skip

@@ -13,6 +13,7 @@ from hxloop.analysis import null_models, pathways, statistics
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.separability import balanced_subsample
 from hxloop.analysis.statistics import Array
+from hxloop.analysis.synchrony import decision_times
 
 # An output neuron that won fewer samples has no pathway from runs: it would be mostly noise.
 MIN_WINS = 10
@@ -30,12 +31,18 @@ class PathwayMeasures:
         from_runs: ``(outputs, neurons)`` for each layer; NaN for an output neuron that won fewer
             than ``MIN_WINS`` samples.
         resamples: its distinctness in bootstrap resamples, ``(n_null, layers)``.
-        label_shuffled: its distinctness with shuffled winners, ``(n_null, layers)``.
-        label_shuffled_pairs: for each layer the mean overlap of every two pathways with shuffled
-            winners, ``(pairs,)``: what sampling noise leaves of a complete overlap.
-        part: distinctness from a part of the samples, ``(layers,)``.
-        weight_shuffled: the same spikes traced through shuffled weights, ``(layers,)``: what is
-            left comes from who spikes when.
+        part: distinctness from the part of the samples that null models are drawn for,
+            ``(layers,)``.
+        part_resamples: the same in bootstrap resamples of that part, ``(n_null, layers)``.
+        overlap: of every two pathways of that part, ``(layers, pairs)``.
+        expected: mean overlap of every two pathways with shuffled winners, ``(layers, pairs)``:
+            each sample's activity as it was, its decision given to the output neuron of another
+            sample, and traced anew from there. What is left of distinctness is what weights
+            alone give, and sampling noise.
+        label_shuffled: distinctness with shuffled winners, ``(n_null, layers)``.
+        label_shuffled_corrected: ``corrected`` of every draw, mean over pairs, the same shape.
+        weight_shuffled: the same spikes traced through shuffled weights, once, ``(layers,)``:
+            what is left comes from who spikes when.
         lost: fraction of the credit that could not be traced.
     """
 
@@ -43,30 +50,23 @@ class PathwayMeasures:
     shuffled_weights: Array
     from_runs: list[Array]
     resamples: Array
-    label_shuffled: Array
-    label_shuffled_pairs: list[Array]
     part: Array
+    part_resamples: Array
+    overlap: Array
+    expected: Array
+    label_shuffled: Array
+    label_shuffled_corrected: Array
     weight_shuffled: Array
     lost: float
 
     def corrected(self, layer: int) -> Array:
         """Distinctness of every two pathways beyond construction and noise, ``(pairs,)``.
 
-        ``1 - overlap/(overlap from weights * overlap with shuffled winners)``: the chance
-        correction of Cohen's kappa (Educ. Psychol. Meas. 20, 37, 1960, eq. 1) with an expected
-        overlap in which that of the weights alone (all neurons equally active: what depth does by
-        construction) and what sampling noise leaves of it multiply. 0 = no more distinct than
-        expected, 1 = no neuron in common. It errs to the low side: where few neurons are active
-        their shares are evened out, and values can be negative.
+        ``1 - overlap/expected``, as in the chance correction of Cohen's kappa (Educ. Psychol.
+        Meas. 20, 37, 1960, eq. 1): 0 = no more distinct than with shuffled winners, 1 = no neuron
+        in common; negative values mean less distinct.
         """
-        expected = self.label_shuffled_pairs[layer] * pathways.pathway_overlap(
-            self.from_weights[layer]
-        )
-        observed = pathways.pathway_overlap(self.from_runs[layer])
-        ratio = np.divide(
-            observed, expected, out=np.full_like(observed, np.nan), where=expected > 0
-        )
-        return 1 - ratio
+        return _corrected(self.overlap[layer], self.expected[layer])
 
 
 def measure_pathways(
@@ -92,35 +92,78 @@ def measure_pathways(
     wins = np.bincount(winners[decided], minlength=n)
     won = np.where(decided & (wins[winners] >= MIN_WINS), winners, -1)
 
-    mixed = np.stack([null_models.label_shuffled(won, rng) for _ in range(options.n_null)])
-    label_shuffled, pairs = [], []
-    for table in credit:
-        sums = [(mixed == label).astype(np.float32) @ table for label in range(n)]
-        overlap = pathways.pathway_overlap(np.stack(sums, axis=1))
-        label_shuffled.append(1 - _mean_of_rows(overlap))
-        pairs.append(_mean_of_rows(overlap.T))
+    known = np.flatnonzero(won >= 0)
+    few = known[balanced_subsample(won[known], options.pathway_samples, rng)]
+    chosen = [times[few] for times in layers]
+    part = [pathways.class_pathways(table[few], won[few], n) for table in credit]
+    overlap = np.stack([pathways.pathway_overlap(table) for table in part])
+    shuffled = _winners_shuffled(chosen, weights, won[few], taus, options.n_null, rng)
+    expected = np.stack([_mean_of_rows(draws.T) for draws in shuffled])
 
-    few = balanced_subsample(won, options.pathway_samples, rng)
     rewired = null_models.weight_shuffled(weights, rng)
-    traced, _ = pathways.pathways_from_runs(
-        [times[few] for times in layers], rewired, taus, winners=winners[few]
-    )
-
-    def distinctness_of(tables: Iterable[NDArray[np.float32]]) -> Array:
-        means = (pathways.class_pathways(table, won[few], n) for table in tables)
-        return np.array([float(pathways.distinctness(table)) for table in means])
-
+    traced, _ = pathways.pathways_from_runs(chosen, rewired, taus, winners=won[few])
     return PathwayMeasures(
         from_weights=pathways.pathways_from_weights(weights),
         shuffled_weights=np.array([_shuffled(weights, rng) for _ in range(N_REWIRED)]),
         from_runs=[pathways.class_pathways(table, won, n) for table in credit],
         resamples=_resamples(credit, won, n, options.n_null, rng),
-        label_shuffled=np.stack(label_shuffled, axis=1),
-        label_shuffled_pairs=pairs,
-        part=distinctness_of(table[few] for table in credit),
-        weight_shuffled=distinctness_of(traced),
+        part=_distinctness(part),
+        part_resamples=_resamples(
+            [table[few] for table in credit], won[few], n, options.n_null, rng
+        ),
+        overlap=overlap,
+        expected=expected,
+        label_shuffled=np.stack([1 - _mean_of_rows(draws) for draws in shuffled], axis=1),
+        label_shuffled_corrected=np.stack(
+            [_mean_of_rows(_corrected(d, e)) for d, e in zip(shuffled, expected, strict=True)],
+            axis=1,
+        ),
+        weight_shuffled=_distinctness(
+            pathways.class_pathways(table, won[few], n) for table in traced
+        ),
         lost=float(lost[decided].mean()) if decided.any() else float("nan"),
     )
+
+
+def _winners_shuffled(
+    layers: Sequence[Array],
+    weights: Sequence[NDArray[Any]],
+    won: NDArray[np.int64],
+    taus: Sequence[tuple[float, float]] | None,
+    n_draws: int,
+    rng: np.random.Generator,
+) -> list[Array]:
+    """Overlaps of the pathways with shuffled winners: for each layer ``(draws, pairs)``.
+
+    Credit does not depend on the class but for the output neuron that it starts from. So every
+    sample is traced once from each output neuron, as if that had spiked at the decision, and a
+    draw only chooses among these.
+    """
+    n = layers[-1].shape[1]
+    mixed = np.stack([null_models.label_shuffled(won, rng) for _ in range(n_draws)])
+    decided = decision_times(layers[-1], won)
+    output = np.repeat(decided[:, None], n, axis=1)
+    sums = [np.full((n_draws, n, table.shape[1]), np.nan, np.float32) for table in layers[:-1]]
+    for label in np.unique(won):
+        start = np.full(len(won), label)
+        credit, _ = pathways.pathways_from_runs(
+            [*layers[:-1], output], weights, taus, winners=start
+        )
+        members = (mixed == label).astype(np.float32)
+        for total, table in zip(sums, credit, strict=True):
+            total[:, label] = members @ table
+    return [pathways.pathway_overlap(total) for total in sums]
+
+
+def _corrected(overlap: Array, expected: Array) -> Array:
+    """``1 - overlap/expected``; NaN where nothing is expected."""
+    ratio = np.full(np.broadcast_shapes(overlap.shape, expected.shape), np.nan)
+    np.divide(overlap, expected, out=ratio, where=expected > 0)
+    return 1 - ratio
+
+
+def _distinctness(tables: Iterable[Array]) -> Array:
+    return np.array([float(pathways.distinctness(table)) for table in tables])
 
 
 def _mean_of_rows(table: Array) -> Array:

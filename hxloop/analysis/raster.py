@@ -78,6 +78,7 @@ def raster_data(
         "step": step,
         "t_end": 1.02 * t_end,
         "layout": dict(layout),
+        "classes": [plotly_text(name) for name in states[0].class_names],
         "layers": [
             {
                 "name": name,
@@ -99,6 +100,11 @@ def raster_data(
             for state, times in zip(states, layers, strict=True)
         ],
     }
+
+
+def plotly_text(text: str) -> str:
+    """Plain text for plotly, which would take tags in it for its own."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _packed(layers: Sequence[Array], step: float) -> str:

@@ -100,14 +100,18 @@ def nearest_class_mean(features: ArrayLike, labels: ArrayLike) -> Array:
     Returns:
         ``(samples,)`` 1 = right, 0 = wrong (ties are), NaN as for ``linear_readout``.
     """
+    from scipy.spatial.distance import cdist
+
     table, known, enough, sizes = _classes(features, labels)
     right = np.full(len(known), np.nan)
     if len(sizes) < 2:
         return right
     x, y = table[enough], known[enough]
+    x = x - x.mean(axis=0)  # for the digits of the means
     classes, member = np.unique(y, return_inverse=True)
     means = np.stack([x[y == label].mean(axis=0) for label in classes])
-    squared = (x**2).sum(1)[:, None] - 2 * x @ means.T + (means**2).sum(1)
+    # Differences first: squares expanded would cancel where all features share an offset.
+    squared = cdist(x, means, "sqeuclidean")
     rows = np.arange(len(x))
     own = squared[rows, member] * (sizes[member] / (sizes[member] - 1)) ** 2
     squared[rows, member] = np.inf
@@ -181,16 +185,19 @@ def van_rossum_distances(times: ArrayLike, tau: float = 1.0) -> Array:
         raise RunInputError(f"tau: expected a positive time constant; got {tau}")
     spikes = checked_times(times)
     finite = np.isfinite(spikes)
-    n = finite.sum(axis=1).astype(np.float64)
-    # Silence is so far from everything, and from other silence, that the kernel vanishes.
-    one, other = np.where(finite, spikes, 1e9), np.where(finite, spikes, -1e9)
-    common = np.empty((len(spikes), len(spikes)))
+    active = finite.astype(np.float64)
+    n = active.sum(axis=1)
+    squared = n[:, None] + n - 2 * (active @ active.T)  # whole numbers: spikes of one sample only
+    filled = np.where(finite, spikes, 0.0)
     step = max(1, _CHUNK // max(1, spikes.size))
     for start in range(0, len(spikes), step):
-        gaps = np.abs(one[start : start + step, None] - other)
+        part = slice(start, start + step)
+        gaps = np.abs(filled[part, None] - filled)
         gaps /= -tau
-        common[start : start + step] = np.exp(gaps, out=gaps).sum(axis=2)
-    return np.sqrt(np.maximum(n[:, None] + n - 2 * common, 0.0))
+        # Not 1 minus an exponential: that would cancel for volleys that are nearly alike.
+        np.expm1(gaps, out=gaps)
+        squared[part] -= 2 * (gaps * (finite[part, None] & finite)).sum(axis=2)
+    return np.sqrt(squared)
 
 
 def class_distances(distances: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:

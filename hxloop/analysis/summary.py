@@ -167,7 +167,8 @@ def pathways_summary(
                 "null": {
                     "label_shuffled": {
                         "value": _mean(null),
-                        "p_value": statistics.p_value_against(value, null),
+                        # Of the samples that were shuffled: fewer would seem more distinct.
+                        "p_value": statistics.p_value_against(measured.part[index], null),
                     },
                     "weight_shuffled": {
                         "value": measured.weight_shuffled[index],
@@ -189,7 +190,7 @@ def claim_summary(claim: Claim) -> dict[str, Any]:
     """A claim with all its numbers."""
     names = (
         "key", "statement", "verdict", "sentence", "quantity", "value", "low", "high", "p_value",
-        "p_adjusted", "test", "effect_size", "effect", "n", "details",
+        "p_adjusted", "test", "effect_size", "effect", "n", "details", "of",
     )  # fmt: skip
     return {name: getattr(claim, name) for name in names}
 

@@ -3,8 +3,8 @@
 A volley is the set of first spikes of one layer in one sample. Times are ``(samples,
 neurons)`` in model time, ``inf`` = silent. All measures are computed for all samples at once.
 
-Conventions, fixed because the published figures depend on them
----------------------------------------------------------------
+Conventions, fixed because every number depends on them
+-------------------------------------------------------
 - **Decision**: the spike of the output neuron that was decided for. Which neuron that is, is the
   business of the loss (the earliest, or the one nearest to a target time, which may be the last),
   and recorded with the activity. A sample without such a spike has no causal spikes, and its
@@ -14,9 +14,11 @@ Conventions, fixed because the published figures depend on them
 - **Half of the spikes**: ``ceil(n/2)`` of n.
 
 With these, and input channels that code for the background treated like all others, the mean
-over samples of the causal shorth of the published network (arXiv 2508.12975, 150 samples) is
-0.037, 0.086, 0.108, 0.029, 0.012 from the input to layer 4 after training. With ``floor(n/2) +
-1`` spikes as half, or with spikes strictly before the decision, it is not.
+over samples of the causal shorth of a network whose spike times were published with arXiv
+2508.12975 (150 samples) is 0.037, 0.086, 0.108, 0.029, 0.012 from the input to layer 4 after
+training, as a second program computed it from the same spike times. With ``floor(n/2) + 1`` spikes
+as half, or with spikes strictly before the decision, it is not. No figure of the paper is known
+here, nor whether it uses these conventions.
 """
 
 from __future__ import annotations
@@ -169,6 +171,27 @@ def shorth(times: ArrayLike) -> Array:
     See ``SpikeStatistics.shorth``.
     """
     return spike_statistics(times).shorth
+
+
+def matched_shorths(
+    layers: Sequence[ArrayLike], rng: np.random.Generator, n_draws: int = 4
+) -> Array:
+    """Shorths of several layers at the same number of spikes, ``(samples, layers)``.
+
+    Mean over some draws of ``null_models.as_many_spikes``, see there.
+
+    Args:
+        layers: spike times ``(samples, neurons)`` of the layers to compare.
+        rng: draws which spikes.
+        n_draws: how often.
+
+    Returns:
+        NaN for samples in which a layer has fewer than 3 spikes.
+    """
+    from hxloop.analysis.null_models import as_many_spikes
+
+    drawn = [[shorth(times) for times in as_many_spikes(layers, rng)] for _ in range(n_draws)]
+    return np.asarray(np.mean(drawn, axis=0)).T
 
 
 def pulse_packets(times: ArrayLike) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Spread measures against closed forms, a loop, elephant, and the published data."""
+"""Spread measures against closed forms, a loop, elephant, and published spike times."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def published() -> dict[str, np.ndarray]:
         return dict(data)
 
 
-def test_the_published_causal_shorths_to_the_digits() -> None:
+def test_the_causal_shorths_of_published_spikes_to_the_digits_of_a_second_program() -> None:
     data = published()
     shorths = {}
     for state in ("trained", "untrained"):

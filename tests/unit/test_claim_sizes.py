@@ -1,0 +1,236 @@
+"""The size of every claim's test: under its null hypothesis 5 % of the p-values fall below .05.
+
+Each null is simulated ``N`` times with the analysis' own measures of made-up spikes; the numbers
+of p-values below a level are binomial, and bounds are those that one in a thousand such numbers
+exceeds on each side. Levels beside 5 % see more with few simulations. All seeds are fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from hxloop.analysis import separability, synchrony
+from hxloop.analysis.claim import FOUND, Claim, MeasuredState
+from hxloop.analysis.claim_of_learning import learned, p_of_difference
+from hxloop.analysis.claims import early_spread, reconvergence, synchronous_input
+from hxloop.analysis.claims_of_classes import distinct_pathways, growing_separability
+from hxloop.analysis.measures import AnalysisOptions, SeparabilityMeasures, measure_synchrony
+from hxloop.analysis.null_models import label_shuffled
+from hxloop.analysis.pathway_measures import measure_pathways
+
+INF = np.inf
+N = 100
+LEVEL = 0.05
+MOST = int(binom.ppf(1 - 1e-3, N, LEVEL))
+OPTIONS = AnalysisOptions(
+    alpha=LEVEL, n_resamples=40, n_permutations=199, n_null=99, contrast_samples=2,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def without_what_no_claim_tests(monkeypatch) -> None:
+    """Elephant's spike contrast takes the time of all else together."""
+    monkeypatch.setattr(synchrony, "spike_contrast", lambda *args, **more: np.nan)
+
+
+def state(layers, labels=None, weights=None, winners=None, classes=False) -> MeasuredState:
+    """The measures that one of the claims needs."""
+    n = len(layers[0])
+    decided = layers[-1].min(axis=1)
+    labels = np.arange(n) % 2 if labels is None else labels
+    return MeasuredState(
+        "state",
+        ("input", *(f"layer {i}" for i in range(1, len(layers) - 1)), "output"),
+        measure_synchrony(layers, decided, OPTIONS),
+        silhouettes(layers[:-1], labels) if classes else None,
+        None if weights is None else measure_pathways(layers, weights, winners, None, OPTIONS),
+        {},
+        labels,
+    )
+
+
+def silhouettes(layers, labels) -> SeparabilityMeasures:
+    """Of what ``measure_separability`` gives that which the claim tests, computed as there."""
+    rng = np.random.default_rng((OPTIONS.seed, 2))
+    shuffles = [label_shuffled(labels, rng) for _ in range(OPTIONS.n_null)]
+    values, null = [], []
+    for times in layers:
+        distances = separability.euclidean_distances(separability.latency_features(times, 9.0))
+        own = separability.silhouette(distances, labels)
+        drawn = [separability.silhouette(distances, mixed).mean() for mixed in shuffles]
+        values.append({"silhouette_times": own, "readout_times": np.ones(len(labels))})
+        null.append({"silhouette_times": np.array(drawn)})
+    every = np.arange(len(labels))
+    return SeparabilityMeasures(every, every, every, values, null, [], [], [], [])
+
+
+def p_values(simulate: Callable[[np.random.Generator], float]) -> np.ndarray:
+    """P-values of ``N`` simulations."""
+    found = np.array([simulate(np.random.default_rng((7, seed))) for seed in range(N)])
+    assert not np.isnan(found).any()
+    return found
+
+
+def has_its_size(simulate: Callable[[np.random.Generator], float]) -> None:
+    """As many p-values lie below a level as it says, within chance."""
+    found = p_values(simulate)
+    for level in (LEVEL, 0.2, 0.5):
+        low, high = (int(binom.ppf(q, N, level)) for q in (1e-3, 1 - 1e-3))
+        assert low <= (found <= level).sum() <= high, f"{(found <= level).sum()} at {level}"
+
+
+def is_seldom_found(simulate: Callable[[np.random.Generator], float]) -> None:
+    """At most 5 % of the p-values lie below .05, within chance."""
+    assert (p_values(simulate) < LEVEL).sum() <= MOST
+
+
+def volleys(rng, sizes, n=40, draw=None) -> list[np.ndarray]:
+    """Volleys of one distribution in all layers, of other numbers of spikes; decided at 5."""
+    draw = draw or (lambda shape: rng.gamma(2.0, 0.3, shape))
+    layers = [np.minimum(draw((n, size)), 4.9) for size in sizes]
+    layers.append(np.column_stack([np.full(n, 5.0), np.full(n, INF)]))
+    return layers
+
+
+# --- widths -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [6, 40])
+def test_inputs_spread_evenly_are_not_called_synchronous(size: int) -> None:
+    def simulate(rng) -> float:
+        draw = lambda shape: rng.uniform(rng.uniform(0, 3), 5.0, shape)  # noqa: E731
+        layers = volleys(rng, (size, 5), draw=draw)
+        layers[-1][:, 0] = rng.uniform(3.5, 5.0, len(layers[0]))  # any time, whatever spiked
+        return synchronous_input(state(layers), OPTIONS).p_value
+
+    has_its_size(simulate)
+
+
+@pytest.mark.parametrize("sizes", [(8, 60, 60, 30, 30), (60, 30, 15, 8, 5)])
+@pytest.mark.parametrize("claim", [early_spread, reconvergence])
+def test_the_same_width_in_all_layers_is_neither_spread_nor_convergence(claim, sizes) -> None:
+    """However many neurons spike: the shortest half of few spikes is short by itself."""
+
+    def simulate(rng) -> float:
+        return claim(state(volleys(rng, sizes)), OPTIONS).p_value
+
+    has_its_size(simulate)
+
+
+# --- classes ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sizes", [(5, 30, 120), (120, 30, 5)])
+def test_random_labels_are_not_told_apart_better_with_depth(sizes) -> None:
+    """With sign flips about 0 they were: silhouettes of no classes depend on the layer."""
+
+    def simulate(rng) -> float:
+        labels = rng.permutation(np.arange(40) % 4)
+        return growing_separability(
+            state(volleys(rng, sizes), labels, classes=True), OPTIONS
+        ).p_value
+
+    has_its_size(simulate)
+
+
+def apart(rng, sizes, labels) -> list[np.ndarray]:
+    """Classes as far apart in every layer: neurons of the class spike earlier."""
+    layers = volleys(rng, sizes, len(labels), lambda shape: rng.normal(2.0, 0.5, shape))
+    for times in layers[:-1]:
+        times -= 0.8 * (np.arange(times.shape[1]) % 4 == labels[:, None])
+    return layers
+
+
+@pytest.mark.parametrize("sizes", [(16, 16, 16), (120, 16)])
+def test_classes_told_apart_in_all_layers_alike_are_seldom_found_to_grow(sizes) -> None:
+    def simulate(rng) -> float:
+        labels = np.arange(80) % 4
+        claim = growing_separability(
+            state(apart(rng, sizes, labels), labels, classes=True), OPTIONS
+        )
+        return 0.0 if claim.verdict == FOUND else 1.0
+
+    is_seldom_found(simulate)
+
+
+def pathway_state(rng, sizes=(6, 20, 20, 20, 4), specific=0.0, n=80) -> MeasuredState:
+    """Spikes that know the winner as well in every layer, or not at all; random weights."""
+    winners = rng.permutation(np.arange(n) % sizes[-1])
+    layers = [depth + rng.random((n, size)) for depth, size in enumerate(sizes)]
+    for times in layers[:-1]:
+        own = np.arange(times.shape[1]) % sizes[-1] == winners[:, None]
+        times[rng.random(times.shape) < np.where(own, 0.5 - specific, 0.5 + specific)] = INF
+    layers[-1][np.arange(n), winners] = len(sizes) - 1.0
+    weights = [rng.random(shape) for shape in pairwise(sizes)]
+    return state(layers, winners, weights, winners)
+
+
+@pytest.mark.parametrize("sizes", [(6, 20, 20, 20, 4), (6, 8, 20, 60, 4)])
+def test_pathways_without_classes_do_not_become_more_distinct(sizes) -> None:
+    def simulate(rng) -> float:
+        return distinct_pathways(pathway_state(rng, sizes), OPTIONS).p_value
+
+    has_its_size(simulate)
+
+
+def test_pathways_as_distinct_in_all_layers_are_seldom_found_to_grow() -> None:
+    def simulate(rng) -> float:
+        claim = distinct_pathways(pathway_state(rng, specific=0.35), OPTIONS)
+        return 0.0 if claim.verdict == FOUND else 1.0
+
+    is_seldom_found(simulate)
+
+
+# --- learned ------------------------------------------------------------------------------
+
+
+def converging(rng) -> list[np.ndarray]:
+    """An effect that is found in about half of the states."""
+    layers = volleys(rng, (20, 20, 20, 20, 20))
+    layers[4] = 1.0 + 0.9 * (layers[4] - 1.0)
+    return layers
+
+
+@pytest.mark.parametrize("n_before", [40])
+def test_two_states_between_which_nothing_happened_differ_in_5_percent(n_before: int) -> None:
+    verdicts = []
+
+    def simulate(rng) -> float:
+        trained, untrained = state(converging(rng)), state(converging(rng)[:])
+        if n_before < 40:
+            untrained = state([times[:n_before] for times in converging(rng)])
+        now, then = (reconvergence(s, OPTIONS) for s in (trained, untrained))
+        spread = [early_spread(s, OPTIONS) for s in (trained, untrained)]
+        claim = learned(trained, untrained, [spread[0], now], [spread[1], then], OPTIONS)
+        verdicts.append(claim.verdict)
+        return p_of_difference(now, then, n_before == 40, OPTIONS)
+
+    has_its_size(simulate)
+    assert verdicts.count(FOUND) <= MOST
+
+
+@pytest.mark.parametrize("specific", [0.35])
+def test_pathways_of_two_states_of_one_kind_seldom_differ(specific: float) -> None:
+    def simulate(rng) -> float:
+        claims = [distinct_pathways(pathway_state(rng, specific=specific), OPTIONS) for _ in "ab"]
+        return p_of_difference(*claims, True, OPTIONS)
+
+    is_seldom_found(simulate)
+
+
+def test_separability_of_two_states_of_one_kind_seldom_differs() -> None:
+    def simulate(rng) -> float:
+        labels = np.arange(40) % 4
+        claims: list[Claim] = [
+            growing_separability(state(apart(rng, (16, 16, 16), labels), labels, classes=True),
+                                 OPTIONS)
+            for _ in "ab"
+        ]  # fmt: skip
+        return p_of_difference(*claims, True, OPTIONS)
+
+    is_seldom_found(simulate)
