@@ -127,7 +127,7 @@ class RunDirectory:
         Raises:
             OutputError: somebody trains into it at this moment, or it cannot be written.
         """
-        new = not path.exists()
+        new = [folder for folder in (path, *path.parents) if not folder.exists()]
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -138,9 +138,10 @@ class RunDirectory:
                     remove_leftovers_in(folder)
                 yield
         finally:
-            if new:  # what failed before it wrote anything leaves nothing
-                with contextlib.suppress(OSError):
-                    path.rmdir()
+            # What failed before it wrote anything leaves nothing, no folder above it either.
+            with contextlib.suppress(OSError):
+                for folder in new:
+                    folder.rmdir()
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
