@@ -1,16 +1,151 @@
-"""What the README shows, run as it stands there."""
+"""What the README shows, run as it stands there; what other texts show, at least understood."""
 
 from __future__ import annotations
 
+import ast
+import importlib.util
+import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import typer
 
+from hxloop import cli_runs, cli_tools
 from hxloop.cli import main
+from hxloop.cli_app import app
+from hxloop.conformance import CHECKS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+_FENCED = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+_SHELL = [text for language, text in _FENCED if not language]
+LINES = [line for text in _SHELL for line in text.splitlines() if line.startswith("hxloop ")]
+# What is added to a line, so that it takes seconds: the words that stand there stay.
+_SMALL = (
+    "--epochs 1 --set dataset.train_size=60 --set dataset.validation_size=20 "
+    "--set dataset.test_size=60 --set training.batch_size=20 --set activity.samples=60"
+)
+_QUICK = "--set calibration.search=prediction --set calibration.repeats=2 --set "
+SMALLER = {
+    "train yin-yang-in-the-loop": f"{_SMALL} --set backend.options.solver=event",
+    "train": _SMALL,
+    "analyse": "--set analysis.n_null=5 --set analysis.n_permutations=99 --set "
+    "analysis.n_resamples=50 --set analysis.van_rossum_samples=20",
+    "check-backend": "--set backend.options.solver=event",
+    "bench": "--set bench.repetitions=1",
+    "calibrate": f"{_QUICK}calibration.scales=false --set calibration.refine_steps=0 --set "
+    "calibration.max_failed=1.0",
+}
+NEEDS = {"pynn-nest": "nest", "pynn-neuron": "neuron"}
+
+
+def words_of(line: str) -> list[str]:
+    """The words after ``hxloop``, without the comment."""
+    return shlex.split(line, comments=True)[1:]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("readme")
+
+
+@pytest.mark.xdist_group("readme")
+@pytest.mark.parametrize(
+    "line",
+    # A benchmark measures networks of full size, even once: minutes on a busy machine.
+    [pytest.param(x, marks=pytest.mark.slow) if "hxloop bench" in x else x for x in LINES],
+)
+def test_every_command_of_the_readme_runs_in_a_fresh_folder(line, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    words = words_of(line)
+    for backend, module in NEEDS.items():
+        if backend in words and importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    # All 81 checks of a chip are run elsewhere.
+    monkeypatch.setattr(cli_tools, "CHECKS", CHECKS[:3])
+    more = next((more for start, more in SMALLER.items() if " ".join(words).startswith(start)), "")
+    if "--verify" in words:
+        more = ""
+    with pytest.raises(SystemExit) as status:
+        main([*words, *shlex.split(more)])
+    out, err = capsys.readouterr()
+    assert status.value.code == 0, err
+    assert "Traceback" not in err and out.strip()
+    if "--json" in words:
+        json.loads(out)
+
+
+def test_the_readme_shows_what_is_run_here():
+    assert len(LINES) >= 11 and {words_of(line)[0] for line in LINES} >= {
+        "train", "resume", "evaluate", "analyse", "check-backend", "bench", "calibrate",
+    }  # fmt: skip
+
+
+def test_a_training_in_python_works_as_written():
+    """With nothing imported but what the sentence names."""
+    (call,) = re.findall(r"`(hxloop\.experiment\.train\(.*?\))` in\s+Python", README)
+    small = ["training.epochs=1", "dataset.train_size=60", "dataset.test_size=60"]
+    code = (
+        "import hxloop\nfrom hxloop.experiments.registry import load_experiment as load\n"
+        f"load_experiment = lambda name: load(name, {small})\n"
+        f"print({call}.test.accuracy, hxloop.calibration.fit_scales.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "fit_scales" in done.stdout, done.stderr
+
+
+def test_a_file_that_a_training_wrote_is_one_to_start_from(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for words in ("train yin-yang --out first", "train my.toml"):
+        with pytest.raises(SystemExit) as status:
+            main([*words.split(), *_SMALL.split()])
+        assert status.value.code == 0
+        if not Path("my.toml").exists():
+            Path("first/config.toml").rename("my.toml")
+    assert Path("runs/my/report.html").exists()
+    capsys.readouterr()
+
+
+# --- commands in other texts --------------------------------------------------------------
+
+
+def shown_commands() -> list[tuple[str, str]]:
+    """Every ``hxloop ...`` in a README or docstring that holds no placeholder."""
+    texts = {
+        path: path.read_text(encoding="utf-8") for path in ROOT.glob("experiments/*/README.md")
+    }
+    texts[ROOT / "README.md"] = README
+    for folder in ("hxloop", "backends", "calibration", "experiments"):
+        for path in (ROOT / folder).rglob("*.py"):
+            texts[path.resolve()] = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    found = set()
+    for path, text in texts.items():
+        shown = re.findall(r"^\s*(?:\$ )?(hxloop [a-z][^\n]*)", text, re.MULTILINE)
+        shown += [" ".join(line.split()) for line in re.findall(r"`+(hxloop [a-z][^`]*)`", text)]
+        for line in shown:
+            line = line.strip()
+            placeholder = re.search(r"\b[A-Z]{2,}\b|\.\.\.|[<>|;$]", line.partition(" #")[0])
+            if not placeholder and not line.endswith("\\"):
+                found.add((str(path.relative_to(ROOT)), line))
+    return sorted(found)
+
+
+@pytest.mark.parametrize(("place", "line"), shown_commands())
+def test_every_command_shown_anywhere_is_understood(place, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = words_of(line)
+    commands = typer.main.get_command(app).commands
+    assert words[0] in commands, place
+    if len(words) == 1:
+        return  # the command's name alone, in a sentence
+    context = commands[words[0]].make_context(words[0], words[1:])
+    given = context.params
+    if words[0] == "train" and not given["experiment"].endswith(".toml"):
+        cli_runs._configuration(given["experiment"], given["backend"], [*(given["settings"] or [])])
 
 
 def test_python_example_trains_a_network(capsys):
