@@ -152,7 +152,9 @@ def measure_synchrony(
     everything, causal = zip(*synchrony.layer_statistics(layers, decided), strict=True)
     few = np.sort(rng.permutation(len(decided))[: options.readout_samples])
     start = np.where(np.isfinite(layers[0][few]), layers[0][few], np.inf).min(axis=1)
-    uniform, jittered, contrast = [], [], []
+    uniform: list[Array] = []
+    jittered: list[Array] = []
+    contrast: list[float] = []
     ends = [times[np.isfinite(times)].max(initial=0.0) for times in layers]
     period = max(ends) + 1.0  # a pause longer than the bins of the spike contrast
     for times in layers:

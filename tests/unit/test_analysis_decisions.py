@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hxloop.activity import ActivityLog, RecordedActivity, read_activity, read_plain, write_plain
 from hxloop.analysis.analyse import analyse
+from hxloop.analysis.analysis_report import AnalysisReport, analysis_page
 from hxloop.analysis.analysis_static import raster
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.pathways import pathways_from_runs
@@ -130,6 +131,29 @@ def test_decision_times_are_those_of_every_losss_rule(seed: int, loss) -> None:
 def test_decisions_that_are_none_are_refused(decisions, message) -> None:
     with pytest.raises(RunInputError, match=message):
         decision_times(np.ones((2, 3)), decisions)
+
+
+def test_pages_name_classes_and_the_rule_and_send_nothing_anywhere() -> None:
+    state = late_state()
+    names = ("<b>early</b>", "owl")
+    state = replace(state, class_names=names)
+    result = analyse([state], options=QUICK)
+    page = analysis_page(AnalysisReport("late", "", result, [state], {}))
+    own = page[page.index("<main>") : page.index("</main>")]
+    assert LATE.decision_rule in own and "first output spike" not in own
+    assert "<b>early</b>" not in own and "&lt;b&gt;early&lt;/b&gt;" in own and "owl" in own
+    script = page[page.rindex("<script>") :]
+    assert "showSendToCloud: false" in script and '"sendChartToCloud"' in script
+
+
+def test_a_verdict_says_what_it_is_of() -> None:
+    result = analyse([late_state(), replace(late_state(), name="untrained")], options=QUICK)
+    for claim in result["claims"]:
+        assert claim["of"] or claim["verdict"] == "cannot be said", claim["key"]
+    by_key = {claim["key"]: claim for claim in result["claims"]}
+    assert "silhouette" in by_key["separability"]["of"]
+    assert "read-out" in by_key["separability"]["of"]
+    assert "absent or weaker" in by_key["learned"]["statement"]
 
 
 def test_rule_and_names_survive_files(tmp_path) -> None:

@@ -8,12 +8,13 @@ import os
 import pytest
 
 from hxloop.config import ExperimentConfig
-from hxloop.errors import ConfigError
+from hxloop.errors import ConfigError, FileFormatError
 from hxloop.experiments.registry import FOLDER, load_experiment
 from hxloop.experiments.study_parts import study_options
 from hxloop.experiments.synchronization.figure import write_figure
-from hxloop.experiments.synchronization.study import StudyOptions, run
+from hxloop.experiments.synchronization.study import StudyOptions, analyse_again, run
 from hxloop.experiments.synchronization.tables import by_kind, markdown_tables
+from hxloop.rundir import RunDirectory
 
 KEPT = FOLDER / "synchronization"
 SMALL = [
@@ -46,6 +47,17 @@ needs_mnist = pytest.mark.skipif(
 def test_bad_options_are_refused(study, message):
     with pytest.raises(ConfigError, match=message):
         study_options(StudyOptions, ExperimentConfig(study=study))
+
+
+def test_a_study_without_finished_trainings_is_not_analysed_anew(tmp_path):
+    RunDirectory.create(tmp_path / "study").write_config(load_experiment("synchronization"))
+    told: list[str] = []
+    with pytest.raises(FileFormatError, match="expected a study with a finished training"):
+        analyse_again(
+            load_experiment("synchronization"), tmp_path / "study", tmp_path / "out",
+            say=told.append,
+        )  # fmt: skip
+    assert "deep-1: not finished, left out" in told and not (tmp_path / "out").exists()
 
 
 def test_committed_results_are_those_of_the_readme_and_of_the_configuration(tmp_path):
