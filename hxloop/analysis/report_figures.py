@@ -38,7 +38,8 @@ def _colour(index: int) -> str:
         return known[index]
     # Steps of the golden ratio around the circle of hues never come back to where they were.
     hue, value = (0.618034 * index) % 1, 0.55 + 0.4 * (index % 2)
-    return to_hex(hsv_to_rgb((hue, 0.75, value)))
+    red, green, blue = (float(part) for part in hsv_to_rgb((hue, 0.75, value)))
+    return to_hex((red, green, blue))
 
 
 def _axes(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Any]]:
