@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hxloop.ttfs.psp import minus_log_ratio, psp
+from hxloop.ttfs.psp import minus_log_ratio, psp, psp_derivative
 
 MAX_ITERATIONS = 200
 
@@ -43,9 +43,9 @@ class Membrane:
     def at(self, s: Tensor) -> tuple[Tensor, Tensor]:
         """``(u - threshold, u')`` at time ``s`` after the input."""
         u = propagate(self.u, self.currents, s, self.tau_mem, self.tau_syn)
-        slope = -u / self.tau_mem
+        slope = -self.u / self.tau_mem * torch.exp(-s / self.tau_mem)
         for current, tau in zip(self.currents, self.tau_syn, strict=True):
-            slope = slope + current * torch.exp(-s / tau)
+            slope = slope + current * psp_derivative(s, self.tau_mem, tau)
         return u - self.threshold, slope
 
     def slope_at(self, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +91,7 @@ def first_crossing(membrane: Membrane, length: Tensor) -> Tensor:
 
     Args:
         membrane: the state now.
-        length: until when to look, finite and >= 0.
+        length: until when to look, >= 0; may be ``inf``.
 
     Returns:
         Times in ``[0, length]``; ``inf`` where the threshold is not reached. A membrane that
@@ -111,16 +111,21 @@ def _first_crossing_one_current(m: Membrane, length: Tensor) -> Tensor:
     rising = (slope > 0) & (current > 0)
     z = slope * tau_syn / torch.where(rising, current, torch.ones_like(current))
     z = torch.where(rising, z, torch.zeros_like(z))
-    peak = z * minus_log_ratio(z * (1 / tau_syn - 1 / m.tau_mem))
-    top = torch.minimum(peak, length)
+    top = z * minus_log_ratio(z * (1 / tau_syn - 1 / m.tau_mem))
+    # Without a peak (inf) the membrane comes from below leak, and stays there.
+    peaks = rising & torch.isfinite(top)
+    top = torch.where(peaks, top, torch.zeros_like(top))
     above, _ = m.at(top)
-    reached = rising & (above >= 0)
+    above_at_end, _ = m.at(torch.minimum(top, length))
+    reached = peaks & (above >= 0) & ((top <= length) | (above_at_end >= 0))
     result = torch.full_like(m.u, torch.inf)
     index = reached.nonzero().squeeze(1)
     if index.numel():
+        # Between now and the peak, however long the interval: no spike depends on what follows.
         part = m.select(index)
         guess = _closed_form(part, top[index])
-        result[index] = _rising_root(part, torch.zeros_like(part.u), top[index], guess)
+        crossing = _rising_root(part, torch.zeros_like(part.u), top[index], guess)
+        result[index] = torch.minimum(crossing, length[index])
     return torch.where(m.u >= m.threshold, torch.zeros_like(result), result)
 
 
@@ -130,6 +135,7 @@ def _first_crossing_two_currents(m: Membrane, length: Tensor) -> Tensor:
     # and the first crossing of the piece is bracketed by its start and its highest point.
     excitatory, inhibitory = m.currents
     tau_e, tau_i = m.tau_syn
+    length = torch.minimum(length, _last_crossing(m)).clamp(min=0)
     rate = 1 / tau_i - 1 / tau_e
     ratio = (-inhibitory / tau_i) / torch.where(excitatory > 0, excitatory / tau_e, 1.0)
     has_cut = (excitatory > 0) & (inhibitory < 0) & (rate != 0)
@@ -158,6 +164,20 @@ def _first_crossing_two_currents(m: Membrane, length: Tensor) -> Tensor:
             guess = _parabola(part, top[index], low[index])
             result[index] = _rising_root(part, low[index], top[index], guess)
     return torch.where(m.u >= m.threshold, torch.zeros_like(result), result)
+
+
+def _last_crossing(m: Membrane) -> Tensor:
+    """A time after which a membrane cannot reach its threshold; at most 0 if it never can.
+
+    Looking further, the slope of a fast neuron would underflow in an interval that is long for
+    a slow one, and a slope of 0 would be taken for a peak. From ``u(s) <= max(u, 0)
+    exp(-s/tau_mem) + I k(s)`` with the excitation I, ``k(s) <= s exp(-s/slow)``, and
+    ``y exp(-y/2) <= 2/e``.
+    """
+    excitation = m.currents[0].clamp(min=0)
+    slow = torch.maximum(m.tau_mem, m.tau_syn[0])
+    highest = (m.u.clamp(min=0) + excitation * slow) / m.threshold
+    return 2 * slow * torch.log(torch.where(excitation > 0, highest, 1))
 
 
 # --- roots --------------------------------------------------------------------------------

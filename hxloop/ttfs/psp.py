@@ -40,8 +40,18 @@ def psp_after(s: ArrayLike, tau_mem: ArrayLike, tau_syn: ArrayLike) -> NDArray[n
 
 
 def psp_derivative(s: Tensor, tau_mem: Tensor, tau_syn: Tensor) -> Tensor:
-    """``dk/ds``, from the membrane equation: ``exp(-s/tau_syn) - k(s)/tau_mem``."""
-    return torch.exp(-s / tau_syn) - psp(s, tau_mem, tau_syn) / tau_mem
+    """``dk/ds``, without cancellation but where it is 0.
+
+    From the membrane equation it is ``exp(-s/tau_syn) - k(s)/tau_mem``. Where one time constant is
+    more than twice the other, that difference would lose digits long after the input, and the
+    derivative of the definition does not.
+    """
+    near = torch.exp(-s / tau_syn) - psp(s, tau_mem, tau_syn) / tau_mem
+    mem, syn = 1 / tau_mem, 1 / tau_syn
+    apart = torch.maximum(mem, syn) > 2 * torch.minimum(mem, syn)
+    rate = torch.where(apart, syn - mem, torch.ones_like(syn - mem))
+    far = (syn * torch.exp(-s * syn) - mem * torch.exp(-s * mem)) / rate
+    return torch.where(apart, far, near)
 
 
 def peak_of_psp(tau_mem: Tensor, tau_syn: Tensor) -> Tensor:

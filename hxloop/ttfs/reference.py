@@ -64,27 +64,32 @@ def first_spike_times(
         matrices = (weights.clamp(min=0), weights.clamp(max=0))
     # Upper bound of the membrane without further input: excitation alone, at its peak. The
     # margin covers the rounding of the bound itself.
-    peaks = tuple(peak_of_psp(tau_mem, tau) * (1 + 1e-6) for tau in tau_syn)
+    margin = 1 + 64 * torch.finfo(weights.dtype).eps
+    peaks = tuple(peak_of_psp(tau_mem, tau) * margin for tau in tau_syn)
 
     batch, post = input_times.shape[0], weights.shape[1]
-    times, order = torch.sort(input_times.to(weights.dtype), dim=1, stable=True)
+    # Times keep their own precision: only the intervals between them are rounded.
+    precision = torch.promote_types(input_times.dtype, weights.dtype)
+    times, order = torch.sort(input_times.to(precision), dim=1, stable=True)
     n_inputs = (torch.isfinite(times) & (times <= t_window)).sum(dim=1)
-    # After this long nothing is left of any state (exp(-100)), so no interval needs to be
-    # longer; much longer ones would underflow, and the sign of the slope would be lost.
-    longest = 100 * max(float(tau.max()) for tau in (tau_mem, *tau_syn))
+    # After so long nothing is left of any state: it underflows.
+    number = torch.finfo(weights.dtype)
+    slowest = max(float(tau.max()) for tau in (tau_mem, *tau_syn))
+    longest = -slowest * (math.log(number.smallest_normal) + math.log(number.eps / 2))
 
-    result = torch.full((batch, post), torch.inf, dtype=weights.dtype, device=weights.device)
+    result = torch.full((batch, post), torch.inf, dtype=precision, device=weights.device)
     result[:, (threshold <= 0).expand(post)] = 0
     alive = ((threshold > 0) & torch.isfinite(threshold)).expand(batch, post).clone()
-    u = torch.zeros_like(result)
-    currents = tuple(torch.zeros_like(result) for _ in tau_syn)
+    u = torch.zeros((batch, post), dtype=weights.dtype, device=weights.device)
+    currents = tuple(torch.zeros_like(u) for _ in tau_syn)
     for i in range(int(n_inputs.max()) if batch and input_times.shape[1] else 0):
         valid = n_inputs > i
         now = times[:, i]
         last = n_inputs == i + 1
         following = times[:, i + 1] if i + 1 < times.shape[1] else now
         following = torch.where(last, torch.full_like(now, t_window), following)
-        length = torch.where(valid, (following - now).clamp(max=longest), 0)[:, None]
+        until = torch.where(valid, following - now, 0)[:, None].to(weights.dtype)
+        length = until.clamp(max=longest)
         currents = tuple(
             current + torch.where(valid[:, None], matrix[order[:, i]], 0)
             for current, matrix in zip(currents, matrices, strict=True)
@@ -106,7 +111,7 @@ def first_spike_times(
                 tuple(pick(tau) for tau in tau_syn),
                 pick(threshold),
             )
-            crossing = now[sample] + first_crossing(membrane, pick(length))
+            crossing = now[sample] + first_crossing(membrane, pick(until))
             result[sample, index] = crossing
             alive[sample, index] = torch.isinf(crossing)
 
@@ -115,7 +120,7 @@ def first_spike_times(
             current * torch.exp(-length / tau)
             for current, tau in zip(currents, tau_syn, strict=True)
         )
-    return torch.where(result <= t_window, result, torch.inf)
+    return torch.where(result <= t_window, result, torch.inf).to(weights.dtype)
 
 
 def as_parameters(neuron: NeuronSpec | NeuronParameters, post: int) -> NeuronParameters:

@@ -35,13 +35,18 @@ from hxloop.ttfs.compiled.vectors import widest_vectors
 # groups that make a vector or two.
 WIDE, NARROW = 64, 16
 GROUP = 8
-# What is left of a state after this many time constants is nothing; longer intervals would
-# underflow, and the sign of the slope would be lost.
-LONGEST = 100.0
+# What is left of a state after so many time constants is nothing: it underflows.
+LONGEST = 746.0
 
-# Bounds end here: an infinite one would find neurons again that have spiked.
-LARGEST = 1e30
-HUGE = 80.0  # more than its logarithm
+# By the precision of the states. Bounds end at LARGEST, so that times 0 they are 0. Within BRIEF
+# times the slower time constant a decay keeps its digits (it does not underflow), so that the
+# sign of the slope at the end of an interval can be told, but for a RISING part of the membrane.
+# Within MARGIN of the threshold only the careful comparison counts.
+LARGEST = {4: 1e30, 8: 1e300}
+HUGE = {4: 80.0, 8: 690.0}  # more than the logarithm of LARGEST, or as good
+BRIEF = {4: 50.0, 8: 600.0}
+RISING = {4: 1.0 + 1e-5, 8: 1.0 + 1e-12}
+MARGIN = {4: 1.0 - 1e-5, 8: 1.0 - 1e-13}
 
 # No NaN reaches the vector loops (weights and times are checked), infinities do.
 VECTOR_MATH = {"nnan", "nsz", "contract", "reassoc", "arcp"}
@@ -49,7 +54,7 @@ VECTOR_MATH = {"nnan", "nsz", "contract", "reassoc", "arcp"}
 
 @njit(cache=True, nogil=True)
 def _intervals(  # type: ignore[no-untyped-def]
-    times, tau_mem, tau_syn, t_window, n_inputs, lengths, d_mem, d_syn, k, bound
+    times, tau_mem, tau_syn, t_window, largest, huge, n_inputs, lengths, d_mem, d_syn, k, bound
 ):
     """What all neurons of a layer share. Index i: over the interval that ends with input i."""
     count, pre = times.shape
@@ -68,7 +73,7 @@ def _intervals(  # type: ignore[no-untyped-def]
             lengths[s, i] = length
             decay = math.exp(-length / tau_mem)
             # The margin covers the rounding of the bound itself.
-            bound[s, i] = min(min(length, top) * math.exp(min(length / tau_mem, HUGE)), LARGEST)
+            bound[s, i] = min(min(length, top) * math.exp(min(length / tau_mem, huge)), largest)
             bound[s, i] *= 1.0 + 1e-6
             d_mem[s, i + 1] = decay
             if tau_mem == tau_syn:
@@ -87,8 +92,8 @@ def _crossing(  # type: ignore[no-untyped-def]
     top = length
     crossing = -1.0
     if end < threshold:
-        if current <= 0.0 or end_current * tau_mem > end:
-            return math.inf  # never rising, or still rising at the end
+        if current * tau_mem <= 0.0:
+            return math.inf  # never rising
         top = time_of_peak(u, current, tau_mem, tau_syn)
         if 0.0 < top <= length:
             peak = membrane(top, u, current, tau_mem, tau_syn)
@@ -104,9 +109,12 @@ def _crossing(  # type: ignore[no-untyped-def]
     return crossing
 
 
-# A closure over nothing but the width, a constant to the compiler: with a function among its
-# variables numba would not find it in its cache and compile it anew in every process.
-def _make(width):  # type: ignore[no-untyped-def]
+# A closure over nothing but constants to the compiler: with a function among its variables numba
+# would not find it in its cache and compile it anew in every process.
+def _make(width, size):  # type: ignore[no-untyped-def]
+    largest, huge, brief = LARGEST[size], HUGE[size], BRIEF[size]
+    rising, margin = RISING[size], MARGIN[size]
+
     @njit(cache=True, nogil=True, fastmath=VECTOR_MATH)
     def forward(  # type: ignore[no-untyped-def]
         times, order, weights, tau_mem, tau_syn, threshold, t_window, result
@@ -118,12 +126,15 @@ def _make(width):  # type: ignore[no-untyped-def]
         n_inputs, lengths = np.zeros(count, np.int64), np.zeros((count, pre))
         d_mem, d_syn = np.zeros((count, pre + 1), kind), np.zeros((count, pre + 1), kind)
         k, bound = np.zeros((count, pre + 1), kind), np.zeros((count, pre), kind)
-        _intervals(times, tau_mem, tau_syn, t_window, n_inputs, lengths, d_mem, d_syn, k, bound)
+        _intervals(
+            times, tau_mem, tau_syn, t_window, largest, huge, n_inputs, lengths, d_mem, d_syn, k,
+            bound,
+        )  # fmt: skip
+        keeps_digits = brief * max(tau_mem, tau_syn)
         tile = np.zeros((pre, width), kind)
         # u, current, and threshold: at fixed distances in one array, see ``backward``.
         state = np.zeros(3 * width, kind)
-        # Within rounding of the threshold only the careful comparison counts.
-        margin = kind.type(1.0 - 1e-5 if weights.itemsize == 4 else 1.0 - 1e-13)
+        below = kind.type(margin)
         for start in range(0, post, width):
             n = min(width, post - start)
             tile[:, n:] = 0.0
@@ -165,12 +176,17 @@ def _make(width):  # type: ignore[no-untyped-def]
                             continue
                         reaching -= here
                         for j in range(first, first + GROUP):
-                            v, x = state[j], state[j + width]
-                            if v + x * peak < state[j + 2 * width]:
+                            v, x, level = state[j], state[j + width], state[j + 2 * width]
+                            # What has spiked does so only once, even where a bound overflows.
+                            if v + x * peak < level or level == math.inf:
                                 continue
                             end = v * d_mem[s, i + 1] + x * k[s, i + 1]
                             end_current = x * d_syn[s, i + 1]
-                            if end < state[j + 2 * width] * margin and end_current * tau_mem > end:
+                            if (
+                                end < level * below
+                                and end_current * tau_mem > end * rising
+                                and lengths[s, i] <= keeps_digits
+                            ):
                                 continue  # still rising at the end: no peak before
                             crossing = _crossing(
                                 float(v), float(x), float(end), float(end_current), tau_mem,
@@ -185,7 +201,8 @@ def _make(width):  # type: ignore[no-untyped-def]
     return forward
 
 
-_wide, _narrow = _make(WIDE), _make(NARROW)
+_wide, _narrow = _make(WIDE, 8), _make(NARROW, 8)
+_wide_single, _narrow_single = _make(WIDE, 4), _make(NARROW, 4)
 
 
 def forward_equal(times, order, weights, *arguments):  # type: ignore[no-untyped-def]
@@ -199,5 +216,9 @@ def forward_equal(times, order, weights, *arguments):  # type: ignore[no-untyped
             ``<= 0`` fires at once, ``inf`` never; ``t_window``, later spikes do not count;
             ``result``, ``(batch, post)``, filled with ``inf``; written to.
     """
-    kernel = _narrow if weights.shape[1] <= NARROW else _wide
+    narrow = weights.shape[1] <= NARROW
+    if weights.itemsize == 4:
+        kernel = _narrow_single if narrow else _wide_single
+    else:
+        kernel = _narrow if narrow else _wide
     kernel(times, order, weights, *arguments)

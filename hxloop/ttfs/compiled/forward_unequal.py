@@ -35,12 +35,15 @@ from hxloop.ttfs.compiled.psp import psp
 from hxloop.ttfs.compiled.two_currents import SHORT, highest_bound, short_crossing
 from hxloop.ttfs.compiled.vectors import widest_vectors
 
-# The series of an interval may leave out so much: of a current, or of a membrane in units of the
-# current. Rounding is as large, and what is left out decays as the membrane does.
-LEFT_OUT, LEFT_OUT_SINGLE = 4e-15, 3e-9
+# By the precision of the states. The series of an interval may leave out so much: of a current, or
+# of a membrane in units of the current. Rounding is as large, and what is left out decays as
+# the membrane does.
+LEFT_OUT = {4: 3e-9, 8: 4e-15}
 # Degrees with a loop of their own are the lowest useful ones, 3 and 4, or 2 and 3 in float32.
 # Up to the highest degree all others share one loop; beyond, exponentials.
-LOWEST, LOWEST_SINGLE, HIGHEST = 3, 2, 20
+LOWEST, HIGHEST = {4: 2, 8: 3}, 20
+# Of the bound, for the rounding of u.
+MARGIN = {4: 1.0 - 2e-6, 8: 1.0 - 1e-13}
 
 
 @njit(cache=True, nogil=True)
@@ -57,7 +60,7 @@ def _degree(length, spread, lowest, left_out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _intervals(  # type: ignore[no-untyped-def]
-    times, t_window, longest, rates, lowest, left_out, n_inputs, lengths, scalars, degrees
+    times, t_window, longest, rates, lowest, left_out, largest, n_inputs, lengths, scalars, degrees
 ):
     """What all neurons of a layer share, for the interval that follows each input.
 
@@ -84,7 +87,7 @@ def _intervals(  # type: ignore[no-untyped-def]
             scalars[b, i, 0] = length
             scalars[b, i, 1] = math.exp(-length * common)
             rho = math.exp(-2.0 * spread * length)
-            scalars[b, i, 2] = min(length / max(rho, 1.0 / LARGEST), LARGEST) * (1.0 + 1e-6)
+            scalars[b, i, 2] = min(length / max(rho, 1.0 / largest), largest) * (1.0 + 1e-6)
             scalars[b, i, 3] = rho
 
 
@@ -171,11 +174,9 @@ def _far(state, t_mem, t_exc, t_inh, delta):  # type: ignore[no-untyped-def]
 
 # A closure over nothing but two constants (to the compiler): with a function among its
 # variables numba would not find it in its cache and compile it anew in every process.
-def _make(width, single):  # type: ignore[no-untyped-def]
-    lowest = LOWEST_SINGLE if single else LOWEST
-    left_out = LEFT_OUT_SINGLE if single else LEFT_OUT
-    # Of the bound, for the rounding of u.
-    margin = 1.0 - (2e-6 if single else 1e-13)
+def _make(width, size):  # type: ignore[no-untyped-def]
+    lowest, left_out, margin = LOWEST[size], LEFT_OUT[size], MARGIN[size]
+    largest = LARGEST[size]
 
     @njit(cache=True, nogil=True, fastmath=VECTOR_MATH)
     def forward(  # type: ignore[no-untyped-def]
@@ -201,8 +202,9 @@ def _make(width, single):  # type: ignore[no-untyped-def]
         n_inputs, lengths = np.zeros(count, np.int64), np.zeros((count, pre))
         scalars, degrees = np.zeros((count, pre, 4), kind), np.zeros((count, pre), np.int64)
         _intervals(
-            times, t_window, longest, rates, lowest, left_out, n_inputs, lengths, scalars, degrees
-        )
+            times, t_window, longest, rates, lowest, left_out, largest, n_inputs, lengths, scalars,
+            degrees,
+        )  # fmt: skip
 
         tile = np.zeros((pre, width), kind)
         # u, exc. and inh. current, threshold; rates of membrane, exc., inh. minus the common one;
@@ -274,7 +276,9 @@ def _make(width, single):  # type: ignore[no-untyped-def]
                         for j in range(first, first + GROUP):
                             u, exc, inh = state[j], state[j + width], state[j + 2 * width]
                             level, x = state[j + 3 * width], exc + rho * inh
-                            if u + x * peak - length * (state[j + 7 * width] * u) < level:
+                            bound = u + x * peak - length * (state[j + 7 * width] * u)
+                            # What has spiked does so only once, even where a bound overflows.
+                            if bound < level or level == math.inf:
                                 continue
                             crossing = -1.0
                             if lengths[b, i] * rates[1] <= SHORT:
@@ -302,8 +306,8 @@ def _make(width, single):  # type: ignore[no-untyped-def]
     return forward
 
 
-_wide, _narrow = _make(WIDE, False), _make(NARROW, False)
-_wide_single, _narrow_single = _make(WIDE, True), _make(NARROW, True)
+_wide, _narrow = _make(WIDE, 8), _make(NARROW, 8)
+_wide_single, _narrow_single = _make(WIDE, 4), _make(NARROW, 4)
 
 
 def forward_unequal(times, order, weights, *arguments):  # type: ignore[no-untyped-def]

@@ -108,24 +108,35 @@ def first_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # ty
     """See ``hxloop.ttfs.crossing.first_crossing``; one current has ``i_i = 0``."""
     if u >= threshold:
         return 0.0
+    if i_e <= 0.0:
+        return math.inf
     if i_i == 0.0:
         slope = i_e - u / tau_mem
-        if slope <= 0.0 or i_e <= 0.0:
+        if slope <= 0.0:
             return math.inf
         z = slope * tau_e / i_e
-        top = min(peak_time(z, z * (1.0 / tau_e - 1.0 / tau_mem)), length)
-        if _state(top, u, i_e, 0.0, tau_mem, tau_e, tau_i)[0] < threshold:
+        # Without a peak the membrane comes from below leak, and stays there.
+        top = peak_time(z, z * (1.0 / tau_e - 1.0 / tau_mem))
+        if top == math.inf or _state(top, u, i_e, 0.0, tau_mem, tau_e, tau_i)[0] < threshold:
+            return math.inf
+        if length < top and _state(length, u, i_e, 0.0, tau_mem, tau_e, tau_i)[0] < threshold:
             return math.inf
         guess = _parabola(top, 0.0, threshold, u, i_e, 0.0, tau_mem, tau_e, tau_i)
-        return _root(0.0, top, guess, False, threshold, u, i_e, 0.0, tau_mem, tau_e, tau_i)
+        crossing = _root(0.0, top, guess, False, threshold, u, i_e, 0.0, tau_mem, tau_e, tau_i)
+        return min(crossing, length)
+    # Looking further than this neuron's own last possible crossing, the slope underflows: a
+    # slope of 0 is no peak.
+    end = min(length, last_crossing(u, i_e, tau_mem, tau_e, threshold))
+    if end <= 0.0:
+        return math.inf
     cut = 0.0
     rate = 1.0 / tau_i - 1.0 / tau_e
-    if i_e > 0.0 and i_i < 0.0 and rate != 0.0:
-        cut = min(max(math.log((-i_i / tau_i) / (i_e / tau_e)) / rate, 0.0), length)
+    if i_i < 0.0 and rate != 0.0:
+        cut = min(max(math.log((-i_i / tau_i) / (i_e / tau_e)) / rate, 0.0), end)
     low = 0.0
     for piece in range(2):
-        high = cut if piece == 0 else length
-        if high > low or piece == 1:
+        high = cut if piece == 0 else end
+        if high > low:
             slope_low = _state(low, u, i_e, i_i, tau_mem, tau_e, tau_i)[1]
             slope_high = _state(high, u, i_e, i_i, tau_mem, tau_e, tau_i)[1]
             top = high
@@ -141,6 +152,18 @@ def first_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # ty
 
 
 @njit(cache=True, nogil=True)
+def last_crossing(u, i_e, tau_mem, tau_e, threshold):  # type: ignore[no-untyped-def]
+    """A time after which this membrane cannot reach its threshold; at most 0 if it never can.
+
+    From ``u(s) <= max(u, 0) exp(-s/tau_mem) + i_e k(s)``, ``k(s) <= s exp(-s/slow)``, and
+    ``y exp(-y/2) <= 2/e``. It depends on the neuron alone, and what is slower of membrane and
+    excitation has not decayed by more than the square of ``threshold / (u + i_e slow)`` then.
+    """
+    slow = max(tau_mem, tau_e)
+    return 2.0 * slow * math.log((max(u, 0.0) + i_e * slow) / threshold)
+
+
+@njit(cache=True, nogil=True)
 def rising_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # type: ignore[no-untyped-def]
     """The crossing of a membrane that rises from below to above its threshold within length.
 
@@ -148,6 +171,9 @@ def rising_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # t
     the parabola does not reach. One current's membrane is concave while it rises, so that a
     tangent cannot overshoot. It stops when the next error, ``f''/(2 f') step^2``, is below
     rounding.
+
+    Where it stops does not depend on the length, so that a spike is the same to the bit
+    whatever follows it.
 
     Returns:
         The time, or -1 where this did not settle at once; ``first_crossing`` then does.
@@ -160,7 +186,7 @@ def rising_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # t
         return -1.0
     x = 2.0 * gap / (slope + math.sqrt(discriminant)) if discriminant > 0.0 else gap / slope
     for _ in range(8):
-        if not 0.0 <= x <= length:
+        if not x >= 0.0:
             return -1.0
         value, slope, curvature = _state(x, u, i_e, i_i, tau_mem, tau_e, tau_i)
         if slope <= 0.0:
@@ -168,7 +194,8 @@ def rising_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # t
         step = (value - threshold) / slope
         x -= step
         if step * step * abs(curvature) <= 1e-17 * slope:
-            return min(max(x, 0.0), length)
+            x = max(x, 0.0)
+            return x if x <= length else -1.0
     return -1.0
 
 
@@ -188,9 +215,8 @@ def rising_crossing_equal(u, current, tau, threshold, length):  # type: ignore[n
     if slope <= 0.0 or discriminant <= 0.0:
         return -1.0
     x = 2.0 * gap / (slope + math.sqrt(discriminant))
-    highest = length / tau
     for _ in range(8):
-        if not 0.0 <= x <= highest:
+        if not x >= 0.0:
             return -1.0
         exponential = threshold * math.exp(x)
         value, slope = u + x * drive - exponential, drive - exponential
@@ -206,5 +232,6 @@ def rising_crossing_equal(u, current, tau, threshold, length):  # type: ignore[n
         x += n * (1.0 + n * (0.5 * b + n * (b * (0.5 * b + 1 / 6) + n * fourth)))
         size = abs(n) * (1.0 + b)
         if size * size * size * size * abs(n) * b <= 1e-17:
-            return min(max(x, 0.0), highest) * tau
+            x = max(x, 0.0) * tau
+            return x if x <= length else -1.0
     return -1.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from hxloop.jit import njit
-from hxloop.ttfs.compiled.forward import HUGE
 
+# Beyond, the exponential of a bound is of no use, and could overflow.
+HUGE = 80.0
 # Of an interval, times the largest difference of a rate from the common one.
 SHORT = 0.015
 A2, A3, A4, A5, A6 = 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720  # 1/n!
@@ -21,10 +22,13 @@ def highest_bound(u, exc, inh, tau_mem, tau_exc, tau_inh, top, length):  # type:
     """
     mem, exc_rate, inh_rate = 1.0 / tau_mem, 1.0 / tau_exc, 1.0 / tau_inh
     x = exc + inh * math.exp(-max(inh_rate - exc_rate, 0.0) * length)
-    y = x * math.exp(min(max(mem - exc_rate, 0.0) * length, HUGE))
-    if y <= max(u, 0.0) * mem:
+    growth = max(mem - exc_rate, 0.0) * length
+    y = x * math.exp(min(growth, HUGE))
+    if y <= max(u, 0.0) * mem and (growth <= HUGE or x <= 0.0):
         return max(u, 0.0)
     highest = max(u, 0.0) + x * top
+    if growth > HUGE:
+        return highest
     # At s = tau_mem - u/y, or at the end of the interval, if that is earlier.
     s = tau_mem - u / y
     if s < length:
