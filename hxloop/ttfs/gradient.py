@@ -84,7 +84,10 @@ class RecordedSpikeTimes(torch.autograd.Function):
         _check_gradient(grad, recorded)
         batch, (pre, post) = recorded.shape[0], weights.shape
         if use_kernels(weights):
-            return (*_compiled(ctx, grad, counts), None, None, None, None, None, None)
+            gradients = _compiled(ctx, grad, counts)
+            for values, what in zip(gradients, ("input times", "weights"), strict=True):
+                _check_result(values, what)
+            return (*gradients, None, None, None, None, None, None)
         grad_weights = torch.zeros_like(weights)
         grad_times = torch.zeros_like(input_times)
         size = max(1, CHUNK_ELEMENTS // max(1, pre * post))
@@ -95,6 +98,8 @@ class RecordedSpikeTimes(torch.autograd.Function):
             )
             grad_weights += d_weights
             grad_times[part] = d_times
+        _check_result(grad_times, "input times")
+        _check_result(grad_weights, "weights")
         return grad_times, grad_weights, None, None, None, None, None, None
 
 
@@ -102,14 +107,27 @@ def _check_gradient(grad: Tensor, recorded: Tensor) -> None:
     # The sum is cheap, and finite but for NaN, infinities and overflow.
     if math.isfinite(float(grad.sum())):
         return
-    wrong = torch.isnan(grad) & torch.isfinite(recorded)
+    wrong = ~torch.isfinite(grad) & torch.isfinite(recorded)
     if bool(wrong.any()):
         sample, neuron = (int(i) for i in wrong.nonzero()[0])
+        value = float(grad[sample, neuron])
+        got = "NaN" if math.isnan(value) else value
         raise RunInputError(
-            f"gradient of the spike times: NaN at sample {sample}, neuron {neuron}, which spiked "
-            f"at {float(recorded[sample, neuron]):.4g}; does the loss take "
-            "the silent neurons (inf) into account?"
+            "gradient of the loss with respect to the spike times: expected finite numbers; got "
+            f"{got} at sample {sample}, neuron {neuron}, which spiked at "
+            f"{float(recorded[sample, neuron]):.4g}. Does the loss take the silent neurons (inf) "
+            "into account, and late spikes without overflow?"
         )
+
+
+def _check_result(values: Tensor | None, of_what: str) -> None:
+    if values is None or math.isfinite(float(values.sum())) or bool(torch.isfinite(values).all()):
+        return
+    raise RunInputError(
+        f"gradient of the {of_what}: more than a number of {values.dtype} can hold. The gradient "
+        "of the loss with respect to the spike times is too large; lower it, set max_dw_norm, or "
+        "compute in double precision"
+    )
 
 
 def recorded_spike_times(
@@ -147,7 +165,8 @@ def recorded_spike_times(
 
     Raises:
         RunInputError: shapes that do not fit, NaN among the recorded times, or, on the backward
-            pass, NaN in the gradient of a spike that was recorded.
+            pass, NaN or an infinity in the gradient of a spike that was recorded, or a gradient
+            that overflows.
         NetworkError: ``neuron`` does not describe ``post`` neurons.
     """
     input_times, weights = real_tensor("input_times", input_times), real_tensor("weights", weights)
@@ -222,12 +241,12 @@ def _chunk(
     # inf - inf would be NaN: silent neurons and silent inputs are taken out before subtracting.
     spiked = torch.isfinite(recorded)
     post_times = torch.where(spiked, recorded, torch.zeros_like(recorded))
-    pre_times = torch.where(
-        torch.isfinite(input_times), input_times, torch.full_like(input_times, 1e30)
-    )
+    received = torch.isfinite(input_times)
+    pre_times = torch.where(received, input_times, torch.zeros_like(input_times))
     distance = post_times[:, None, :] - pre_times[:, :, None]
-    causal = (distance > 0) & spiked[:, None, :]
-    distance = torch.where(causal, distance, torch.zeros_like(distance))
+    causal = (distance > 0) & spiked[:, None, :] & received[:, :, None]
+    distance = torch.where(causal, distance, torch.zeros_like(distance)).to(weights.dtype)
+    grad = grad.to(weights.dtype)
     kernel = psp(distance, tau_mem, tau_syn)  # 0 where not causal
     weighted_slope = torch.where(causal, weights * psp_derivative(distance, tau_mem, tau_syn), 0.0)
 

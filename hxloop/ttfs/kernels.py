@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hxloop.ttfs.compiled.backward import NEAR, backward_equal, backward_unequal
+from hxloop.ttfs.compiled.backward import backward_equal, backward_unequal, separable
 from hxloop.ttfs.compiled.forward import forward_equal
 from hxloop.ttfs.compiled.forward_unequal import forward_unequal
 from hxloop.ttfs.parameters import NeuronParameters
@@ -91,14 +91,17 @@ def gradients_cpu(
     shares = [np.zeros(matrix.shape, matrix.dtype) for _ in parts]
     counts = np.zeros((len(parts), 3), dtype=np.int64)
     tau = layer.equal_time_constants
-    separable = tau is not None and (tau[0] == tau[1] or abs(1 / tau[0] - 1 / tau[1]) > NEAR)
+    if tau is not None and not separable(*tau, matrix.itemsize) and separable(*tau, 8):
+        double = matrix.astype(np.float64), recorded, grad, layer, min_slope, max_dw_norm
+        of_weights, of_times, counted = gradients_cpu(times, *double, need_times)
+        return of_weights.astype(matrix.dtype), of_times, counted
 
     def part(chosen: slice) -> None:
         index = parts.index(chosen)
         data = times[chosen], matrix, recorded[chosen], grad[chosen]
         rules = min_slope, max_dw_norm, batch, need_times
         out = shares[index], grad_times[chosen], counts[index]
-        if tau is not None and separable:
+        if tau is not None and separable(*tau, matrix.itemsize):
             backward_equal(*data, *tau, *rules, *out)
         else:
             constants = layer.tau_mem, layer.tau_syn_exc, layer.tau_syn_inh

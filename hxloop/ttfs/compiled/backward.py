@@ -25,10 +25,18 @@ from hxloop.ttfs.compiled.forward import VECTOR_MATH
 from hxloop.ttfs.compiled.membrane import psp
 from hxloop.ttfs.compiled.vectors import widest_vectors
 
-# Beyond, exponentials relative to the common time could overflow: pair by pair instead.
-WIDEST = 300.0
-# Rates closer than this, but not equal: the separated form would lose digits.
-NEAR = 1e-3
+# By the precision computed in, that of the weights; what a form cannot do is done pair by pair, in
+# double. Beyond WIDEST, in units of the shorter time constant, exponentials relative to the common
+# time could overflow; they and their products stay within the square root of the largest number.
+WIDEST = {
+    kind.itemsize: 0.4227 * math.log(np.finfo(kind).max)
+    for kind in (np.dtype(np.float32), np.dtype(np.float64))
+}
+# Rates closer than this part of the larger, but not equal: the separated form would lose digits.
+NEAR = {4: 1 / 16, 8: 1e-3}
+# The separated form is a difference. A spike that comes so much sooner after its causes than a
+# time constant, or whose slope is so much smaller than the terms it is made of, is lost in it.
+LOST = {4: 1e-3, 8: 1e-8}
 # Samples of a block, neurons of a tile; a small layer would waste most of a wide one.
 BLOCK = 16
 WIDE, NARROW = 64, 16
@@ -36,7 +44,7 @@ WIDE, NARROW = 64, 16
 
 @njit(cache=True, nogil=True)
 def _inputs(  # type: ignore[no-untyped-def]
-    times, recorded, tau_mem, tau_syn, origins, distant, t_in, e1, e2
+    times, recorded, tau_mem, tau_syn, widest, origins, distant, t_in, e1, e2
 ):
     """Times ``(inputs, samples)`` relative to each sample's last spike, and exponentials.
 
@@ -52,7 +60,7 @@ def _inputs(  # type: ignore[no-untyped-def]
                 earliest = min(earliest, recorded[b, j])
                 latest = max(latest, recorded[b, j])
         origins[b] = latest
-        distant[b] = latest - earliest > WIDEST * min(tau_mem, tau_syn)
+        distant[b] = latest - earliest > widest * min(tau_mem, tau_syn)
         for i in range(times.shape[1]):
             if times[b, i] < latest:
                 t = times[b, i] - latest
@@ -190,8 +198,10 @@ def _pair_by_pair(  # type: ignore[no-untyped-def]
             grad_times[i] += factor * w * (math.exp(-s / tau) - k / tau_mem)
 
 
-# A closure over nothing but the width, a constant to the compiler: see ``forward_unequal``.
-def _make(width):  # type: ignore[no-untyped-def]
+# A closure over nothing but constants to the compiler: see ``forward_unequal``.
+def _make(width, size):  # type: ignore[no-untyped-def]
+    widest, lost = WIDEST[size], LOST[size]
+
     @njit(cache=True, nogil=True, fastmath=VECTOR_MATH)
     def backward(  # type: ignore[no-untyped-def]
         times, weights, recorded, grad, tau_mem, tau_syn, min_slope, max_dw_norm, batch,
@@ -207,6 +217,7 @@ def _make(width):  # type: ignore[no-untyped-def]
         state = np.zeros(3 * width, kind)
         factors = np.zeros(4)
         origins, distant = np.zeros(BLOCK), np.zeros(BLOCK, np.bool_)
+        fast = min(tau_mem, tau_syn)
         t_in, e1, e2 = (
             np.zeros((rows, BLOCK), kind),
             np.zeros((rows, BLOCK), kind),
@@ -223,7 +234,7 @@ def _make(width):  # type: ignore[no-untyped-def]
             n_samples = min(BLOCK, count - first)
             _inputs(
                 times[first : first + n_samples], recorded[first : first + n_samples], tau_mem,
-                tau_syn, origins, distant, t_in, e1, e2,
+                tau_syn, widest, origins, distant, t_in, e1, e2,
             )  # fmt: skip
             grad_in[:] = 0.0
             for start in range(0, post, width):
@@ -257,7 +268,6 @@ def _make(width):  # type: ignore[no-untyped-def]
                             n_spikes += 1
                     if n_spikes == 0:
                         continue
-                    counts[0] += n_spikes
                     _sums(width, tile, t_in, e1, e2, b, state)
                     for j in range(n):
                         if recorded[s, start + j] == math.inf:
@@ -265,6 +275,19 @@ def _make(width):  # type: ignore[no-untyped-def]
                         spike = recorded[s, start + j] - origins[b]
                         _factors(spike, tau_mem, tau_syn, factors)
                         slope = factors[2] * state[j + width] + factors[3] * state[j + 2 * width]
+                        # From other products than the slope's, so that it is rounded as ever.
+                        size1, size2 = abs(state[j + width]), abs(state[j + 2 * width])
+                        terms = abs(factors[2]) * size1 + abs(factors[3]) * size2
+                        u = factors[0] * state[j + width] + factors[1] * state[j + 2 * width]
+                        soon = lost * (fast - spike) * abs(slope)
+                        if not (abs(u) > soon and abs(slope) > lost * terms):
+                            _pair_by_pair(
+                                times[s], weights, start + j, recorded[s, start + j],
+                                grad[s, start + j], tau_mem, tau_syn, tau_syn, min_slope,
+                                max_dw_norm, batch, grad_weights, grad_times[s], counts,
+                            )  # fmt: skip
+                            continue
+                        counts[0] += 1
                         if not slope > min_slope:
                             counts[1] += 1
                             continue
@@ -295,7 +318,8 @@ def _make(width):  # type: ignore[no-untyped-def]
     return backward
 
 
-_wide, _narrow = _make(WIDE), _make(NARROW)
+_wide, _narrow = _make(WIDE, 8), _make(NARROW, 8)
+_wide_single, _narrow_single = _make(WIDE, 4), _make(NARROW, 4)
 
 
 def backward_equal(times, weights, *arguments):  # type: ignore[no-untyped-def]
@@ -305,15 +329,25 @@ def backward_equal(times, weights, *arguments):  # type: ignore[no-untyped-def]
         times: ``(batch, pre)`` float64.
         weights: ``(pre, post)``, float32 or float64: the type computed in.
         arguments: ``recorded`` and ``grad``, ``(batch, post)`` float64: spike times and the
-            gradient with respect to them; ``tau_mem, tau_syn``, equal or not near each other;
+            gradient with respect to them; ``tau_mem, tau_syn``, ``separable``;
             ``min_slope, max_dw_norm``, see ``hxloop.ttfs.recorded_spike_times``; ``batch``,
             samples of the whole batch, of which these may be a part; ``need_times``, whether
             the gradient of the times is wanted; and what is added to: ``grad_weights``
             ``(pre, post)``, ``grad_times`` ``(batch, pre)``, and ``counts`` of spikes, of spikes
             that do not rise, and of capped spikes.
     """
-    kernel = _narrow if weights.shape[1] <= NARROW else _wide
+    narrow = weights.shape[1] <= NARROW
+    if weights.itemsize == 4:
+        kernel = _narrow_single if narrow else _wide_single
+    else:
+        kernel = _narrow if narrow else _wide
     kernel(times, weights, *arguments)
+
+
+def separable(tau_mem: float, tau_syn: float, size: int) -> bool:
+    """Whether ``backward_equal`` can do with weights of so many bytes: not if they are near."""
+    mem, syn = 1 / tau_mem, 1 / tau_syn
+    return mem == syn or abs(mem - syn) > NEAR[size] * max(mem, syn)
 
 
 @njit(cache=True, nogil=True)
