@@ -6,6 +6,7 @@ and deciding must agree, so the rule belongs to the loss.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -18,6 +19,9 @@ from hxloop import checks
 from hxloop.backend import unknown_name
 from hxloop.errors import ConfigError, RunInputError, UnknownNameError
 from hxloop.tensors import label_tensor, real_tensor
+
+# Time scales and other options beyond are mistakes, and would overflow.
+SHORTEST, LARGEST = 1e-9, 1e9
 
 Times = NDArray[np.float64] | Tensor
 
@@ -78,6 +82,9 @@ class TimeToFirstSpikeLoss:
     no gradient. (Standing in a late time for it would push the wrong neurons into silence
     too, until nothing spikes any more; waking the neuron is the silent-neuron policy's job.)
 
+    Value and gradient are finite for all times: where ``exp(t*/beta)`` comes near what a number
+    can hold (``t*/beta`` of 266, in single precision 33) the penalty goes on along its tangent.
+
     Args:
         xi: scale on which times are compared; small = only near rivals matter.
         alpha: weight of the penalty on late decisions.
@@ -85,7 +92,8 @@ class TimeToFirstSpikeLoss:
         silent_loss: loss of a sample whose correct neuron is silent.
 
     Raises:
-        ConfigError: a negative or not finite option, or ``xi`` or ``beta`` of 0.
+        ConfigError: an option that is negative, not finite or beyond 1e9, or ``xi`` or ``beta``
+            below 1e-9.
     """
 
     xi: float = 0.2
@@ -116,7 +124,8 @@ class TargetTimeLoss:
 
     ``1/2 sum_n (t_n - target_n)^2``, target ``t_correct`` for the labelled neuron and
     ``t_wrong`` for the others. Silent neurons count as spiking at ``t_silent``, without
-    gradient.
+    gradient. Distances whose square no number can hold (1e115, in single precision 3e14) count
+    as that large.
 
     The decision is the spike nearest to ``t_correct``, not the earliest: with
     ``t_correct > t_wrong`` the labelled neuron is trained to spike last.
@@ -127,7 +136,7 @@ class TargetTimeLoss:
         t_silent: time at which a silent neuron counts as spiking.
 
     Raises:
-        ConfigError: an option that is negative or not finite, or equal targets.
+        ConfigError: an option that is negative, not finite or beyond 1e9, or equal targets.
     """
 
     t_correct: float = 1.0
@@ -148,8 +157,8 @@ class TargetTimeLoss:
         """Mean loss; see ``Loss``."""
         output_times, labels = _checked(output_times, labels)
         target = _targets(output_times, labels, self.t_correct, self.t_wrong)
-        times = _stand_in(output_times, self.t_silent)
-        return 0.5 * ((times - target) ** 2).sum(dim=1).mean()
+        difference = _limited(_stand_in(output_times, self.t_silent) - target)
+        return 0.5 * (difference**2).sum(dim=1).mean()
 
     def decide(self, output_times: Times) -> NDArray[np.int64]:
         """The spike nearest to ``t_correct``; of two equally near the lower index."""
@@ -185,7 +194,7 @@ class ShiftInvariantTargetLoss:
         """Mean loss; see ``Loss``."""
         output_times, labels = _checked(output_times, labels)
         target = _targets(output_times, labels, self.t_correct, self.t_wrong)
-        difference = _stand_in(output_times, self.t_silent) - target
+        difference = _limited(_stand_in(output_times, self.t_silent) - target)
         centred = difference - difference.mean(dim=1, keepdim=True)
         return 0.5 * (centred**2).sum(dim=1).mean()
 
@@ -208,16 +217,21 @@ class _TimeToFirstSpike(torch.autograd.Function):
     def forward(ctx: Any, times: Tensor, labels: Tensor, loss: TimeToFirstSpikeLoss) -> Tensor:
         """Mean loss; the gradient is computed along with it."""
         index = labels[:, None]
+        largest = _largest_logarithm(times.dtype)
         correct = times.gather(1, index)
         silent = torch.isinf(correct)
         correct = correct.masked_fill(silent, 0.0)
-        exponent = (correct - times) / loss.xi  # -inf of silent neurons
+        # -inf of silent neurons.
+        exponent = ((correct - times) / loss.xi).clamp(max=math.exp(largest))
         total = torch.logsumexp(exponent, dim=1, keepdim=True)
-        late = torch.exp(correct / loss.beta)
+        # The exponential as far as it can be squared, and on along its tangent.
+        scaled = (correct / loss.beta).clamp(max=math.exp(largest))
+        late = torch.exp(scaled.clamp(max=largest))
         grad = torch.exp(exponent - total) / -loss.xi
         grad.scatter_add_(1, index, 1 / loss.xi + loss.alpha / loss.beta * late)
         ctx.save_for_backward(grad.masked_fill_(silent, 0.0).div_(len(labels)))
-        value = total + loss.alpha * (late - 1)
+        beyond = (scaled - largest).clamp(min=0.0)
+        value = total + loss.alpha * (late * (1 + beyond) - 1)
         return value.masked_fill_(silent, loss.silent_loss).mean()
 
     @staticmethod
@@ -226,6 +240,31 @@ class _TimeToFirstSpike(torch.autograd.Function):
         """Scale the gradient."""
         (grad,) = ctx.saved_tensors
         return grad * grad_outputs[0], None, None
+
+
+def _largest_logarithm(kind: torch.dtype) -> float:
+    """Logarithm of what may still be squared, summed and scaled without overflow."""
+    return 0.375 * math.log(torch.finfo(kind).max)
+
+
+class _Limit(torch.autograd.Function):
+    """Numbers cut to what can be squared, with the gradient of a number that was not."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        """Cut."""
+        largest = math.exp(_largest_logarithm(values.dtype))
+        return values.clamp(-largest, largest)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        """Straight through: the direction stays right."""
+        return grad_outputs[0]
+
+
+def _limited(values: Tensor) -> Tensor:
+    result: Tensor = _Limit.apply(values)
+    return result
 
 
 LOSSES: dict[str, type[Any]] = {
@@ -261,6 +300,9 @@ def _check_options(loss: Any, positive: tuple[str, ...] = ()) -> None:
         value = checks.number(
             f"loss {loss.name!r}: {field.name}", getattr(loss, field.name), **bounds
         )
+        if field.name in positive:
+            bounds = {"low": SHORTEST}
+        checks.number(f"loss {loss.name!r}: {field.name}", value, **bounds, high=LARGEST)
         checks.settle(loss, **{field.name: value})
     if hasattr(loss, "t_correct") and loss.t_correct == loss.t_wrong:
         raise ConfigError(

@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hxloop.errors import ConfigError, RunInputError, UnknownNameError
 from hxloop.losses import (
@@ -148,6 +150,51 @@ def test_arguments_are_not_written_to(loss: Loss) -> None:
     array.flags.writeable = False
     loss.decide(array)
     assert torch.equal(times, kept)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), dtype=st.sampled_from([torch.float32, torch.float64]))
+def test_loss_and_gradient_are_finite_for_all_times(data, dtype) -> None:
+    # Regression: inf at t* = 720 (single precision: 95) and at beta = 1e-3; 0 times inf was NaN.
+    scales = st.sampled_from([1e-9, 1e-3, 0.2, 1.0, 1e3])
+    loss = data.draw(
+        st.one_of(
+            st.builds(
+                TimeToFirstSpikeLoss, xi=scales, beta=scales, alpha=st.sampled_from([0, 5e-3, 1e3])
+            ),
+            st.builds(TargetTimeLoss, t_correct=st.just(1.0), t_wrong=st.floats(1.5, 1e9)),
+            st.builds(
+                ShiftInvariantTargetLoss, t_correct=st.just(1.0), t_wrong=st.floats(1.5, 1e9)
+            ),
+        )
+    )
+    largest = float(torch.finfo(dtype).max)
+    time = st.one_of(
+        st.sampled_from([0.0, 0.72, 5.0, 95.0, 720.0, 1e4, 1e30, largest, INF]), st.floats(0, 1e5)
+    )
+    rows = data.draw(st.lists(st.lists(time, min_size=3, max_size=3), min_size=1, max_size=4))
+    times = torch.tensor(rows, dtype=dtype)
+    labels = torch.tensor(data.draw(st.lists(st.integers(0, 2), min_size=len(rows),
+                                             max_size=len(rows))))  # fmt: skip
+    assert torch.isfinite(loss(times, labels))
+    slope = gradient(loss, times, labels)
+    assert torch.isfinite(slope).all() and (slope[torch.isinf(times)] == 0).all()
+
+
+@pytest.mark.parametrize(("dtype", "latest"), [(torch.float32, 33.0), (torch.float64, 266.0)])
+def test_late_penalty_goes_on_along_its_tangent(dtype, latest) -> None:
+    loss = TimeToFirstSpikeLoss(xi=0.2, alpha=0.005, beta=1.0)
+    values, slopes = [], []
+    for t in (latest - 1.0, latest, latest + 1.0, latest + 2.0, 720.0):
+        times = torch.tensor([[t, INF]], dtype=dtype)
+        values.append(float(loss(times, torch.tensor([0]))))
+        slopes.append(float(gradient(loss, times, torch.tensor([0]))[0, 0]))
+    assert values == sorted(values) and slopes == sorted(slopes)
+    # Below, the formula; above, a straight line whose slope is that where it begins.
+    assert values[1] == pytest.approx(0.005 * math.exp(latest), rel=1e-5)
+    assert slopes[1] == pytest.approx(0.005 * math.exp(latest), rel=1e-5)
+    assert slopes[2] == slopes[3] == slopes[4]
+    assert values[3] - values[2] == pytest.approx(slopes[2], rel=1e-3)
 
 
 # --- decisions ----------------------------------------------------------------------------
