@@ -20,6 +20,9 @@ def initial_weights(
 ) -> tuple[NDArray[np.float64], ...]:
     """Normally distributed weights, with a mean and a standard deviation for each layer.
 
+    Where Dale's law holds (``LayerSpec.n_inhibitory``), the outgoing weights of the layer have
+    the magnitudes that are drawn, and the sign of their neuron.
+
     Args:
         network: whose weights.
         means: one for each layer, in units of the threshold.
@@ -41,12 +44,17 @@ def initial_weights(
             f"initialisation: expected {n} means and {n} stdevs, one for each layer of {network}; "
             f"got {len(means)} and {len(stdevs)}"
         )
-    return tuple(
+    drawn = tuple(
         np.random.default_rng(entropy(seed, 0, index)).normal(mean, stdev, shape)
         for index, (shape, mean, stdev) in enumerate(
             zip(network.shapes, means, stdevs, strict=True)
         )
     )
+    for layer, weights in zip(network.layers[:-1], drawn[1:], strict=True):
+        if layer.n_inhibitory:
+            np.abs(weights, out=weights)
+            weights[layer.n_excitatory :] *= -1
+    return drawn
 
 
 # Inhibition, as a share of the excitation it is drawn against, where Dale's law holds.
@@ -83,8 +91,8 @@ def balanced_weights(
         One ``(pre, post)`` array for each layer.
 
     Raises:
-        ConfigError: ``spread`` or ``active`` out of range, or input so sparse that no scale
-            makes a layer active.
+        ConfigError: ``spread`` or ``active`` out of range, a layer of inhibitory neurons only
+            (nothing after it ever spikes), or input so sparse that no scale makes a layer active.
     """
     spread = checks.number("initialisation: spread", spread, finite=False)
     active = checks.number("initialisation: active", active, finite=False)
@@ -100,6 +108,12 @@ def balanced_weights(
     result = []
     law = 0
     for index, ((pre, post), layer) in enumerate(zip(network.shapes, network.layers, strict=True)):
+        if law == pre:
+            raise ConfigError(
+                f"initialisation: all {pre} neurons of layer {index - 1} of {network} are "
+                "inhibitory, so by Dale's law nothing excites the layer after it and no weights "
+                f"make it spike; expected n_inhibitory below {pre}, or method = 'normal'"
+            )
         shape = _drawn(np.random.default_rng(entropy(seed, 0, index)), pre, post, spread, law)
         neurons = NeuronParameters.uniform(layer.neuron, post)
 
@@ -137,7 +151,7 @@ def _drawn(
     """Weights whose sum over the inputs is 1 on average."""
     if n_inhibitory == 0:
         return random.normal(1 / pre, spread / np.sqrt(pre), (pre, post))
-    n_excitatory = max(pre - n_inhibitory, 1)
+    n_excitatory = pre - n_inhibitory
     weights = random.exponential(1.0, (pre, post))
     weights[:n_excitatory] /= n_excitatory
     weights[n_excitatory:] *= -DALE_BALANCE / n_inhibitory

@@ -165,23 +165,39 @@ class LoopNetwork(nn.Module):
         )
 
     @torch.no_grad()
-    def enforce_dale(self) -> None:
-        """Set weights whose sign their neuron may not have to 0, see ``LayerSpec``."""
+    def enforce_dale(self) -> int:
+        """Set weights whose sign their neuron may not have to 0, see ``LayerSpec``.
+
+        Weights that are not trained (``requires_grad_(False)``) are left as they are.
+
+        Returns:
+            How many weights were changed.
+        """
+        changed = 0
         for layer, weights in zip(
             self.session.network.layers[:-1], list(self.weights)[1:], strict=True
         ):
-            if layer.n_inhibitory:
-                weights[: layer.n_excitatory].clamp_(min=0)
-                weights[layer.n_excitatory :].clamp_(max=0)
+            if layer.n_inhibitory and weights.requires_grad:
+                excitatory = weights[: layer.n_excitatory]
+                inhibitory = weights[layer.n_excitatory :]
+                changed += int((excitatory < 0).sum()) + int((inhibitory > 0).sum())
+                excitatory.clamp_(min=0)
+                inhibitory.clamp_(max=0)
+        return changed
 
     @torch.no_grad()
     def clip_weights(self, limit: float | None) -> tuple[int, ...]:
-        """Clip to the substrate's range; for each layer, how many weights lay beyond it."""
+        """Clip to the substrate's range; for each layer, how many weights lay beyond it.
+
+        Weights that are not trained (``requires_grad_(False)``) are left as they are, and
+        counted: the substrate clips them in every run.
+        """
         if limit is None:
             return (0,) * len(self.weights)
         beyond = tuple(int((weights.abs() > limit).sum()) for weights in self.weights)
         for weights in self.weights:
-            weights.clamp_(-limit, limit)
+            if weights.requires_grad:
+                weights.clamp_(-limit, limit)
         return beyond
 
     def _run(self, input_times: NDArray[np.float64], trial: int | None) -> Activity:

@@ -63,9 +63,17 @@ class SilentNeuronPolicy:
         )
 
     def excess(
-        self, activity: Activity, labels: NDArray[np.int64]
+        self,
+        activity: Activity,
+        labels: NDArray[np.int64],
+        trained: Sequence[bool] | None = None,
     ) -> dict[int, NDArray[np.float64]]:
         """The layers to be woken.
+
+        Args:
+            activity: of the batch.
+            labels: of the batch, ``(batch,)``.
+            trained: whether the weights into each layer may be changed; None: all.
 
         Returns:
             For every layer with neurons that are too often silent (of ``layers = "first"`` the
@@ -75,6 +83,8 @@ class SilentNeuronPolicy:
         found = {}
         last = len(activity.first_spike_times) - 1
         for index, times in enumerate(activity.first_spike_times):
+            if trained is not None and not trained[index]:
+                continue
             silent = np.isinf(times)
             if index < last:
                 fraction, allowed = silent.mean(axis=0), self.hidden
@@ -96,6 +106,7 @@ class SilentNeuronPolicy:
         activity: Activity,
         labels: NDArray[np.int64],
         scales: Sequence[float] | None = None,
+        trained: Sequence[bool] | None = None,
     ) -> int:
         """Bump weights in place.
 
@@ -106,6 +117,8 @@ class SilentNeuronPolicy:
             scales: factor on the step of each layer; the trainer passes the learning rate
                 relative to its start, else bumps would undo what small gradient steps learn at
                 the end. None: 1.
+            trained: whether the weights into each layer may be changed; the trainer passes their
+                ``requires_grad``. With ``layers = "first"`` the first of these counts. None: all.
 
         Returns:
             Number of neurons bumped.
@@ -113,7 +126,7 @@ class SilentNeuronPolicy:
         if self.bump == 0:
             return 0
         bumped = 0
-        for layer, excess in self.excess(activity, labels).items():
+        for layer, excess in self.excess(activity, labels, trained).items():
             step = self.bump / len(weights[layer]) if self.per_input else self.bump
             scale = 1.0 if scales is None else scales[layer]
             weights[layer] += torch.from_numpy(scale * step * excess)

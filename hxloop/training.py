@@ -111,12 +111,12 @@ class Trainer:
             network.time_limit = options.time_limit
         self._scales = [1.0] * len(network.weights)
         if options.relative_rate:
-            self._scales = [float(w.detach().std(correction=0)) for w in network.weights]
-            if not all(scale > 0 for scale in self._scales):
-                raise ConfigError(
-                    "training.relative_rate: the initial weights of a layer are all equal, so "
-                    f"their standard deviation is no scale; got {self._scales}"
-                )
+            self._scales = _relative_scales(network)
+        if not any(weights.requires_grad for weights in network.weights):
+            raise ConfigError(
+                "Trainer: no layer's weights are to be trained; expected at least one with "
+                "requires_grad = True"
+            )
         self._optimiser = torch.optim.Adam(
             [{"params": [weights]} for weights in network.weights]
             if options.relative_rate
@@ -138,6 +138,17 @@ class Trainer:
             "notes": [],
             "finished": False,
         }
+        if forbidden := network.enforce_dale():
+            self._note(
+                [
+                    Note(
+                        "weights-against-dale",
+                        f"{forbidden} of the initial weights had a sign that Dale's law does not "
+                        "allow their neuron (n_inhibitory); they were set to 0 before training",
+                        {"weights": forbidden},
+                    )
+                ]
+            )
         self._best = network.weight_arrays()
         if folder is not None:
             try:
@@ -270,11 +281,7 @@ class Trainer:
         loss = self.loss(output, torch.tensor(labels))
         value = float(loss.detach())
         if not np.isfinite(value):
-            raise RunFailed(
-                f"training: the loss is {value} in epoch {state['epoch'] + 1}, batch "
-                f"{state['batch']}; lower the learning rate or set max_dw_norm. The last "
-                "checkpoint is kept."
-            )
+            raise RunFailed(self._bad_loss(value, activity.output_times))
         self._optimiser.zero_grad()
         loss.backward()
         self._optimiser.step()
@@ -283,6 +290,7 @@ class Trainer:
             activity,
             labels,
             [scale * rate / options.learning_rate for scale in self._scales],
+            [weights.requires_grad for weights in self.network.weights],
         )
         self.network.enforce_dale()
         if options.clip_weights:
@@ -305,6 +313,18 @@ class Trainer:
         state["step"] += 1
         if self.progress:
             self.progress.on_batch(state["epoch"], state["batch"], value)
+
+    def _bad_loss(self, value: float, times: np.ndarray) -> str:
+        spikes = times[np.isfinite(times)]
+        where = f"epoch {self._state['epoch'] + 1}, batch {self._state['batch']}"
+        seen = f"{times.size - spikes.size} of {times.size} output neurons were silent"
+        if spikes.size:
+            seen += f", the others spiked from {spikes.min():.4g} to {spikes.max():.4g}"
+        return (
+            f"training: the loss is {value} in {where}; expected a finite number. In "
+            f"this batch {seen}: does the loss take silent neurons (inf) and such times without "
+            "overflow? The last checkpoint is kept."
+        )
 
     def _between_batches(self, start: float) -> None:
         state, every = self._state, self.options.checkpoint_every
@@ -469,6 +489,28 @@ class Trainer:
         numbers = ("samples", "loss", "correct", "zeroed", "capped", "bumped", "retries")
         empty: dict[str, Any] = dict.fromkeys(numbers, 0)
         return {**empty, "seconds": 0.0, "silent": [0.0] * layers, "clipped": [0] * layers}
+
+
+def _relative_scales(network: LoopNetwork) -> list[float]:
+    """Standard deviation of the initial weights of every layer.
+
+    Raises:
+        ConfigError: there is none: they are all equal, but for rounding.
+    """
+    scales = []
+    for index, weights in enumerate(network.weights):
+        values = weights.detach()
+        lowest, highest = (float(end) for end in values.aminmax())
+        # A mean of equal numbers is off by rounding, and their standard deviation not quite 0.
+        rounding = torch.finfo(values.dtype).eps * max(abs(lowest), abs(highest))
+        if weights.requires_grad and not highest - lowest > 16 * rounding:
+            raise ConfigError(
+                "training.relative_rate: the initial weights of a layer are all equal, so their "
+                f"standard deviation is no scale for the learning rate; got {lowest:g} throughout "
+                f"layer {index}; expected weights that differ, or relative_rate = false"
+            )
+        scales.append(float(values.std(correction=0)))
+    return scales
 
 
 def _listener(progress: ProgressListener | bool | None) -> ProgressListener | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
 from hxloop import LayerSpec, LoopNetwork, NetworkSpec, SpikeData, Trainer, get_backend, get_loss
-from hxloop.errors import ConfigError, NetworkError
-from hxloop.initialisation import balanced_weights
+from hxloop.errors import ConfigError, HxloopWarning, NetworkError
+from hxloop.initialisation import balanced_weights, initial_weights
+from hxloop.silent_neurons import SilentNeuronPolicy
 from hxloop.training_options import TrainingOptions
 
 RNG = np.random.default_rng(0)
@@ -78,3 +81,88 @@ def test_dales_law_holds_from_the_start_and_after_every_step(backend):
 def test_number_of_inhibitory_neurons_is_checked(count):
     with pytest.raises(NetworkError, match="n_inhibitory: expected a whole number from 0 to 5"):
         LayerSpec(5, n_inhibitory=count)
+
+
+def test_normal_weights_obey_dales_law_before_training():
+    # Regression: 72 % of the inhibitory weights were positive in the state "untrained".
+    network = NetworkSpec.feed_forward(60, 30, 30, 3, n_inhibitory=10)
+    free = NetworkSpec.feed_forward(60, 30, 30, 3)
+    weights = initial_weights(network, [0.1, 0.2, 0.2], [0.3, 0.3, 0.3], seed=2)
+    drawn = initial_weights(free, [0.1, 0.2, 0.2], [0.3, 0.3, 0.3], seed=2)
+    np.testing.assert_array_equal(weights[0], drawn[0])  # inputs are of both kinds
+    for matrix, plain in zip(weights[1:], drawn[1:], strict=True):
+        assert (matrix[:20] > 0).all() and (matrix[20:] < 0).all()
+        np.testing.assert_array_equal(np.abs(matrix), np.abs(plain))
+
+
+def test_balanced_weights_after_inhibitory_neurons_only_are_refused():
+    # Regression: the first of them was made excitatory.
+    layers = (LayerSpec(30, n_inhibitory=30), LayerSpec(3))
+    with pytest.raises(ConfigError, match=r"all 30 neurons of layer 0 .* nothing excites"):
+        balanced_weights(NetworkSpec(60, layers), DENSE, 0.5, 0.9, 1)
+    weights = balanced_weights(
+        NetworkSpec(60, (LayerSpec(30, n_inhibitory=29), LayerSpec(3))), DENSE, 0.5, 0.5, 1
+    )
+    assert (weights[1][:1] >= 0).all() and (weights[1][1:] <= 0).all()
+    signs = initial_weights(NetworkSpec(60, layers), [0.1, 0.1], [1.0, 1.0], 0)[1]
+    assert (signs <= 0).all()
+
+
+def trainer_of(network, weights, session, **options):
+    rng = np.random.default_rng(0)
+    data = SpikeData(rng.uniform(0, 1, (20, network.n_inputs)), rng.integers(3, size=20))
+    loop = LoopNetwork(session, weights)
+    options = TrainingOptions(epochs=1, batch_size=10, learning_rate=0.01, **options)
+    return loop, lambda: Trainer(loop, get_loss("time-to-first-spike"), data, data, options)
+
+
+def test_training_does_not_begin_with_weights_against_dales_law():
+    network = NetworkSpec.feed_forward(10, 8, 3, n_inhibitory=4)
+    weights = [np.full(shape, 1.0) for shape in network.shapes]
+    with get_backend("ideal").open(network) as session:
+        loop, make = trainer_of(network, weights, session)
+        with pytest.warns(HxloopWarning, match=r"12 of the initial weights .* set to 0"):
+            make()
+        assert (loop.weight_arrays()[1][4:] == 0).all() and (loop.weight_arrays()[1][:4] == 1).all()
+
+
+@pytest.mark.parametrize("layers", ["first", "all"])
+def test_weights_that_are_not_trained_stay_what_they_are(layers):
+    # Regression: bumping, clipping and Dale's law changed them all the same.
+    network = NetworkSpec.feed_forward(10, 8, 8, 3, n_inhibitory=4)
+    rng = np.random.default_rng(1)
+    # Too weak for most spikes, against Dale's law, and beyond the limit.
+    weights = [rng.normal(0.05, 0.1, shape) for shape in network.shapes]
+    weights[0][0, 0] = weights[1][0, 0] = -5.0
+    with get_backend("ideal").open(network) as session:
+        loop, make = trainer_of(
+            network, weights, session, weight_limit=1.0,
+            silent=SilentNeuronPolicy(bump=0.1, layers=layers),
+        )  # fmt: skip
+        for frozen in list(loop.weights)[:2]:
+            frozen.requires_grad_(False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", HxloopWarning)
+            make().fit()
+        after = loop.weight_arrays()
+        for index in (0, 1):
+            np.testing.assert_array_equal(after[index], weights[index])
+        # The first layer that may be changed is woken, although earlier ones are silent.
+        assert (after[2][:4] > np.maximum(weights[2][:4], 0)).all()
+        for weight in loop.weights:
+            weight.requires_grad_(False)
+        with pytest.raises(ConfigError, match="no layer's weights are to be trained"):
+            make()
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e-12, 1e9])
+def test_equal_weights_are_no_scale_whatever_their_mean_rounds_to(value):
+    # Regression: the standard deviation of 10 times 0.1 is 1e-17, not 0.
+    network = NetworkSpec.feed_forward(7, 10, 3)
+    weights = [np.full(shape, value) for shape in network.shapes]
+    with get_backend("ideal").open(network) as session:
+        _, make = trainer_of(network, weights, session, relative_rate=True)
+        with pytest.raises(
+            ConfigError, match=r"relative_rate: the initial weights of a layer are .* layer 0"
+        ):
+            make()
