@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from hxloop.backend import unknown_name
+from hxloop.backend import get_backend, unknown_name
 from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, OutputError
 from hxloop.experiment import OnTrainer, Prepared, RunResult, resume_prepared, train_prepared
@@ -75,9 +75,44 @@ def study_folder(config: ExperimentConfig, out: Path, force: bool) -> RunDirecto
 
 
 def on_backend(config: ExperimentConfig, name: str, options: dict[str, Any]) -> ExperimentConfig:
-    """The configuration of one training of a study: on that backend, a run like any other."""
+    """The configuration of one training of a study: on that backend, a run like any other.
+
+    A calibration, its twin and a recording belong to one chip. They go along to the substrate of
+    the study itself, and to no other.
+    """
     backend = config.backend.model_copy(update={"name": name, "options": options})
+    if (name, options) != (config.backend.name, config.backend.options):
+        backend = backend.model_copy(update={"calibration": None, "twin": False, "record": None})
     return config.model_copy(update={"backend": backend, "study": {}})
+
+
+def prepared_on(prepared: Prepared, name: str, options: dict[str, Any]) -> Prepared:
+    """The same training on another backend, see ``on_backend``."""
+    own = prepared.config.backend
+    moved = replace(
+        prepared,
+        config=on_backend(prepared.config, name, options),
+        backend=get_backend(name, **options),
+    )
+    same = (name, options) == (own.name, own.options)
+    return moved if same else replace(moved, calibration=None, twin=None)
+
+
+def check_no_calibration(config: ExperimentConfig, why: str) -> None:
+    """Refuse a calibration, a twin and a recording in a study that could use none of them.
+
+    Args:
+        config: of the study.
+        why: as the message says it.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for key in ("calibration", "twin", "record"):
+        if value := getattr(config.backend, key):
+            raise ConfigError(
+                f"backend.{key}: expected none in the study {config.name!r}, {why}; got {value!r}"
+            )
 
 
 def empty_results(

@@ -1,13 +1,13 @@
 """What a training writes to ``activity.h5``, without changing the training.
 
 All recorded runs are evaluations with trials of their own, so no random stream of the training
-moves. A log that cannot be written, or is lost while the training goes on, does not stop it: it
-is told at its end.
+moves. A log that cannot be written, or is lost while the training goes on, does not stop it: that
+is told at once by a note, and at the end by an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from hxloop.activity.schema import epoch_of
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
 from hxloop.loop import LoopNetwork
+from hxloop.notes import Note, tell
 from hxloop.prepared import Prepared
 from hxloop.training_options import SpikeData
 
@@ -38,6 +39,7 @@ class ActivityRecorder:
     Args:
         path: the activity log; made when the first state begins.
         prepared: what to record is told in the section ``activity`` of its configuration.
+        note: takes what is to be told at once; of a training, ``Trainer.note``.
 
     Attributes:
         failure: why the log could not be written; None = all went well so far. After a failure
@@ -46,13 +48,16 @@ class ActivityRecorder:
     The log is locked only while something is written to it.
     """
 
-    def __init__(self, path: Path, prepared: Prepared) -> None:
+    def __init__(
+        self, path: Path, prepared: Prepared, note: Callable[[Iterable[Note]], None] = tell
+    ) -> None:
         self.path, self.prepared = path, prepared
         config = self.config = prepared.config
         self.split, self.samples = config.activity.split, config.activity.samples
         data = prepared.data[self.split]
         self.data = _first_batches(data, self.samples, config.training.batch_size)
         self.failure: OutputError | FileFormatError | None = None
+        self._note = note
         self._begun = False
 
     def continue_from(self, network: LoopNetwork, epoch: int) -> None:
@@ -158,11 +163,19 @@ class ActivityRecorder:
         try:
             yield
         except OutputError as error:
-            self.failure = error
+            self._fail(error)
         except FileFormatError as error:
             if not self._begun:  # damaged before: told before anything is computed
-                raise
-            self.failure = error
+                raise FileFormatError(
+                    f"{error}. If nothing can be read from it any more, move it away and resume: "
+                    "the training loses nothing; what is still to come is recorded to a new file"
+                ) from error
+            self._fail(error)
+
+    def _fail(self, error: OutputError | FileFormatError) -> None:
+        self.failure = error
+        text = f"{error}. The training goes on without recording its activity"
+        self._note([Note("activity-not-recorded", text)])
 
 
 def about(prepared: Prepared) -> dict[str, object]:

@@ -31,7 +31,14 @@ from hxloop.errors import ConfigError
 from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.experiments.calibration_pays.figure import write_figure
 from hxloop.experiments.calibration_pays.tables import NETWORKS, states_of, tables
-from hxloop.experiments.study_parts import Study, check_list, on_backend, study_options
+from hxloop.experiments.study_parts import (
+    Study,
+    check_list,
+    check_no_calibration,
+    on_backend,
+    prepared_on,
+    study_options,
+)
 from hxloop.progress import Steps
 from hxloop.training_options import ProgressListener
 
@@ -103,6 +110,7 @@ def run(
         TrainingInterrupted: stopped on request; another call goes on.
     """
     options = study_options(StudyOptions, config)
+    check_no_calibration(config, "which calibrates chips of its own")
     on_chip = prepare(on_backend(config, config.backend.name, config.backend.options))
     limit = on_chip.backend.capabilities.weight_limit
     training = config.training.model_copy(update={"weight_limit": limit})
@@ -161,13 +169,12 @@ def _chip(
     parts, results = [], []
     for age in (0.0, hours):
         options = {**prepared.config.backend.options, "chip": number, "hours": age}
-        backend = get_backend(prepared.config.backend.name, **options)
-        config = on_backend(prepared.config, prepared.config.backend.name, options)
-        parts.append(replace(prepared, config=config, backend=backend))
+        part = prepared_on(prepared, prepared.config.backend.name, options)
+        parts.append(part)
         path = folder / f"calibration-{number}-{age:g}h.h5"
         say(f"Chip {number}, {age:g} hours old: calibration")
         if not path.exists():
-            with backend.open(scale_network(512), seed=prepared.config.seed) as session:
+            with part.backend.open(scale_network(512), seed=prepared.config.seed) as session:
                 save_calibration(path, calibrate(session))
         results.append(load_calibration(path, network=prepared.network))
     return _Chip(number, parts[0], parts[1], results[0], results[1])

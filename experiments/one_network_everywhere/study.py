@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from hxloop import checks
-from hxloop.backend import get_backend, unknown_name
+from hxloop.backend import unknown_name
 from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, MissingDependencyError
 from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.experiments.one_network_everywhere.figure import write_figure
-from hxloop.experiments.study_parts import Study, on_backend, study_options
+from hxloop.experiments.study_parts import Study, on_backend, prepared_on, study_options
 from hxloop.progress import Steps
 from hxloop.training_options import EvaluationResult, ProgressListener
 
@@ -209,12 +209,9 @@ def markdown_table(results: Mapping[str, Any]) -> str:
 
 
 def _placed(prepared: Prepared, place: Place, epochs: int) -> Prepared:
-    config = on_backend(prepared.config, place.name, dict(place.options or {}))
-    training = config.training.model_copy(update={"epochs": epochs})
-    backend = get_backend(place.name, **dict(place.options or {}))
-    return replace(
-        prepared, config=config.model_copy(update={"training": training}), backend=backend
-    )
+    moved = prepared_on(prepared, place.name, dict(place.options or {}))
+    training = moved.config.training.model_copy(update={"epochs": epochs})
+    return replace(moved, config=moved.config.model_copy(update={"training": training}))
 
 
 def _row(result: EvaluationResult, reference: EvaluationResult) -> dict[str, Any]:

@@ -23,7 +23,13 @@ from hxloop.errors import ConfigError
 from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.experiment_report import plane_of
 from hxloop.experiments.open_loop_vs_in_the_loop.figure import write_figure
-from hxloop.experiments.study_parts import Study, check_list, on_backend, study_options
+from hxloop.experiments.study_parts import (
+    Study,
+    check_list,
+    check_no_calibration,
+    on_backend,
+    study_options,
+)
 from hxloop.loop import LoopNetwork
 from hxloop.progress import Steps
 from hxloop.training_options import ProgressListener
@@ -91,6 +97,7 @@ def run(
         TrainingInterrupted: stopped on request; another call goes on.
     """
     options = StudyOptions.of(config)
+    check_no_calibration(config, "whose chips are several, and as they come")
     chips = list(_chips(config, options))
     software = prepare(_in_software(config, chips[0].backend.capabilities.weight_limit))
     study = Study.open(

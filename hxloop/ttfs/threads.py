@@ -1,6 +1,10 @@
 """Work on the samples of a batch, shared by threads, and what a fork leaves of them.
 
-The number of threads is that of torch (``torch.set_num_threads``). A forked child inherits
+A batch is cut into as many parts as torch has threads (``torch.set_num_threads``), which decides
+on the last digits of sums. The parts are worked on by no more threads than there are processors
+that this process may use: torch counts those of the machine, whatever a container allows.
+
+A forked child inherits
 torch's record of its OpenMP threads but not the threads: the first parallel loop of torch (the
 fused Adam, a large sum) would wait for them for ever. So a child computes in its one thread. A
 batch is cut into the parts the parent would have cut it into, so that sums over the parts, and
@@ -16,6 +20,8 @@ from functools import cache
 from itertools import pairwise
 
 import torch
+
+from hxloop.machine import usable_cores
 
 # Handing work to a thread costs some 20 us: the time of so many pairs of inputs and neurons.
 PAIRS_PER_THREAD = 100_000
@@ -37,13 +43,15 @@ def samples_of_parts(batch: int, pairs: int) -> list[slice]:
 
 
 def run_parts(parts: list[slice], part: Callable[[slice], None]) -> None:
-    """Do all parts, each in a thread, the first in this one; in a forked child one by one."""
-    if _single_threaded():
-        for chosen in parts:
+    """Do all parts, shared by threads, of which this is one; in a forked child one by one."""
+    threads = 1 if _single_threaded() else min(len(parts), _most_threads(os.getpid()))
+
+    def share(first: int) -> None:
+        for chosen in parts[first::threads]:
             part(chosen)
-        return
-    others = [_pool(os.getpid()).submit(part, chosen) for chosen in parts[1:]]
-    part(parts[0])
+
+    others = [_pool(os.getpid()).submit(share, first) for first in range(1, threads)]
+    share(0)
     for other in others:
         other.result()
 
@@ -67,6 +75,12 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
 
 
 @cache
+def _most_threads(process: int) -> int:
+    # Looked up once in each process: the limits of a container are files.
+    return usable_cores()
+
+
+@cache
 def _pool(process: int) -> ThreadPoolExecutor:
     # One for each process: after a fork the threads of the parent are not there.
-    return ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="hxloop")
+    return ThreadPoolExecutor(_most_threads(process) - 1, thread_name_prefix="hxloop")

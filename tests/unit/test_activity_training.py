@@ -18,7 +18,7 @@ import pytest
 from hxloop import experiment_report
 from hxloop.activity import ActivityLog, StateWriter, read_activity
 from hxloop.cli import main
-from hxloop.errors import ConfigError, FileFormatError, OutputError
+from hxloop.errors import ConfigError, FileFormatError, HxloopWarning, OutputError
 from hxloop.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.experiment import evaluate_run, resume, train
 from hxloop.experiments.registry import load_experiment
@@ -281,7 +281,7 @@ def test_a_full_disk_costs_the_log_and_not_the_training(recorded, options, tmp_p
 def test_a_damaged_log_is_told_before_the_training_goes_on(recorded, tmp_path):
     folder = shutil.copytree(recorded, tmp_path / "run")
     (folder / "activity.h5").write_bytes(b"")
-    with pytest.raises(FileFormatError, match=r"activity\.h5: .*it is empty"):
+    with pytest.raises(FileFormatError, match=r"activity\.h5: .*it is empty.* move it away and"):
         resume(folder)
     assert same_weights(recorded, folder)
     (folder / "activity.h5").unlink()
@@ -313,8 +313,16 @@ def test_a_log_lost_during_the_training_does_not_cost_the_weights(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ActivityRecorder, "record", record)
-        with pytest.raises((OutputError, FileFormatError), match="The training is complete"):
+        with (
+            pytest.raises((OutputError, FileFormatError), match="The training is complete"),
+            pytest.warns(HxloopWarning, match="goes on without recording its activity"),
+        ):
             train(config(*options), folder)
+    # Told when it was seen, and kept where the training is told of.
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    noted = [note["key"] for line in lines for note in json.loads(line)["notes"]]
+    assert "activity-not-recorded" in noted
+    assert len(lines) == 3
     for lock in held:
         lock.release()
     assert same_weights(recorded, folder)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from hxloop import NetworkSpec, NeuronParameters, NeuronSpec, first_spike_times, get_backend
 from hxloop.errors import ConfigError, RunInputError
-from hxloop.ttfs import gradient, kernels, reference
+from hxloop.ttfs import gradient, kernels, reference, threads
 
 # float32 carries seven digits; a crossing that is nearly grazing loses half of them.
 FLOAT32 = {"median": 1e-6, "largest": 5e-3}
@@ -284,3 +286,33 @@ print([sum(f.stats.cache_misses.values()) for f in used if f.signatures])
             capture_output=True, text=True, check=True, timeout=120,
         )  # fmt: skip
     assert done.stdout.strip() == "[0, 0, 0, 0, 0, 0, 0]"
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3])
+def test_no_more_threads_than_processors_that_may_be_used(monkeypatch, cores):
+    # Regression: as many threads as torch counts, which counts those of the machine.
+    for cached in (threads._most_threads, threads._pool):
+        cached.cache_clear()
+    monkeypatch.setattr(threads, "usable_cores", lambda: cores)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    parts = threads.samples_of_parts(80, 10**6)
+    seen, at_work, most, lock = [], 0, 0, threading.Lock()
+
+    def part(samples):
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        time.sleep(0.005)
+        with lock:
+            at_work -= 1
+            seen.extend(range(samples.start, samples.stop))
+
+    try:
+        threads.run_parts(parts, part)
+    finally:
+        for cached in (threads._most_threads, threads._pool):
+            cached.cache_clear()
+    # The parts decide on the last digits: they stay those of torch.
+    assert len(parts) == 8
+    assert sorted(seen) == list(range(80)) and 1 <= most <= cores
