@@ -201,9 +201,11 @@ class Brian2Solver(UncopiedSession):
         A run of another thread is waited for. In a forked child nothing happens: model and files
         are the parent's.
         """
-        if self._guard.here:
-            with self._guard.alone():
-                self._closed = True
+        if not self._guard.here:
+            return
+        with self._guard.closing() as alone:
+            self._closed = True
+            if alone:  # else its folder is removed at the next start of hxloop
                 self._free()
 
     def _free(self) -> None:

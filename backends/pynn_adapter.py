@@ -229,9 +229,11 @@ class PynnSession(UncopiedSession):
         """
         if not self._guard.here:
             return
-        with self._guard.alone():
+        with self._guard.closing() as alone:
             if self._open:
                 self._open = False
+                if not alone:
+                    return  # a run that hangs is at work on it: nobody can use it again
                 self._built = None
                 _open_sessions.pop(self._dialect.module, None)
                 if not _in_its_thread(self._dialect):

@@ -200,9 +200,11 @@ class ReplaySession(UncopiedSession):
 
     def close(self) -> None:
         """Close the file; ``run`` raises afterwards."""
-        if self._guard.here:
-            with self._guard.alone():
-                self._open = False
+        if not self._guard.here:
+            return
+        with self._guard.closing() as alone:
+            self._open = False
+            if alone:
                 self._file.close()
 
     def __enter__(self) -> Self:

@@ -144,8 +144,11 @@ class FileLock:
     def _opened(self) -> int:
         try:
             return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except PermissionError:  # left by a killed process of another user
-            return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except PermissionError as error:
+            try:  # left by a killed process of another user
+                return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                raise error from None  # it cannot be made
 
     def _is_there(self) -> bool:
         ours = os.fstat(self._file)

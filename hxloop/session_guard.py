@@ -15,13 +15,18 @@ from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
 
-from hxloop.errors import SessionCopyError, SessionOwnerError
+from hxloop.errors import RunTimeout, SessionCopyError, SessionOwnerError
+from hxloop.time_limit import is_left_behind
+
+# How often somebody who waits looks whether the one in front has been given up.
+_LOOK_SECONDS = 0.2
 
 
 class ForkSafeLock:
     """A re-entrant lock; a forked child, and a copy, have one of their own.
 
     A plain lock that another thread holds at the moment of a fork is held in the child forever.
+    Nor does anybody wait for a thread that was left behind, see ``hxloop.time_limit``.
 
     Example:
         >>> import copy
@@ -32,14 +37,36 @@ class ForkSafeLock:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self._holder: threading.Thread | None = None
+        # What is let go of is what was taken, also if there was a fork in between.
+        self._taken: list[Any] = []
         _locks.add(self)
 
     def renew(self) -> None:
         """Start anew, held by nobody."""
-        self._lock = threading.RLock()
+        self._lock, self._holder = threading.RLock(), None
+
+    def take(self) -> bool:
+        """Take it, waiting for whoever has it; False if that is a run that was given up."""
+        lock = self._lock
+        while not lock.acquire(timeout=_LOOK_SECONDS):
+            if is_left_behind(self._holder):
+                return False
+        self._holder = threading.current_thread()
+        self._taken.append(lock)
+        return True
+
+    def let_go(self) -> None:
+        """The opposite of ``take``."""
+        self._taken.pop().release()
 
     def __enter__(self) -> Self:
-        self._lock.acquire()
+        if not self.take():
+            raise RunTimeout(
+                "a run that exceeded its time limit is still at work in this process, and holds "
+                "what is needed here; end this process, look after the substrate, and go on in "
+                "another"
+            )
         return self
 
     def __exit__(
@@ -48,7 +75,7 @@ class ForkSafeLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._lock.release()
+        self.let_go()
 
     def __reduce__(self) -> tuple[type[ForkSafeLock], tuple[()]]:
         return ForkSafeLock, ()
@@ -95,6 +122,7 @@ class SessionGuard:
 
         Raises:
             SessionOwnerError: this is not the process that opened the session.
+            RunTimeout: a run that was given up is still inside.
         """
         if not self.here:
             raise SessionOwnerError(
@@ -105,6 +133,20 @@ class SessionGuard:
             )
         with self._lock:
             yield
+
+    @contextmanager
+    def closing(self) -> Iterator[bool]:
+        """For ``close``: whether what is behind the session may be put away.
+
+        A run of another thread is waited for. It may not in a forked child, whose it is not, nor
+        while a run that was given up is still at work: then closing is marking it closed.
+        """
+        alone = self.here and self._lock.take()
+        try:
+            yield alone
+        finally:
+            if alone:
+                self._lock.let_go()
 
 
 class UncopiedSession:

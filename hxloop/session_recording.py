@@ -15,7 +15,7 @@ from hxloop.activity import Activity
 from hxloop.backend import Capabilities, Session, check_run
 from hxloop.errors import OutputError, SessionClosedError
 from hxloop.network import NetworkSpec
-from hxloop.session_guard import SessionGuard, UncopiedSession
+from hxloop.session_guard import ForkSafeLock, SessionGuard, UncopiedSession
 from hxloop.session_writer import SessionWriter
 
 
@@ -58,6 +58,8 @@ class RecordingSession(UncopiedSession):
         self.session, self.path = session, path
         self._writer = SessionWriter(path, session.network, session.capabilities, append)
         self._guard = SessionGuard(f"recording {path}", "the open file")
+        # Beside the guard, which a run that hangs keeps: the file is closed all the same.
+        self._writing = ForkSafeLock()
         self._open = True
 
     @property
@@ -90,7 +92,12 @@ class RecordingSession(UncopiedSession):
             names = tuple(record)
             asked, times = check_run(self.network, weights, input_times, self.capabilities, names)
             activity = self.session.run(asked, times, record=names, trial=trial)
-            self._writer.append(asked, times, trial, activity)
+            with self._writing:
+                if not self._open:
+                    raise SessionClosedError(
+                        f"recording {self.path}: closed while this run was made; it is not in it"
+                    )
+                self._writer.append(asked, times, trial, activity)
             return activity
 
     def __getattr__(self, name: str) -> Any:
@@ -107,7 +114,7 @@ class RecordingSession(UncopiedSession):
         if not self._guard.here:
             self.session.close()
             return
-        with self._guard.alone():
+        with self._guard.closing(), self._writing:
             self._open = False
             try:
                 self._writer.close()

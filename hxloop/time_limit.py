@@ -5,8 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from hxloop.errors import RunTimeout
+
+_left_behind: WeakSet[threading.Thread] = WeakSet()
+
+
+def is_left_behind(thread: threading.Thread | None) -> bool:
+    """Whether this thread is at work on a call that nobody waits for any more."""
+    return thread is not None and thread in _left_behind
 
 
 def within(
@@ -39,11 +47,14 @@ def within(
             outcome.append((False, error))
             if not isinstance(error, Exception):
                 raise
+        finally:
+            _left_behind.discard(thread)
 
     thread = threading.Thread(target=work, name="hxloop run", daemon=True)
     thread.start()
     thread.join(seconds)
     if not outcome:
+        _left_behind.add(thread)
         raise RunTimeout(
             f"{what} has not returned after {seconds:g} s, its time limit; it hangs, or it takes "
             "longer than expected. Its session may still be at work and is not used any more: look "

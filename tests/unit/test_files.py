@@ -230,6 +230,17 @@ def test_folders_that_cannot_be_written_are_told(tmp_path, monkeypatch):
         FileLock.beside(tmp_path / "a").acquire()
 
 
+def test_a_folder_of_somebody_else_is_told_as_what_it_is(tmp_path, monkeypatch):
+    # Regression: "No such file or directory", of a folder that is there and may not be written.
+    def refuse(path, flags, *more):
+        number = errno.EACCES if flags & os.O_CREAT else errno.ENOENT
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OutputError, match="Permission denied"):
+        FileLock.inside(tmp_path).acquire()
+
+
 def test_the_lock_says_which_machine(tmp_path, monkeypatch):
     with FileLock.beside(tmp_path / "a"):
         monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")

@@ -26,6 +26,7 @@ from hxloop import (
     record,
 )
 from hxloop.errors import HxloopWarning, RunFailed, RunTimeout
+from hxloop.session_guard import SessionGuard
 
 SPEC = NetworkSpec.feed_forward(3, 4, 2, t_window=6.0)
 WEIGHTS = [np.full((3, 4), 1.5), np.full((4, 2), 1.5)]
@@ -306,6 +307,47 @@ def test_a_session_that_hangs_ends_in_an_error() -> None:
             network.forward(TIMES)
     finally:
         release.set()
+
+
+class Guarded(Session):
+    """A session that owns something, as those of simulators, chips and recordings do."""
+
+    guard: SessionGuard
+    put_away = False
+
+    def run(self, weights, input_times, *, record=(), trial=None) -> Activity:
+        with self.guard.alone():
+            return super().run(weights, input_times, record=record, trial=trial)
+
+    def close(self) -> None:
+        with self.guard.closing() as alone:
+            self.put_away = alone
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_session_whose_run_hangs_can_be_closed(tmp_path, recorded) -> None:
+    # Regression: close() waited for the run that hung, and with it the whole training, for ever.
+    release = threading.Event()
+    inner = Guarded(before=lambda *_: release.wait(20))
+    inner.guard = SessionGuard("backend 'mine'", "its chip")
+    session = record(inner, tmp_path / "runs.h5") if recorded else inner
+    try:
+        with session, pytest.raises(RunTimeout):
+            LoopNetwork(session, WEIGHTS, time_limit=0.1).forward(TIMES)
+        assert not release.is_set() and not inner.put_away
+        with pytest.raises(RunTimeout, match="still at work in this process"), inner.guard.alone():
+            pass
+    finally:
+        release.set()
+    with inner.guard.alone():  # the run has come back after all
+        pass
+    if recorded:
+        with record(Session(), tmp_path / "runs.h5", append=True) as again:
+            LoopNetwork(again, WEIGHTS).forward(TIMES)
+        with get_backend("replay", path=tmp_path / "runs.h5").open(SPEC) as replayed:
+            LoopNetwork(replayed, WEIGHTS).forward(TIMES)
+            with pytest.raises(RunFailed):  # the run that hung is not in it
+                LoopNetwork(replayed, WEIGHTS).forward(TIMES + 0.1)
 
 
 def test_hardware_says_how_long_a_run_may_take_and_simulators_do_not() -> None:

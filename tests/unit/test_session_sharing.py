@@ -170,6 +170,19 @@ def test_a_child_is_not_stopped_by_a_lock_that_another_thread_held_at_the_fork()
     thread.join()
 
 
+def test_a_fork_by_the_thread_that_holds_a_lock_is_no_error_in_the_child() -> None:
+    # Regression: the child let go of its new lock, which it had not taken.
+    lock = ForkSafeLock()
+
+    def leave_and_enter() -> bool:
+        lock.__exit__(None, None, None)
+        with lock, lock:
+            return True
+
+    with lock:
+        assert in_child(leave_and_enter) is True
+
+
 def test_a_guard_names_both_processes() -> None:
     guard = SessionGuard("backend 'mine'", "its chip")
     with guard.alone(), guard.alone():
