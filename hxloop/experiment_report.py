@@ -153,7 +153,7 @@ def plane_of(prepared: Prepared, network: LoopNetwork) -> DecisionPlane | None:
     def decide(samples: NDArray[np.float64]) -> NDArray[np.int64]:
         data = SpikeData(encoding.encode(samples), np.zeros(len(samples), dtype=np.int64))
         size = prepared.config.training.batch_size
-        return evaluate(network, prepared.loss, data, size, PLANE_TRIAL).decisions
+        return evaluate(network, prepared.loss, data, size, PLANE_TRIAL, quiet=True).decisions
 
     test = prepared.datasets["test"]
     points = np.asarray(test.samples[:, :2], dtype=np.float64)

@@ -22,6 +22,7 @@ TERMINAL = ("hxloop.cli", "hxloop.cli_output")
 # What reports whatever the code of others raises.
 SANDBOXES = (
     "hxloop.conformance.runner", "hxloop.conformance.sharing", "hxloop.experiment_report",
+    "hxloop.time_limit",
 )  # fmt: skip
 # What uses everything else; nothing below may import it.
 TOP = (

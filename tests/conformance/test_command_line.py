@@ -66,7 +66,8 @@ def test_a_good_backend_is_reported_good(run: Any) -> None:
     code, out, err = run("check-backend", "emulated-chip", "--set", "solver=event", "--set",
                          "imperfections=none")  # fmt: skip
     lines = out.splitlines()
-    assert code == 0 and not err
+    # How far it is, off a terminal: on a busy machine only, and nothing else.
+    assert code == 0 and all("checks of the backend" in line for line in err.splitlines())
     assert lines[0].startswith("emulated-chip solver=event imperfections=none: judged spike by")
     assert lines[-1].startswith("PASSED: ") and " 0 failed" in lines[-1]
     assert all(any(f" {check} " in line for line in lines) for check in CHECKS)

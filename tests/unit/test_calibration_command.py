@@ -123,7 +123,7 @@ def test_verify_refuses_another_chip_and_a_missing_file(made, run, tmp_path):
         (["--target", "tau_mem_us=100"], 2, "tau_mem_us: expected a number from 0.5 to 60"),
         (["--target", "tau=6"], 2, "unknown target 'tau'"),
         (["--target", "tau_mem_us"], 2, "expected KEY=VALUE"),
-        (["--set", "training.epochs=3"], 2, "expected backend.options.NAME=VALUE or calibration"),
+        (["--set", "training.epochs=3"], 2, "expected backend.options.NAME=VALUE (an option of"),
         (["--set", "calibration.repeat=3"], 2, "unknown calibration option 'repeat'"),
         (["--set", "backend.options.knob_options={drif=1.0}"], 2, "unknown knob option 'drif'"),
         (["--backend", "ideal"], 2, "no knobs to turn"),
@@ -138,7 +138,7 @@ def test_wrong_usage_is_told(run, tmp_path, words, status, message):
 
 
 def test_an_interrupted_command_says_how_to_go_on(run, tmp_path, monkeypatch):
-    def interrupted(session, target, options, *, progress, resume):
+    def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(calibrating, "calibrate", interrupted)

@@ -84,7 +84,7 @@ def test_the_figure_is_drawn(tmp_path):
     [
         ({"chips": ()}, ConfigError, "chips: expected a list without repeats"),
         ({"chips": (1, 1)}, ConfigError, "chips: expected a list without repeats"),
-        ({"hours": 0.0}, ConfigError, "hours: expected more than 0"),
+        ({"hours": 0.0}, ConfigError, "hours: expected a positive finite number"),
         ({"networks": ("transfers",)}, ConfigError, r"'transfers'; known: .*'transfer'"),
         ({"hour": 1.0}, ConfigError, "unknown key .*'hour'"),
     ],

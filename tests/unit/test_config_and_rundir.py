@@ -92,8 +92,8 @@ def test_an_unknown_key_is_named_with_its_table_and_the_nearest_known_one(path):
         ("training.schedule=1", "training.schedule"),
         ("network.hidden=120", "network.hidden"),
         ('network.hidden="120"', "network.hidden"),
-        ("network.hidden=[1.5]", "network.hidden.0"),
-        ("network.hidden=[5, true]", "network.hidden.1"),
+        ("network.hidden=[1.5]", "network.hidden[0]"),
+        ("network.hidden=[5, true]", "network.hidden[1]"),
         ("network.neuron.tau_mem=[1.0]", "network.neuron.tau_mem"),
         ('loss.options.xi="a"', "loss.options.xi"),
         ("loss.options=1", "loss.options"),
@@ -143,8 +143,7 @@ def test_odd_values_are_refused_or_work_but_nothing_else(key):
         ('loss.name="spike"', "loss.name", "spike"),
         ("description=a = b # c", "description", "a = b # c"),
         ("description=", "description", ""),
-        ("network.hidden=[5, 6]", "network.hidden", (5, 6)),
-        ("network.hidden=[]", "network.hidden", ()),
+        ("network.hidden=[5]", "network.hidden", (5,)),
         ("training.clip_weights=false", "training.clip_weights", False),
         ("training={epochs=7}", "training.epochs", 7),
         ("backend.options.chip=3", "backend.options.chip", 3),
@@ -154,9 +153,18 @@ def test_odd_values_are_refused_or_work_but_nothing_else(key):
     ],
 )  # fmt: skip
 def test_overrides(override, key, value):
+    """One value, as it was typed."""
     config = overridden(override)
     assert value_of(config, key) == value
     assert type(value_of(config, key)) is type(value)
+
+
+@pytest.mark.parametrize("hidden", [(), (5, 6)])
+def test_a_depth_of_ones_own_needs_an_initialisation_for_it(hidden):
+    depth = f"network.hidden={list(hidden)}"
+    with pytest.raises(ConfigError, match=r"initialisation\.method = balanced"):
+        overridden(depth)
+    assert overridden(depth, "initialisation.method=balanced").network.hidden == hidden
 
 
 @pytest.mark.parametrize("bad", ["seed", "", "=5", ".seed=5", "training.=5", "training..epochs=5"])
@@ -218,11 +226,13 @@ def test_training_options_are_all_configurable():
 
 
 NUMBERS = st.floats(0.001, 0.9)
-# The characters that TOML can hold: everything but surrogates.
+# The characters that TOML can hold: everything but surrogates. What is shown on terminals and pages
+# (name, description) may not hold control characters either.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+SHOWN = TEXT.filter(str.isprintable)
 VALUES = {
-    "name": TEXT,
-    "description": TEXT,
+    "name": SHOWN,
+    "description": SHOWN,
     "seed": st.integers(0, 2**62),
     "dataset.train_size": st.integers(1, 10**6),
     "encoding.bias_times": st.lists(NUMBERS, max_size=3),
@@ -250,13 +260,16 @@ def test_what_is_set_is_held_and_survives_writing(values):
         if not isinstance(value, dict)
     }
     texts = {key: text for key, text in texts.items() if "\n" not in text}  # long lists
-    config = overridden(*(f"{key}={text}" for key, text in texts.items()))
+    # Of every depth there may be: see initialisation.method.
+    balanced = "initialisation.method=balanced"
+    config = overridden(balanced, *(f"{key}={text}" for key, text in texts.items()))
     for key in texts:
         value = values[key]
         assert value_of(config, key) == (tuple(value) if isinstance(value, list) else value)
     again = ExperimentConfig.from_mapping(tomllib.loads(config.to_toml()), "again")
     assert again == config and again.digest == config.digest
-    assert (config.digest == ExperimentConfig().digest) == (config == ExperimentConfig())
+    default = overridden(balanced)
+    assert (config.digest == default.digest) == (config == default)
 
 
 def test_the_digest_depends_on_values_not_on_their_order():

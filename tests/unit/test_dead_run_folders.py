@@ -252,7 +252,8 @@ def test_one_writer_at_a_time(whole, tmp_path, end):
     """Two resumptions of one folder both ended well, with the metrics doubled."""
     run = tmp_path / "run"
     program = (
-        "import sys, hxloop.experiment as e, hxloop.experiments.registry as r\n"
+        "import sys, hxloop.experiment as e, hxloop.experiments.registry as r, torch\n"
+        "torch.set_num_threads(1)\n"  # as here
         "class Wait:\n"
         "    def on_start(self, *a): pass\n"
         "    def on_batch(self, *a): pass\n"

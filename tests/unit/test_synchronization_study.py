@@ -103,4 +103,5 @@ def test_a_short_version_runs_and_goes_on(tmp_path, options, networks):
     less = {key: value for key, value in first.items() if key != "ablation"}
     (tmp_path / "results.json").write_text(json.dumps(less), encoding="utf-8")
     assert run(config, tmp_path, say=told.append) == first
-    assert told == ["deep-1: silencing what each class relies on"]
+    # With where it stands among the steps, as users see it.
+    assert len(told) == 1 and told[0].endswith("deep-1: silencing what each class relies on")
