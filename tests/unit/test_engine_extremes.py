@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -288,3 +289,28 @@ def test_kernels_are_the_same_with_any_number_of_threads():
     finally:
         torch.set_num_threads(before)
     np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "apart", "tolerance"), [("32", 0.07, 5e-5), ("64", 1.1e-3, 1e-10)]
+)
+def test_gradient_of_a_spike_soon_after_its_cause_with_nearly_equal_time_constants(
+    kind, apart, tolerance
+):
+    """The separated form lost digits: rounding x tau / (s x difference of the rates)."""
+    dtype = torch.float32 if kind == "32" else torch.float64
+    tau = 0.5
+    neuron = NeuronSpec(tau_mem=tau, tau_syn=tau * (1 + apart))
+    soon = [2e-6, 2e-5, 2e-4, 2e-3, 2e-2]
+    before = torch.full((len(soon), 1), 2.0, dtype=torch.float64)
+    times = torch.cat([before + torch.tensor(soon)[:, None].double(), before + 2.0], dim=1)
+    for row in range(len(soon)):
+        weights = torch.ones((1, 2), dtype=dtype, requires_grad=True)
+        out = recorded_spike_times(before[row : row + 1], weights, times[row : row + 1], neuron)
+        out[:, 0].sum().backward()
+        with mpmath.workdps(40):
+            mem, syn = mpmath.mpf(neuron.tau_mem), mpmath.mpf(neuron.tau_syn)
+            s = mpmath.mpf(float(times[row, 0])) - 2
+            k = (mpmath.exp(-s / mem) - mpmath.exp(-s / syn)) / (1 / syn - 1 / mem)
+            right = float(-k / (mpmath.exp(-s / syn) - k / mem))
+        assert float(weights.grad[0, 0]) == pytest.approx(right, rel=tolerance)

@@ -34,9 +34,10 @@ WIDEST = {
 }
 # Rates closer than this part of the larger, but not equal: the separated form would lose digits.
 NEAR = {4: 1 / 16, 8: 1e-3}
-# The separated form is a difference. A spike that comes so much sooner after its causes than a
-# time constant, or whose slope is so much smaller than the terms it is made of, is lost in it.
-LOST = {4: 1e-3, 8: 1e-8}
+# The separated form is a difference. A spike whose membrane or slope is so much smaller than the
+# terms it is made of is lost in it: soon after its causes, the sooner the closer the two rates
+# are. What is not lost keeps rounding / LOST.
+LOST = {4: 1e-3, 8: 1e-6}
 # Samples of a block, neurons of a tile; a small layer would waste most of a wide one.
 BLOCK = 16
 WIDE, NARROW = 64, 16
@@ -279,8 +280,10 @@ def _make(width, size):  # type: ignore[no-untyped-def]
                         size1, size2 = abs(state[j + width]), abs(state[j + 2 * width])
                         terms = abs(factors[2]) * size1 + abs(factors[3]) * size2
                         u = factors[0] * state[j + width] + factors[1] * state[j + 2 * width]
-                        soon = lost * (fast - spike) * abs(slope)
-                        if not (abs(u) > soon and abs(slope) > lost * terms):
+                        u_terms = abs(factors[0]) * size1 + abs(factors[1]) * size2
+                        # Exponents are rounded as times are.
+                        u_terms *= 1.0 - spike / fast
+                        if not (abs(u) > lost * u_terms and abs(slope) > lost * terms):
                             _pair_by_pair(
                                 times[s], weights, start + j, recorded[s, start + j],
                                 grad[s, start + j], tau_mem, tau_syn, tau_syn, min_slope,
