@@ -316,3 +316,10 @@ def test_a_missing_docstring_is_seen() -> None:
         '"""."""\nclass A:\n    """."""\n    def b(self): ...\n    def _c(self): ...\ndef d(): ...'
     )
     assert undocumented("m", source) == ["m.d", "m.A.b"]
+
+
+def test_what_is_shared_by_a_group_of_tests_stays_in_one_process(
+    request: pytest.FixtureRequest,
+) -> None:
+    """pytest-xdist marks groups in ``_nodeid``; a pytest without it spreads them in silence."""
+    assert request.node.nodeid == request.node._nodeid

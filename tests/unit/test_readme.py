@@ -58,6 +58,7 @@ def folder(tmp_path_factory):
     "line",
     # A benchmark measures networks of full size, even once: minutes on a busy machine.
     [pytest.param(x, marks=pytest.mark.slow) if "hxloop bench" in x else x for x in LINES],
+    ids=[f"line-{number}" for number, _ in enumerate(LINES, 1)],
 )
 def test_every_command_of_the_readme_runs_in_a_fresh_folder(line, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
