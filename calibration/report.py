@@ -133,10 +133,22 @@ def _distributions(result: CalibrationResult) -> Figure:
             axis.axvline(goal, color="black", linewidth=1)
             axis.spines[["top", "right"]].set_visible(False)
             axis.tick_params(labelsize=8)
+            axis.set_xlabel(axis_label(name), fontsize=8)
+            if column == 0:
+                axis.set_ylabel("circuits", fontsize=8)
         axes[row, column].set_title(
-            f"{LABELS[name]}\nsd {_sd(before):.3g} to {_sd(after):.2g}", fontsize=9
+            f"{LABELS[name].partition(' (')[0]}\nsd {_sd(before):.3g} to {_sd(after):.2g}",
+            fontsize=9,
         )
     return figure
+
+
+def axis_label(name: str) -> str:
+    """Of an axis of values of a quantity: its unit, with the word that fits."""
+    words, _, unit = LABELS[name].partition(" (")
+    unit = unit.rstrip(")")
+    what = "time" if "time" in words else "strength" if "strength" in words else "potential"
+    return f"{what} ({unit})"
 
 
 def _maps(result: CalibrationResult) -> Figure:

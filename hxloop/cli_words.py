@@ -14,6 +14,8 @@ from hxloop.errors import ConfigError, HxloopError
 # name=value as one writes an argument in Python.
 _VALUE = r"'[^']*'|\"[^\"]*\"|True|False|-?\d[\d.e+-]*\d|-?\d"
 _ARGUMENT = re.compile(rf"(?<![\w.])([a-z]\w*)=({_VALUE})(?![\w(])")
+# What was typed stands before the first colon of an error of a configuration.
+_TYPED = re.compile(r"configuration [^\n]*?:(?=\s)")
 _TOML = {"True": "true", "False": "false"}
 
 
@@ -32,7 +34,9 @@ def in_commands(text: str) -> str:
             return found.group()
         return f"backend.options.{name}={_TOML.get(value, value.strip(chr(39) + chr(34)))}"
 
-    return _ARGUMENT.sub(setting, text)
+    typed = _TYPED.match(text)
+    head = typed.group() if typed else ""
+    return head + _ARGUMENT.sub(setting, text[len(head) :])
 
 
 def read_settings(

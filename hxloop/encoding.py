@@ -81,9 +81,12 @@ class LatencyEncoding:
         wrong = ~((values >= 0) & (values <= 1))
         if wrong.any():
             sample, feature = (int(i) for i in np.argwhere(wrong)[0])
+            hint = "Scale the data first."
+            if np.isnan(values[sample, feature]):
+                hint = "A value is missing: fill it, or leave the sample out."
             raise RunInputError(
                 f"samples: expected values in [0, 1]; got {values[sample, feature]} at sample "
-                f"{sample}, feature {feature}. Scale the data first."
+                f"{sample}, feature {feature}. {hint}"
             )
         late = 1 - values if self.large_first else values
         times = self.t_early + late * (self.t_late - self.t_early)

@@ -306,7 +306,7 @@ def _share(n: int, total: int, what: str) -> str:
 
 def _by_layer(counts: Sequence[int], sizes: Sequence[int]) -> str:
     layers = [
-        (count, f"layer {index + 1} {count} of {size}")
+        (count, f"layer {index + 1}: {count} of {size}")
         for index, (count, size) in enumerate(zip(counts, sizes, strict=False))
     ]
     if len(layers) <= 3:

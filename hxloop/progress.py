@@ -24,6 +24,9 @@ Say = Callable[[str], None]
 
 # Off a terminal nothing is told more often than this, in seconds.
 EVERY = 5.0
+# What share of a calibration must be done before the time left is told: what happens once, in its
+# first run (a compilation), would be taken for the pace of ten thousand runs.
+FIRST_SHARE = 0.01
 # Chip runs and seconds of each step of a calibration with the default options, measured on an
 # emulated chip: how much of the whole a step is.
 CALIBRATION_EFFORT: Mapping[str, tuple[int, float]] = {
@@ -67,7 +70,8 @@ class Pace:
         if done <= self._from or total <= done:
             return ""
         passed = time.monotonic() - self._start
-        return f"about {duration(passed / (done - self._from) * (total - done))} left"
+        seconds = passed / (done - self._from) * (total - done)
+        return f"about {duration(seconds)} left" if seconds >= 0.5 else ""
 
 
 class TrainingLines:
@@ -162,7 +166,8 @@ class CalibrationSteps:
         runs, cost = CALIBRATION_EFFORT.get(self._name, (100, 0.0))
         within = min(1.0, (self._runs - self._began) / runs)
         done = self._before + cost * within
-        left = self._pace.left(done, self._total) if self._pace else ""
+        told = self._pace is not None and done >= FIRST_SHARE * self._total
+        left = self._pace.left(done, self._total) if self._pace and told else ""
         self._show(done / self._total, f"{self._place}  {self._name}  {self._runs} runs", left)
 
 

@@ -76,8 +76,8 @@ class RunDirectory:
             return
         if state is FolderState.RUN:
             raise OutputError(
-                f"{path}: the folder is not empty. Give another --out, or --force to replace the "
-                f"run in it, or continue it: hxloop resume {path}"
+                f"{path}: the folder is not empty. Give another --out, or --force (in Python: "
+                f"force=True) to replace the run in it, or continue it: hxloop resume {path}"
             )
         if state is FolderState.REMAINS:
             raise OutputError(

@@ -63,7 +63,9 @@ def learning(report: TrainingReport) -> Figure:
         axis.set(xlabel="epoch", ylabel=label)
         _whole_epochs(axis, epochs)
     accuracy = 100 * float((report.test.decisions == report.test.labels).mean())
-    left.axhline(accuracy, color="black", linestyle=":", linewidth=1, label=f"test {accuracy:.1f}")
+    left.axhline(
+        accuracy, color="black", linestyle=":", linewidth=1, label=f"test {accuracy:.1f} %"
+    )
     for axis in (left, right):
         axis.legend(frameon=False)
     return figure
@@ -259,7 +261,7 @@ def counts(report: TrainingReport) -> Figure:
         axes[1].set_visible(False)
     gradients = {"not rising": "zeroed_gradients", "capped": "capped_gradients"}
     lines = {name: [m.get(key, 0) for m in report.metrics] for name, key in gradients.items()}
-    draw(axes[2], "gradients zeroed or capped in an epoch", lines)
+    draw(axes[2], "gradients zeroed or\ncapped in an epoch", lines)
     bumped = [m.get("bumped_neurons", 0) for m in report.metrics]
     draw(axes[3], "neurons bumped in an epoch", {"": bumped})
     for axis in axes[2:]:

@@ -11,12 +11,12 @@ from hxloop.checks.arrays import (
     first_place,
     frozen,
     kept,
-    labels,
     matrices,
     read_only,
     real_array,
     spike_times,
 )
+from hxloop.checks.class_numbers import labels
 from hxloop.checks.values import (
     choice,
     flag,

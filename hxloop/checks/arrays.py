@@ -48,11 +48,11 @@ def real_array(
         >>> real_array("weights", [[1, 2], [3, 4]], shape=("pre", 2)).dtype
         dtype('float64')
     """
-    array = _as_array(where, value, error)
+    array = as_array(where, value, error)
     if array.dtype.kind not in "fiu":
-        raise error(f"{where}: expected real numbers; got {_kind(value, array)}")
+        raise error(f"{where}: expected real numbers; got {kind_of(value, array)}")
     if shape is not None:
-        _check_shape(where, array, shape, error)
+        check_shape(where, array, shape, error)
     single = keep_single and array.dtype.kind == "f" and array.dtype.itemsize == 4
     target: type[np.floating[Any]] = np.float32 if single else np.float64
     array = array.astype(target, copy=False)  # native byte order
@@ -97,51 +97,6 @@ def spike_times(
             f"{times[place]} at {at}"
         )
     return times
-
-
-def labels(
-    where: str,
-    value: Any,
-    *,
-    n: int | None = None,
-    low: int = 0,
-    high: int | None = None,
-    whole_floats: bool = False,
-    error: Error = RunInputError,
-) -> NDArray[np.int64]:
-    """Class numbers, one for each sample.
-
-    Args:
-        where: name of the argument.
-        value: whole numbers of any integer type, in anything ``real_array`` takes.
-        n: how many there must be; None: any number.
-        low: the smallest allowed.
-        high: the largest allowed; None: any.
-        whole_floats: whether 2.0 passes as 2, as files of other programs have it.
-        error: what is raised.
-
-    Returns:
-        int64 ``(n,)``; the caller's own memory where it is that already.
-
-    Raises:
-        error: not so many whole numbers, in one axis, within the range.
-    """
-    array = _as_array(where, value, error)
-    if whole_floats and array.dtype.kind == "f" and _all_whole(array):
-        array = array.astype(np.int64)
-    if array.dtype.kind not in "iu":
-        hint = ""
-        if array.dtype.kind == "f":
-            hint = ". Convert them first: labels.astype(int)"
-        raise error(f"{where}: expected whole numbers; got {_kind(value, array)}{hint}")
-    _check_shape(where, array, ("n",) if n is None else (n,), error)
-    wrong = array < low if high is None else (array < low) | (array > high)
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        upper = " on" if high is None else f" to {high}"
-        raise error(f"{where}: expected numbers from {low}{upper}; got {array[at]} at sample {at}")
-    result = array.astype(np.int64, copy=False)
-    return result.copy() if result.strides[0] < 0 else result
 
 
 def matrices(
@@ -234,7 +189,7 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray) or (hasattr(value, "detach") and hasattr(value, "numpy"))
 
 
-def _as_array(where: str, value: Any, error: Error) -> NDArray[Any]:
+def as_array(where: str, value: Any, error: Error) -> NDArray[Any]:
     """A numpy array of whatever type; the only place that knows of tensors and frames."""
     if np.ma.is_masked(value):
         raise error(
@@ -252,12 +207,28 @@ def _as_array(where: str, value: Any, error: Error) -> NDArray[Any]:
         if hasattr(value, "to_numpy"):  # a column or frame
             return _from_table(value)
         if isinstance(value, list | tuple) and any(_needs_converting(part) for part in value):
-            return np.stack([_as_array(f"{where}[{i}]", v, error) for i, v in enumerate(value)])
+            return np.stack([as_array(f"{where}[{i}]", v, error) for i, v in enumerate(value)])
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError, OverflowError) as problem:
         raise error(
-            f"{where}: expected a rectangular array of numbers; got {shown(value)} ({problem})"
+            f"{where}: expected a rectangular array of numbers; got {shown(value)}"
+            f"{_why_no_array(value)}"
         ) from problem
+
+
+def _why_no_array(value: Any) -> str:
+    """What is wrong with nested lists that make no array, in a user's words."""
+    if not isinstance(value, list | tuple):
+        return ""
+    lengths = [len(row) if hasattr(row, "__len__") else None for row in value]
+    for index, length in enumerate(lengths):
+        if length != lengths[0]:
+            return f": row 0 is {_row(lengths[0])}, row {index} is {_row(length)}"
+    return ""
+
+
+def _row(length: int | None) -> str:
+    return "a single value" if length is None else f"of length {length}"
 
 
 def _needs_converting(part: Any) -> bool:
@@ -281,11 +252,8 @@ def _from_table(value: Any) -> NDArray[Any]:
     return array
 
 
-def _all_whole(array: NDArray[Any]) -> bool:
-    return bool(np.isfinite(array).all() and (np.floor(array) == array).all())
-
-
-def _check_shape(where: str, array: NDArray[Any], shape: Sequence[int | str], error: Error) -> None:
+def check_shape(where: str, array: NDArray[Any], shape: Sequence[int | str], error: Error) -> None:
+    """Refuse an array of another shape; names of axes stand for any length."""
     fits = array.ndim == len(shape) and all(
         isinstance(want, str) or got == want for got, want in zip(array.shape, shape, strict=True)
     )
@@ -297,9 +265,11 @@ def _check_shape(where: str, array: NDArray[Any], shape: Sequence[int | str], er
         raise error(f"{where}: expected shape ({axes}); got {array.shape}{hint}")
 
 
-def _kind(value: Any, array: NDArray[Any]) -> str:
+def kind_of(value: Any, array: NDArray[Any]) -> str:
     """What an array is that holds no real numbers, and what to do about it."""
     if array.ndim == 0 and array.dtype.kind == "O":
+        if hasattr(value, "toarray"):  # scipy.sparse
+            return f"a sparse matrix of shape {value.shape}; make it dense first: .toarray()"
         if hasattr(value, "__next__"):
             return f"{shown(value)}, which can be read only once: make a list of it first"
         return shown(value)

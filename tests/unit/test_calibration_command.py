@@ -11,6 +11,8 @@ import pytest
 from hxloop import calibrating
 from hxloop.calibrating import judge_result
 from hxloop.calibration import load_calibration, save_calibration
+from hxloop.calibration.report import _distributions, axis_label
+from hxloop.calibration.result import QUANTITIES
 from hxloop.cli import main
 from hxloop.errors import CalibrationError, ConfigError
 from hxloop.experiment import train
@@ -185,3 +187,22 @@ def test_a_training_takes_a_calibration_by_its_file(tmp_path):
     other = [setting.replace("chip=5", "chip=6") for setting in small]
     with pytest.raises(CalibrationError, match=r"made on chip emulated-5.*this is emulated-6"):
         train(load_experiment("yin-yang-in-the-loop", [*other, *chosen]))
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("v_leak", "potential (LSB)"),
+        ("v_threshold", "potential (LSB)"),
+        ("tau_mem", "time (us)"),
+        ("strength_inh", "strength (of median)"),
+    ],
+)
+def test_histograms_of_the_report_say_what_they_count(name, label):
+    assert axis_label(name) == label
+    figure = _distributions(calibrated())
+    axes = np.array(figure.axes).reshape(4, 4)
+    place = list(QUANTITIES).index(name)
+    for row in (2 * (place // 4), 2 * (place // 4) + 1):
+        assert axes[row, place % 4].get_xlabel() == label
+        assert axes[row, 0].get_ylabel() == "circuits"

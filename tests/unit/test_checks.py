@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 from enum import IntEnum
 from fractions import Fraction
@@ -230,6 +231,54 @@ def test_times_pass_if_and_only_if_all_are_0_or_later(times: np.ndarray) -> None
 def test_what_are_no_labels_is_refused(value: Any) -> None:
     with pytest.raises(RunInputError, match=r"^labels: expected"):
         checks.labels("labels", value, n=2, high=2)
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (np.array([0.0, 1.0, 2.0]), "though all of them whole.*astype(int)"),
+        (torch.tensor([0.0, 1.0]), "though all of them whole.*.long()"),
+        (np.array(1.0), "though all of them whole"),
+        ([0.0, 0.5], "0.5 at sample 1, which is no class"),
+        ([0.0, np.nan], "nan at sample 1, which is no class"),
+        (np.array([]), "none, as float64"),
+        ([True, False], "true and false. Convert them first: .astype(int)"),
+        (["a", "b"], "text, 'a' among it.*numpy.unique"),
+        (pd.Series(["a", "b"]), "text, 'a' among it.*numpy.unique"),
+        (pd.Categorical(["a", "b"]), "text, 'a' among it.*numpy.unique"),
+        (np.eye(3), "One column for each class: .argmax(1)"),
+        (np.eye(3, dtype=int), "One column for each class: .argmax(1)"),
+        (np.eye(3) == 1, "One column for each class: .argmax(1)"),
+        ([[0], [1]], "A column: .ravel()"),
+        ([[0.0], [1.0]], "A column: .ravel()"),
+    ],
+)
+def test_what_are_nearly_labels_is_told_what_makes_labels_of_it(value: Any, advice: str) -> None:
+    pattern = ".*".join(map(re.escape, advice.split(".*")))
+    with pytest.raises(
+        RunInputError, match=rf"^labels: expected .*class number.*{pattern}"
+    ) as told:
+        checks.labels("labels", value)
+    assert "no numbers" not in str(told.value)
+
+
+class Sparse:
+    """What scipy's sparse matrices show of themselves."""
+
+    shape = (150, 4)
+
+    def toarray(self) -> np.ndarray:
+        return np.zeros(self.shape)
+
+
+def test_rows_of_different_lengths_are_named_in_our_words() -> None:
+    with pytest.raises(RunInputError, match=r"row 0 is of length 2, row 1 is of length 1$") as told:
+        checks.real_array("x", [[1, 2], [3]])
+    assert "inhomogeneous" not in str(told.value)
+    with pytest.raises(RunInputError, match=r"row 0 is of length 2, row 2 is a single value$"):
+        checks.real_array("x", [[1, 2], [3, 4], 5])
+    with pytest.raises(RunInputError, match=r"a sparse matrix of shape \(150, 4\).*toarray"):
+        checks.real_array("x", Sparse())
 
 
 def test_whole_floats_are_labels_only_of_files() -> None:

@@ -23,6 +23,7 @@ from hxloop import config as config_module
 from hxloop.backends import brian2_build
 from hxloop.cli import main
 from hxloop.cli_app import app
+from hxloop.cli_words import in_commands
 from hxloop.config import ExperimentConfig, apply_override
 from hxloop.errors import ConfigError, FileFormatError, OutputError
 from hxloop.experiments.registry import experiment_names, load_experiment
@@ -452,3 +453,9 @@ def test_a_backend_whose_package_is_missing(run, monkeypatch):
     assert code == 0 and re.search(r"broken +not usable: .*a_package_that_is_not_there", out)
     code, _, err = run("train", "yin-yang", "--backend", "broken")
     assert code in (1, 2) and "a_package_that_is_not_there" in err and "pip install" in err
+
+
+def test_what_was_typed_is_told_as_it_was_typed():
+    typed = "configuration my.toml with chip=3 with solver='event':"
+    told = in_commands(f"{typed}\n  unknown key 'chip'. Use solver='event'")
+    assert told == f"{typed}\n  unknown key 'chip'. Use backend.options.solver=event"

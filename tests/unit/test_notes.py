@@ -93,9 +93,9 @@ def test_notes_of_inputs_count_in_units_of_the_synaptic_time_constant(tau, scale
 def test_clipped_and_vanished_weights_are_noted_layer_by_layer():
     info = RunInfo("some-chip", clipped_weights=(5, 1), zeroed_weights=(0, 6))
     clipped, zeroed = weight_notes(info, SPEC, 0.8)
-    assert "6 of 36 weights (17 %)" in clipped.text and "layer 1 5 of 24" in clipped.text
+    assert "6 of 36 weights (17 %)" in clipped.text and "layer 1: 5 of 24" in clipped.text
     assert "some-chip" in clipped.text and "0.8" in clipped.text
-    assert zeroed.key == "weights-rounded-to-zero" and "layer 2 6 of 12" in zeroed.text
+    assert zeroed.key == "weights-rounded-to-zero" and "layer 2: 6 of 12" in zeroed.text
     assert weight_notes(RunInfo("x", clipped_weights=(0, 0)), SPEC) == ()
 
 

@@ -85,6 +85,18 @@ def test_progress_of_a_calibration_grows_with_time_not_with_steps(clock):
     assert all(left for share, left in shares[1:-1])
 
 
+def test_the_first_run_of_a_calibration_is_not_the_pace_of_the_others(clock):
+    told = []
+    steps = CalibrationSteps(lambda share, step, left: told.append(left))
+    steps.on_step("before", 0, len(CALIBRATION_EFFORT))
+    clock[0] = 14  # compiling; taken for the pace of the rest it made 42 hours
+    steps.on_run(2)
+    assert told[-1] == ""
+    clock[0] = 16
+    steps.on_run(CALIBRATION_EFFORT["before"][0])
+    assert told[-1].endswith("min left")
+
+
 def test_effort_of_a_calibration_names_its_steps():
     planned = [name for name, _, _ in plan_steps(OperatingPoint(), CalibrationOptions())]
     assert list(CALIBRATION_EFFORT) == ["before", *planned, "verify"]
@@ -95,6 +107,7 @@ def test_nothing_is_promised_before_anything_is_known(clock):
     assert pace.left(5, 10) == "" and pace.left(10, 10) == ""
     clock[0] = 10
     assert pace.left(6, 10) == "about 40 s left"
+    assert pace.left(9.999, 10) == ""  # not "about 0 s left"
 
 
 def test_python_sees_progress_if_it_asks_for_it(capsys):
