@@ -311,4 +311,4 @@ def test_gradient_of_a_spike_soon_after_its_cause_with_nearly_equal_time_constan
             s = mpmath.mpf(float(times[row, 0])) - mpmath.mpf(start)
             k = (mpmath.exp(-s / mem) - mpmath.exp(-s / syn)) / (1 / syn - 1 / mem)
             right = float(-k / (mpmath.exp(-s / syn) - k / mem))
-        assert float(weights.grad[0, 0]) == pytest.approx(right, rel=tolerance)
+        assert float(weights.grad[0, 0]) == pytest.approx(right, rel=tolerance, abs=0)
