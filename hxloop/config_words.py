@@ -87,10 +87,24 @@ def _expected(problem: Mapping[str, Any]) -> str:
 
 def _unknown_key(location: Sequence[Any], model: Any) -> str:
     *path, name = (str(part) for part in location)
+    root = model
     for part in path:
         model = model.model_fields[part].annotation
     kind = f"key in [{'.'.join(path)}]" if path else "key"
-    return unknown_name(kind, name, model.model_fields)
+    elsewhere = [] if path else _places(name, root)
+    hint = f" There is {' and '.join(elsewhere)}." if elsewhere else ""
+    return unknown_name(kind, name, model.model_fields) + hint
+
+
+def _places(name: str, model: Any, above: str = "") -> list[str]:
+    """Where in the tables below a key of this name is, dotted."""
+    found = []
+    for key, field in model.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            found += _places(name, field.annotation, f"{above}{key}.")
+        elif above and key == name:
+            found.append(above + key)
+    return found
 
 
 def _dotted(path: Sequence[Any]) -> str:

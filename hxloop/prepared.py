@@ -195,6 +195,11 @@ def prepare(config: ExperimentConfig) -> Prepared:
         NetworkError: a network that makes no sense.
         FileFormatError, CalibrationError: a calibration that cannot be read or does not fit.
     """
+    if not isinstance(config, ExperimentConfig):
+        raise ConfigError(
+            f"config: expected an ExperimentConfig; got {config!r}. Make one, of a "
+            "shipped experiment or a TOML file: load_experiment('yin-yang')"
+        )
     config.check_initialisation()
     chosen = config.dataset
     sizes = {

@@ -79,6 +79,21 @@ def test_an_unknown_key_is_named_with_its_table_and_the_nearest_known_one(path):
         assert f"{table}'{name}x'" in told and f"Did you mean '{name}'?" in told
 
 
+def test_a_key_of_another_table_is_named_with_its_table():
+    with pytest.raises(ConfigError, match=r"There is training\.epochs and activity\.epochs\."):
+        overridden("epochs=3")
+    with pytest.raises(ConfigError, match=r"There is network\.neuron\.tau_mem\."):
+        overridden("tau_mem=3")
+    with pytest.raises(ConfigError) as caught:
+        overridden("seeed=3")
+    assert "There is" not in str(caught.value)
+
+
+def test_a_name_is_no_configuration():
+    with pytest.raises(ConfigError, match=r"got 'yin-yang'.*load_experiment"):
+        prepare("yin-yang")
+
+
 @pytest.mark.parametrize(
     ("override", "key"),
     [
