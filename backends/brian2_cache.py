@@ -12,6 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hxloop.errors import CompilerError
@@ -118,16 +119,18 @@ def _work_folder(roots: Sequence[Path]) -> ScratchFolder:
 
 
 def _install(kept: Path, target: Path, aside: Path) -> str | None:
-    """Move a model into place; what is damaged there goes aside."""
+    """Move a model into place; what is damaged there goes aside. Returns what is wrong with it."""
+    # Asked here, on the same disk: once in place another process may be replacing it by its own.
+    problem = damage(kept)
     for attempt in range(10):
         try:
             os.rename(kept, target)
-            break
+            return problem
         except OSError:
             # Another process may have been faster; its result is as good as ours.
             if damage(target) is None:
                 return None
-            if os.path.lexists(target):
+            with suppress(FileNotFoundError):  # the other one has put it aside
                 os.rename(target, aside.with_name(f"{aside.name}-{attempt}"))
     return damage(target)
 

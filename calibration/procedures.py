@@ -5,16 +5,16 @@ Everything is measured through the session alone.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop import __version__
+from hxloop import __version__, checks
 from hxloop.backend import Session
 from hxloop.calibration import measurements as of
 from hxloop.calibration.files import load_unfinished, save_calibration, save_unfinished
@@ -33,6 +33,7 @@ from hxloop.calibration.search import (
 )
 from hxloop.calibration.sequence import Step, few_repeats, plan_steps
 from hxloop.calibration.verdict import check_failures, judge
+from hxloop.errors import OutputError
 from hxloop.operating_point import OperatingPoint
 from hxloop.random_streams import entropy
 from hxloop.readout import Codes, as_readout
@@ -58,8 +59,8 @@ def calibrate(
     options: CalibrationOptions | None = None,
     *,
     progress: Progress | None = None,
-    resume: Path | None = None,
-    out: Path | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
 ) -> CalibrationResult:
     """Calibrate a chip.
 
@@ -81,6 +82,8 @@ def calibrate(
         CalibrationError: more circuits failed than ``options.max_failed``, the scales could
             not be fitted, or the session's network has another ratio of time constants.
     """
+    resume = None if resume is None else checks.path("resume", resume, error=OutputError)
+    out = None if out is None else checks.path("out", out, error=OutputError)
     chip = as_readout(session)
     target, options = target or OperatingPoint(), options or CalibrationOptions()
     unit_us = target.tau_syn_us / session.network.layers[0].neuron.tau_syn

@@ -6,6 +6,7 @@ where a backend can tell it, and the search never learns of that.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.backend import Backend, backend_class, get_backend
 from hxloop.calibration import (
     CalibrationOptions,
@@ -27,7 +29,7 @@ from hxloop.calibration import (
 from hxloop.calibration.procedures import Progress
 from hxloop.calibration.result import QUANTITIES, request_key, wanted
 from hxloop.calibration.verify import Verification, verify
-from hxloop.errors import CalibrationInterrupted
+from hxloop.errors import CalibrationInterrupted, OutputError
 from hxloop.files import FileLock, writing
 from hxloop.network import NetworkSpec
 from hxloop.operating_point import OperatingPoint
@@ -109,8 +111,8 @@ def calibrate_backend(
     target: OperatingPoint,
     options: CalibrationOptions,
     *,
-    out: Path | None = None,
-    cache: Path | None = None,
+    out: str | os.PathLike[str] | None = None,
+    cache: str | os.PathLike[str] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> CalibrationResult:
@@ -132,6 +134,8 @@ def calibrate_backend(
         CapacityError: a backend without knobs.
         CalibrationError: see ``hxloop.calibration.calibrate``.
     """
+    out = None if out is None else checks.path("out", out, error=OutputError)
+    cache = None if cache is None else checks.path("cache", cache)
     with _only_writer(out):
         resume = None if out is None else out.with_name(out.name + ".unfinished")
         try:

@@ -13,7 +13,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -226,11 +225,12 @@ def evaluate_run(
 def evaluate_prepared(
     prepared: Prepared,
     weights: Sequence[NDArray[np.float64]],
-    run_dir: Path | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
     observer: RunObserver | None = None,
     progress: EvaluationListener | None = None,
 ) -> RunResult:
     """Evaluate given weights on the test split; ``run_dir`` is only named in the result."""
+    run_dir = None if run_dir is None else checks.path("run_dir", run_dir)
     config, data = prepared.config, prepared.data["test"]
     with prepared.open_session() as session:
         network = LoopNetwork(session, weights, retries=config.training.retries)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
+from hxloop import checks
 from hxloop.activity.any_file import read_activity
 from hxloop.activity.nwb_export import write_nwb
 from hxloop.activity.plain import write_plain
 from hxloop.activity.states import TRAINED
-from hxloop.errors import ConfigError, OutputError, UnknownNameError
+from hxloop.errors import OutputError, UnknownNameError
 from hxloop.units import TimeBase
 
 FORMATS = ("nwb", "npz")
@@ -18,8 +19,8 @@ DEFAULT_TAU_SYN_MS = 10.0
 
 
 def export_activity(
-    source: Path,
-    out: Path,
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     kind: str,
     *,
     state: str | None = None,
@@ -49,11 +50,12 @@ def export_activity(
     """
     if kind not in FORMATS:
         raise UnknownNameError(f"unknown format {kind!r}; known: {', '.join(FORMATS)}")
-    if samples is not None and samples < 1:
-        raise ConfigError(f"samples: expected at least 1; got {samples}")
+    if samples is not None:
+        samples = checks.whole("samples", samples, low=1)
+    source, out = checks.path("source", source), checks.path("out", out, error=OutputError)
     if out.exists() and not force:
         raise OutputError(f"{out}: is there already; give another --out, or --force to replace it")
-    time_base = TimeBase(tau_syn_ms * 1e-3)
+    time_base = TimeBase(checks.number("tau_syn_ms", tau_syn_ms) * 1e-3)
     chosen = None if state is None else [state]
     states = read_activity(source, chosen, None if samples is None else slice(0, samples))
     if kind == "npz":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
+from hxloop import checks
 from hxloop.activity.spike_lists import spike_lists, window
 from hxloop.activity.states import RecordedActivity
 from hxloop.errors import MissingDependencyError, OutputError
@@ -17,7 +18,11 @@ GAP = 0.25  # between samples, in windows
 
 
 def write_nwb(
-    path: Path, state: RecordedActivity, time_base: TimeBase, *, started: datetime | None = None
+    path: str | os.PathLike[str],
+    state: RecordedActivity,
+    time_base: TimeBase,
+    *,
+    started: datetime | None = None,
 ) -> None:
     """Write an NWB file: samples are trials, one after the other; neurons are units.
 
@@ -41,6 +46,7 @@ def write_nwb(
         raise MissingDependencyError(
             "NWB files need pynwb; install it with: pip install 'hxloop[nwb]'"
         ) from error
+    path = checks.path("path", path, error=OutputError)
     if path.suffix != ".nwb":
         raise OutputError(f"{path}: expected a name that ends in .nwb")
     second = time_base.tau_syn_seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +40,8 @@ class AnalysisRun(Brief):
 
 
 def analyse_recording(
-    source: Path,
-    out: Path | None = None,
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
     *,
     name: str | None = None,
     options: AnalysisOptions | None = None,
@@ -65,7 +66,7 @@ def analyse_recording(
     """
     source = checks.path("source", source)
     _check_source(source)
-    folder = out if out is not None else default_folder(source)
+    folder = default_folder(source) if out is None else checks.path("out", out, error=OutputError)
     check_folder(folder)
     say(f"reading {source}")
     states = read_activity(source)

@@ -39,8 +39,10 @@ from hxloop import (
     record,
     yin_yang,
 )
-from hxloop.activity import ActivityWriter, RecordedActivity, read_activity
+from hxloop.activity import ActivityWriter, RecordedActivity, read_activity, write_plain
+from hxloop.activity.export import export_activity
 from hxloop.analysis.measures import AnalysisOptions
+from hxloop.analysis.run import analyse_recording
 from hxloop.calibration import CalibrationOptions
 from hxloop.config import (
     EncodingConfig,
@@ -50,9 +52,10 @@ from hxloop.config import (
     SilentConfig,
     TrainingConfig,
 )
-from hxloop.errors import ConfigError, HxloopError, MissingDataError, RunInputError
+from hxloop.errors import ConfigError, HxloopError, MissingDataError, OutputError, RunInputError
 from hxloop.operating_point import OperatingPoint
 from hxloop.training_options import ImageChannels
+from tests.recorded_states import recorded_state
 
 SPEC = NetworkSpec.feed_forward(3, 2, t_window=6.0)
 X = np.array([[0.1, 0.5, 1.0], [0.9, 0.2, np.inf], [1.5, 0.3, 0.2], [0.4, 0.4, 0.4]])
@@ -423,3 +426,17 @@ def test_a_configuration_made_in_python_takes_numpy() -> None:
     for bad in ({"retries": 1.5}, {"clip_weights": "no"}, {"epochs": True}, {"epochs": "3"}):
         with pytest.raises(ConfigError, match=next(iter(bad))):
             ExperimentConfig.from_mapping({"training": bad}, "test")
+
+
+# --- folders and files in text ------------------------------------------------------------
+
+
+def test_results_go_where_a_text_says(tmp_path, monkeypatch):
+    source = tmp_path / "spikes.npz"
+    write_plain(source, [recorded_state("trained", 0)])
+    monkeypatch.chdir(tmp_path)
+    assert analyse_recording("spikes.npz", "out").out == Path("out")
+    assert export_activity("spikes.npz", "again.npz", "npz")["file"] == "again.npz"
+    for wrong in (3, b"out", None, ""):
+        with pytest.raises(OutputError, match=r"out: expected a path; got"):
+            export_activity(source, wrong, "npz")
