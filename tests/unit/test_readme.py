@@ -66,7 +66,7 @@ def test_every_command_of_the_readme_runs_in_a_fresh_folder(line, folder, monkey
     for backend, module in NEEDS.items():
         if backend in words and importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
-    # All 81 checks of a chip are run elsewhere.
+    # All checks of a chip are run elsewhere.
     monkeypatch.setattr(cli_tools, "CHECKS", CHECKS[:3])
     more = next((more for start, more in SMALLER.items() if " ".join(words).startswith(start)), "")
     if "--verify" in words:
