@@ -261,7 +261,7 @@ def test_one_writer_at_a_time(whole, tmp_path, end):
         "        print('epoch', flush=True); command = sys.stdin.readline()\n"
         "        if 'stop' in command: t[0].request_stop()\n"
         "t = []\n"
-        "e.train(r.load_experiment('yin-yang', sys.argv[2:]), sys.argv[1] and e.Path(sys.argv[1]),"
+        "e.train(r.load_experiment('yin-yang', sys.argv[2:]), sys.argv[1],"
         " progress=Wait(), on_trainer=t.append)\n"
     )
     first = subprocess.Popen(
