@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop import __version__
 from hxloop.backends.brainscales2_placement import place_neurons
 from hxloop.backends.chip_clock import CLOCK_SECONDS, n_moved, truncate
 from hxloop.backends.pynn_dialect import Delivered, Dialect, HeldLayer
@@ -25,6 +24,7 @@ from hxloop.backends.sample_schedule import Array, SampleSchedule
 from hxloop.backends.weight_grid import WeightGrid
 from hxloop.errors import CapacityError, ConfigError, FileFormatError, MissingDependencyError
 from hxloop.network import LayerSpec, NetworkSpec
+from hxloop.version import __version__
 
 if TYPE_CHECKING:
     from hxloop.backends.brainscales2 import PynnBrainscales2Backend

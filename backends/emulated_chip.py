@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.backend import Capabilities, check_network, check_stream, unknown_name
+from hxloop.backend import Capabilities, check_network, check_stream
 from hxloop.backends.chip_calibrations import check_fit, chip_under
 from hxloop.backends.chip_clock import CLOCK_SECONDS
 from hxloop.backends.chip_model import (
@@ -36,7 +36,7 @@ from hxloop.backends.knob_curves import KNOBS, KnobCurves
 from hxloop.backends.knob_options import KnobOptions
 from hxloop.backends.precision import RESOLUTION, check_precision
 from hxloop.backends.weight_grid import WeightGrid
-from hxloop.errors import CapacityError, ConfigError, UnknownNameError
+from hxloop.errors import CapacityError, ConfigError, UnknownNameError, unknown_name
 from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec
 from hxloop.operating_point import OperatingPoint

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hxloop import __version__
 from hxloop.activity import Activity, RunInfo
 from hxloop.backend import check_run, check_stream
 from hxloop.backends.chip_clock import n_moved, n_tied, truncate
@@ -29,6 +28,7 @@ from hxloop.errors import (
 from hxloop.network import NetworkSpec
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import Calibration, Codes, check_codes
+from hxloop.version import __version__
 
 if TYPE_CHECKING:
     from hxloop.backends.emulated_chip import EmulatedChipBackend

@@ -16,7 +16,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hxloop import __version__
 from hxloop.activity import Activity, RunInfo
 from hxloop.backend import Capabilities, check_network, check_run, check_stream
 from hxloop.backends.precision import PRECISIONS, RESOLUTION, check_precision
@@ -24,6 +23,7 @@ from hxloop.errors import CapacityError, SessionClosedError
 from hxloop.network import NetworkSpec
 from hxloop.ttfs import NeuronParameters
 from hxloop.ttfs.kernels import first_spike_times_cpu
+from hxloop.version import __version__
 
 
 @dataclass(frozen=True)

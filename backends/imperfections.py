@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from hxloop import checks
-from hxloop.backend import unknown_name
-from hxloop.errors import ConfigError, UnknownNameError
+from hxloop.errors import ConfigError, UnknownNameError, unknown_name
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backend import Capabilities, check_network, unknown_name
+from hxloop.backend import Capabilities, check_network
 from hxloop.backends.brian2_settings import default_preferences, readable_preferences
 from hxloop.backends.pynn_adapter import PynnSession
 from hxloop.backends.pynn_grid import GridDialect, time_step
 from hxloop.backends.pynn_simulators import check_options, refuse_calibration
 from hxloop.backends.sample_schedule import Array, SampleSchedule
-from hxloop.errors import UnknownNameError
+from hxloop.errors import UnknownNameError, unknown_name
 from hxloop.network import LayerSpec, NetworkSpec
 
 CODEGEN_TARGETS = ("numpy", "cython")

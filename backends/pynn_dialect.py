@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop import __version__
 from hxloop.backends.sample_schedule import Array, SampleSchedule, Spacing, spacing
 from hxloop.errors import CapacityError, MissingDependencyError, RunInputError
 from hxloop.network import LayerSpec, NetworkSpec
+from hxloop.version import __version__
 
 # A time step of a simulator: exact in binary, so that points of the grid are exact, too.
 STEP_MS = 0.5

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop import __version__, checks
+from hxloop import checks
 from hxloop.backend import Session
 from hxloop.calibration import measurements as of
 from hxloop.calibration.files import load_unfinished, save_calibration, save_unfinished
@@ -37,6 +37,7 @@ from hxloop.errors import OutputError
 from hxloop.operating_point import OperatingPoint
 from hxloop.random_streams import entropy
 from hxloop.readout import Codes, as_readout
+from hxloop.version import __version__
 
 Array = NDArray[np.float64]
 

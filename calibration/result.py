@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop import __version__, checks
-from hxloop.backend import unknown_name
+from hxloop import checks
 from hxloop.brief import Brief
-from hxloop.errors import CalibrationError, UnknownNameError
+from hxloop.errors import CalibrationError, UnknownNameError, unknown_name
 from hxloop.files import sha256_of
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import Codes
+from hxloop.version import __version__
 
 Array = NDArray[np.float64]
 CalibrationTarget = OperatingPoint

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hxloop.backend import unknown_name
 from hxloop.config import ExperimentConfig
-from hxloop.errors import UnknownNameError
+from hxloop.errors import UnknownNameError, unknown_name
 
 FOLDER = Path(__file__).resolve().parent
 

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from hxloop.backend import get_backend, unknown_name
+from hxloop.backend import get_backend
 from hxloop.config import ExperimentConfig
-from hxloop.errors import ConfigError, OutputError
+from hxloop.errors import ConfigError, OutputError, unknown_name
 from hxloop.experiment import OnTrainer, Prepared, RunResult, resume_prepared, train_prepared
 from hxloop.provenance import now, provenance
 from hxloop.rundir import RunDirectory

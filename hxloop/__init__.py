@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 # a layer without, 17 ms with them spinning). What the user has set stays.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-__version__ = "0.1.0"
 
 from hxloop.activity import Activity, RunInfo
 from hxloop.backend import (
@@ -48,6 +47,7 @@ from hxloop.training import Trainer
 from hxloop.training_options import EvaluationResult, SpikeData, TrainingOptions, TrainingResult
 from hxloop.ttfs import NeuronParameters, first_spike_times, recorded_spike_times
 from hxloop.units import TimeBase
+from hxloop.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from hxloop import calibrating as calibrating

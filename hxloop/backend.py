@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from os import PathLike
 from types import NoneType, TracebackType
@@ -27,6 +26,7 @@ from hxloop.errors import (
     MissingDependencyError,
     RunInputError,
     UnknownNameError,
+    unknown_name,
 )
 from hxloop.network import NetworkSpec
 
@@ -358,11 +358,3 @@ def _text_or_path(where: str, value: Any) -> Any:
     if isinstance(value, str | PathLike):
         return value
     raise ConfigError(f"{where}: expected text; got {checks.shown(value)}")
-
-
-def unknown_name(kind: str, name: str, known: Mapping[str, Any] | Iterable[str]) -> str:
-    """The sentence for a name that does not exist: what was asked, what there is."""
-    names = sorted(known)
-    close = get_close_matches(str(name), names, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"unknown {kind} {name!r}; known: {', '.join(names) or '(none)'}.{hint}"

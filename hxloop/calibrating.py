@@ -282,6 +282,6 @@ def _numbers(chosen: NDArray[np.bool_]) -> tuple[int, ...]:
 
 
 def _version() -> str:
-    from hxloop import __version__
+    from hxloop.version import __version__
 
     return __version__

@@ -20,6 +20,10 @@ from hxloop.errors import FileFormatError
 from hxloop.files import sha256_of, write_atomically
 
 SCHEMA = "hxloop-checkpoint-1"
+# What a trainer writes into its folder.
+CHECKPOINTS = "checkpoints"
+CHECKPOINT = "last.safetensors"
+METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True, repr=False)

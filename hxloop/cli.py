@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-import hxloop
 from hxloop import cli_output as output
 from hxloop import cli_runs, cli_tools
-from hxloop.backend import unknown_name
 from hxloop.cli_app import FAILURE, INTERRUPTED, USAGE, app
 from hxloop.cli_words import in_commands
 from hxloop.errors import (
@@ -22,7 +20,9 @@ from hxloop.errors import (
     OutputError,
     TrainingInterrupted,
     UnknownNameError,
+    unknown_name,
 )
+from hxloop.version import __version__
 
 # Importing them adds their commands to the application.
 COMMANDS = (cli_runs, cli_tools)
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(words: list[str], debug: bool) -> int:
     known = sorted(c.name or c.callback.__name__ for c in app.registered_commands if c.callback)
     if words[:1] == ["--version"]:
-        output.line(f"hxloop {hxloop.__version__}")
+        output.line(f"hxloop {__version__}")
         return 0
     if not words or (not words[0].startswith("-") and words[0] not in known):
         # Said here, since what typer would say does not list the commands.

@@ -15,7 +15,7 @@ from hxloop.activity import LOG_NAME
 from hxloop.activity.export import DEFAULT_TAU_SYN_MS, export_activity
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.run import analyse_recording
-from hxloop.backend import backend_class, backend_names, get_backend, unknown_name
+from hxloop.backend import backend_class, backend_names, get_backend
 from hxloop.bench import benchmark_names, run_benchmark
 from hxloop.calibrating import (
     RATIO_BOUNDS,
@@ -31,7 +31,7 @@ from hxloop.cli_app import FAILURE, Json, app
 from hxloop.cli_words import keyword_names, read_settings
 from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_checks
 from hxloop.datasets import DATASETS
-from hxloop.errors import ConfigError, HxloopError, OutputError, UnknownNameError
+from hxloop.errors import ConfigError, HxloopError, OutputError, UnknownNameError, unknown_name
 from hxloop.experiments.registry import experiment_description, experiment_names, reanalysis_of
 from hxloop.operating_point import OperatingPoint
 from hxloop.provenance import provenance

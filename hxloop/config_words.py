@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hxloop.backend import unknown_name
+from hxloop.errors import unknown_name
 from hxloop.printable import printable
 
 _WHOLE, _LIST, _TABLE = "a whole number", "a list, like [1, 2]", "a table of key = value"

@@ -7,6 +7,10 @@ was got, and the likely fix.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
 
 class HxloopError(Exception):
     """Base of all errors raised by hxloop."""
@@ -103,3 +107,11 @@ class TrainingInterrupted(HxloopError):
 class HxloopWarning(UserWarning):
     """Something odd that changes no result: units that look wrong, spikes that never count,
     weights that were clipped, ties. Told once, with numbers; see ``hxloop.notes``."""
+
+
+def unknown_name(kind: str, name: str, known: Mapping[str, Any] | Iterable[str]) -> str:
+    """The sentence for a name that does not exist: what was asked, what there is."""
+    names = sorted(known)
+    close = get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"unknown {kind} {name!r}; known: {', '.join(names) or '(none)'}.{hint}"

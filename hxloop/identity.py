@@ -9,52 +9,34 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hxloop import training_identity
 from hxloop.activity.schema import network_to_json
 from hxloop.config import ExperimentConfig
 from hxloop.config_paths import PATH_KEYS
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.files import sha256_of
-from hxloop.losses import Loss
 from hxloop.notes import Note
-from hxloop.training_options import SpikeData
-
-if TYPE_CHECKING:
-    from hxloop.prepared import Prepared
+from hxloop.prepared import Prepared
+from hxloop.training_identity import (
+    Difference,
+    describe_data,
+    describe_loss,
+    describe_weights,
+    listed,
+    setting_differences,
+)
 
 SCHEMA = 1
 SPLITS = ("train", "validation", "test")
 # What may be other in a resumed training: nothing here changes what a step does. Tables as well.
 MAY_CHANGE = (
     "name", "description", "activity", "dataset.test_size", "study",
-    "training.epochs", "training.patience", "training.select", "training.retries",
-    "training.checkpoint_every", *PATH_KEYS,
+    *(f"training.{key}" for key in training_identity.MAY_CHANGE), *PATH_KEYS,
 )  # fmt: skip
 # What a trained network is evaluated by; the rest was of its training, or is free to choose.
 OF_EVALUATION = ("dataset.name", "encoding", "network", "loss")
-_TELLING = 6  # differences named in a message
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A setting that is not what it was.
-
-    Attributes:
-        key: which, as ``--set`` takes it.
-        then, now: its values; None: not set.
-    """
-
-    key: str
-    then: Any
-    now: Any
-
-    def __str__(self) -> str:
-        return f"{self.key} was {_shown(self.then)}, is {_shown(self.now)}"
 
 
 def identity_of(prepared: Prepared) -> dict[str, Any]:
@@ -72,45 +54,6 @@ def identity_of(prepared: Prepared) -> dict[str, Any]:
         "initial_weights": [describe_weights(matrix) for matrix in prepared.weights],
         "calibration": None if calibration is None else calibration.digest,
     }
-
-
-def describe_data(data: SpikeData, digest: str) -> dict[str, Any]:
-    """Size and digest of encoded samples, plain values."""
-    return {
-        "samples": len(data),
-        "channels": int(data.input_times.shape[1]),
-        "digest": digest,
-    }
-
-
-def data_digest(data: SpikeData) -> str:
-    """SHA-256 of input times and labels, whatever type holds them."""
-    times = np.asarray(data.input_times)
-    labels = np.asarray(data.labels, dtype="<i8")
-    kind = times.dtype.newbyteorder("<")
-    return sha256_of(f"{times.shape} ", times.astype(kind, copy=False), labels)
-
-
-def describe_loss(loss: Loss) -> dict[str, Any]:
-    """Class and settings of a loss, plain values."""
-    settings: Any = asdict(loss) if is_dataclass(loss) and not isinstance(loss, type) else {}
-    return {"class": type(loss).__qualname__, **json.loads(json.dumps(settings, default=repr))}
-
-
-def describe_weights(matrix: NDArray[np.float64]) -> dict[str, Any]:
-    """Shape, mean and spread: the same on every machine but for rounding, unlike a digest."""
-    return {"shape": list(matrix.shape), "mean": float(matrix.mean()), "std": float(matrix.std())}
-
-
-def setting_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
-    """What differs between nested settings, by dotted keys, in the order of the later ones."""
-    before, after = _flat(then), _flat(now)
-    keys = [*after, *(key for key in before if key not in after)]
-    return [
-        Difference(key, before.get(key), after.get(key))
-        for key in keys
-        if before.get(key) != after.get(key)
-    ]
 
 
 def check_resumed(
@@ -257,30 +200,8 @@ def _data_in_words(data: Mapping[str, Any]) -> str:
     )
 
 
-def listed(differences: Sequence[Difference]) -> str:
-    """Differences in words, the first few of many."""
-    named = "; ".join(str(d) for d in differences[:_TELLING])
-    more = len(differences) - _TELLING
-    return named + (f"; and {more} more" if more > 0 else "")
-
-
 def _below(key: str, tables: Iterable[str]) -> bool:
     return any(key == table or key.startswith(table + ".") for table in tables)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def _shown(value: Any) -> str:
-    text = "not set" if value is None else json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _without_none(value: Any) -> Any:

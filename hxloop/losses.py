@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hxloop import checks
-from hxloop.backend import unknown_name
-from hxloop.errors import ConfigError, RunInputError, UnknownNameError
+from hxloop.errors import ConfigError, RunInputError, UnknownNameError, unknown_name
 from hxloop.tensors import label_tensor, real_tensor
 
 # Time scales and other options beyond are mistakes, and would overflow.

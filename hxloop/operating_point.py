@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.backend import unknown_name
-from hxloop.errors import CalibrationError, ConfigError, UnknownNameError
+from hxloop.errors import CalibrationError, ConfigError, UnknownNameError, unknown_name
 from hxloop.network import NetworkSpec
 
 Array = NDArray[np.float64]

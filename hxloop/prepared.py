@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backend import Backend, Session, get_backend, unknown_name
+from hxloop.backend import Backend, Session, get_backend
 from hxloop.brief import Brief
 from hxloop.calibration import CalibrationResult, load_calibration
 from hxloop.config import ExperimentConfig
 from hxloop.datasets import Dataset, load_dataset
-from hxloop.errors import ConfigError, UnknownNameError
-from hxloop.identity import data_digest
+from hxloop.errors import ConfigError, UnknownNameError, unknown_name
 from hxloop.initialisation import balanced_weights, initial_weights
 from hxloop.loop import LoopNetwork, digital_twin
 from hxloop.losses import Loss, get_loss
 from hxloop.network import NetworkSpec
 from hxloop.notes import Note, latest
 from hxloop.session_recording import record
+from hxloop.training_identity import data_digest
 from hxloop.training_options import EvaluationResult, ImageChannels, SpikeData, TrainingResult
 
 

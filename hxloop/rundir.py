@@ -13,19 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import LOG_NAME
+from hxloop.checkpoint import CHECKPOINT, CHECKPOINTS, METRICS
 from hxloop.config import ExperimentConfig
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import FileLock, remove_leftovers_in, write_atomically
 from hxloop.identity import run_digest
 from hxloop.network import NetworkSpec
 from hxloop.rundir_state import (
-    CHECKPOINT,
-    CHECKPOINTS,
     CONFIG,
     IDENTITY,
     LOCK,
     MARK,
-    METRICS,
     REPORT,
     WEIGHTS,
     FolderState,

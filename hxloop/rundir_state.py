@@ -13,14 +13,12 @@ import re
 from pathlib import Path
 
 from hxloop.activity import LOG_NAME
+from hxloop.checkpoint import CHECKPOINTS, METRICS
 
 CONFIG = "config.toml"
 IDENTITY = "identity.json"
 PROVENANCE = "provenance.json"
-METRICS = "metrics.jsonl"
 WEIGHTS = "weights.safetensors"
-CHECKPOINTS = "checkpoints"
-CHECKPOINT = "last.safetensors"
 REPORT = "report.html"
 LOCK = ".lock"
 MARK = ".unfinished"

@@ -34,7 +34,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-import hxloop
 from hxloop.activity import Activity, RunInfo
 from hxloop.activity.schema import (
     CHECKSUM,
@@ -48,6 +47,7 @@ from hxloop.errors import FileFormatError
 from hxloop.files import digest_of, reading, sha256_of
 from hxloop.hdf5 import SEAL, end_of_hdf5, open_checked, seal_end
 from hxloop.session_journal import MARK, Journal, read_array, read_journal
+from hxloop.version import __version__
 
 SCHEMA, VERSION = "hxloop-session", 1
 WHAT = "a recorded session (made by hxloop.record)"
@@ -143,7 +143,7 @@ class SessionFile:
             raise FileFormatError(f"schema is {attrs.get('schema')!r}")
         if int(attrs["version"]) > VERSION:
             raise FileFormatError(
-                f"version {attrs['version']}; this hxloop ({hxloop.__version__}) reads up to "
+                f"version {attrs['version']}; this hxloop ({__version__}) reads up to "
                 f"{VERSION}: a newer one is needed"
             )
         self.network = network_from_json(attrs["network"])

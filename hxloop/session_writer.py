@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import hxloop
 from hxloop.activity import Activity
 from hxloop.activity.schema import network_to_json, sign
 from hxloop.backend import Capabilities
@@ -27,6 +26,7 @@ from hxloop.session_file import (
     capabilities_to_json,
 )
 from hxloop.session_journal import JournalWriter, array_entry, run_entry
+from hxloop.version import __version__
 
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
@@ -148,7 +148,7 @@ class SessionWriter:
         try:
             with replacing(self.path) as new, new_file(new) as file:
                 file.attrs["schema"], file.attrs["version"] = SCHEMA, VERSION
-                file.attrs["created_with"] = f"hxloop {hxloop.__version__}"
+                file.attrs["created_with"] = f"hxloop {__version__}"
                 file.attrs["network"] = network_to_json(self.network)
                 file.attrs["capabilities"] = capabilities_to_json(self.capabilities)
                 arrays, runs = file.create_group("arrays"), file.create_group("runs")

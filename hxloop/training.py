@@ -18,7 +18,14 @@ import numpy as np
 import torch
 
 from hxloop import checks
-from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from hxloop.checkpoint import (
+    CHECKPOINT,
+    CHECKPOINTS,
+    METRICS,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from hxloop.errors import ConfigError, FileFormatError, OutputError, RunFailed, TrainingInterrupted
 from hxloop.evaluation import (
     EVALUATION_TRIAL,
@@ -33,7 +40,6 @@ from hxloop.loop import LoopNetwork
 from hxloop.losses import Loss
 from hxloop.notes import Note, input_notes, tell, weight_notes
 from hxloop.progress import TrainingLines
-from hxloop.rundir_state import CHECKPOINT, CHECKPOINTS, METRICS
 from hxloop.training_inputs import sample_order, training_inputs
 from hxloop.training_options import (
     EvaluationResult,

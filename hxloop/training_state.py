@@ -12,10 +12,16 @@ import torch
 
 from hxloop.activity.schema import network_to_json
 from hxloop.errors import ConfigError
-from hxloop.identity import MAY_CHANGE, data_digest, describe_loss, listed, setting_differences
 from hxloop.losses import Loss
 from hxloop.network import NetworkSpec
 from hxloop.notes import Note
+from hxloop.training_identity import (
+    MAY_CHANGE,
+    data_digest,
+    describe_loss,
+    listed,
+    setting_differences,
+)
 from hxloop.training_options import SpikeData, TrainingOptions
 
 
@@ -27,12 +33,11 @@ def describe_training(
     validation: SpikeData,
 ) -> dict[str, Any]:
     """All that the steps of a training hang on, but for the substrate; plain values."""
-    free = {key.removeprefix("training.") for key in MAY_CHANGE}
     return {
         "training": {
             key: value
             for key, value in json.loads(json.dumps(asdict(options))).items()
-            if key not in free
+            if key not in MAY_CHANGE
         },
         "network": json.loads(network_to_json(network)),
         "loss": describe_loss(loss),

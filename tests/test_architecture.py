@@ -32,7 +32,7 @@ TOP = (
 )  # fmt: skip
 TRAINING = (
     "hxloop.loop", "hxloop.evaluation", "hxloop.training", "hxloop.training_inputs",
-    "hxloop.training_options",
+    "hxloop.training_options", "hxloop.training_identity",
     "hxloop.losses", "hxloop.silent_neurons", "hxloop.initialisation", "hxloop.checkpoint",
 )  # fmt: skip
 RUNNING = ("hxloop.backends", "hxloop.calibration")
@@ -225,7 +225,7 @@ def test_public_names_have_docstrings(module: str) -> None:
 
 
 def test_public_names_are_listed_and_exist() -> None:
-    assert sorted(hxloop.__all__) == sorted({*public_origin(), *hxloop._LATE})
+    assert sorted(hxloop.__all__) == sorted({*public_origin(), *hxloop._LATE} - {"__version__"})
     assert [name for name in hxloop.__all__ if not hasattr(hxloop, name)] == []
 
 
@@ -281,7 +281,7 @@ def test_a_forbidden_import_is_seen(module: str, source: str) -> None:
 
 
 def test_allowed_imports_are_left_alone() -> None:
-    source = "from hxloop import __version__\nfrom hxloop.ttfs import first_spike_times\n"
+    source = "from hxloop.version import __version__\nfrom hxloop.ttfs import first_spike_times\n"
     assert broken_rules("hxloop.backends.mine", source) == []
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.backend import get_backend, unknown_name
+from hxloop.backend import get_backend
 from hxloop.calibrating import judge_result
 from hxloop.calibration import (
     CalibrationResult,
@@ -27,7 +27,7 @@ from hxloop.calibration import (
     scale_network,
 )
 from hxloop.config import ExperimentConfig
-from hxloop.errors import ConfigError
+from hxloop.errors import ConfigError, unknown_name
 from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.experiments.calibration_pays.figure import write_figure
 from hxloop.experiments.calibration_pays.tables import NETWORKS, states_of, tables

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 
 from hxloop import checks
-from hxloop.backend import unknown_name
 from hxloop.config import ExperimentConfig
-from hxloop.errors import ConfigError, MissingDependencyError
+from hxloop.errors import ConfigError, MissingDependencyError, unknown_name
 from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.experiments.one_network_everywhere.figure import write_figure
 from hxloop.experiments.study_parts import Study, on_backend, prepared_on, study_options

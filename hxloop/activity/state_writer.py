@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,9 +27,34 @@ from hxloop.activity.tables import (
 from hxloop.errors import RunInputError
 from hxloop.files import replacing, writing
 from hxloop.hdf5 import opened
+from hxloop.network import NetworkSpec
 
-if TYPE_CHECKING:
-    from hxloop.activity.writing import ActivityWriter
+
+class Log(Protocol):
+    """What a state needs of the log it is written into."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        ...
+
+    @property
+    def network(self) -> NetworkSpec:
+        """The network whose activity it is."""
+        ...
+
+    @property
+    def compress(self) -> bool:
+        """Whether complete states are compressed."""
+        ...
+
+    def check_open(self) -> None:
+        """Check that it is this process's turn to write."""
+        ...
+
+    def copy(self, new: Path, without: Collection[str]) -> AbstractContextManager[h5py.File]:
+        """A new file, open, with all states but some."""
+        ...
 
 
 class StateWriter:
@@ -37,7 +65,7 @@ class StateWriter:
 
     def __init__(
         self,
-        log: ActivityWriter,
+        log: Log,
         name: str,
         epoch: int | None,
         split: str | None,

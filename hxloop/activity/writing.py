@@ -15,7 +15,6 @@ from typing import Any, Self
 
 import h5py
 
-import hxloop
 from hxloop import checks
 from hxloop.activity.reading import ActivityLog
 from hxloop.activity.schema import (
@@ -34,6 +33,7 @@ from hxloop.files import FileLock, remove_leftovers, replacing
 from hxloop.hdf5 import opened
 from hxloop.hdf5_new_file import new_file
 from hxloop.network import NetworkSpec
+from hxloop.version import __version__
 
 
 class ActivityWriter:
@@ -80,7 +80,7 @@ class ActivityWriter:
         if not self.path.exists():
             with replacing(self.path) as new, new_file(new) as file:
                 file.attrs["schema"], file.attrs["version"] = SCHEMA, VERSION
-                file.attrs["created_with"] = f"hxloop {hxloop.__version__}"
+                file.attrs["created_with"] = f"hxloop {__version__}"
                 file.attrs["time_unit"], file.attrs["weight_unit"] = TIME_UNIT, WEIGHT_UNIT
                 file.attrs["silent"] = "inf"
                 file.attrs["network"] = network_to_json(self.network)

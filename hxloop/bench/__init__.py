@@ -7,8 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hxloop.backend import unknown_name
-from hxloop.errors import ConfigError
+from hxloop.errors import ConfigError, unknown_name
 
 # Imported when run: some import a simulator.
 _BENCHMARKS = {

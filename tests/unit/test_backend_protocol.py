@@ -22,7 +22,6 @@ from hxloop.backend import (
     check_network,
     check_run,
     get_backend,
-    unknown_name,
 )
 from hxloop.errors import (
     CapacityError,
@@ -31,6 +30,7 @@ from hxloop.errors import (
     RunFailed,
     RunInputError,
     UnknownNameError,
+    unknown_name,
 )
 from hxloop.network import NetworkSpec, NeuronSpec
 
