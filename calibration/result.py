@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.brief import Brief
 from hxloop.errors import CalibrationError, UnknownNameError, unknown_name
 from hxloop.files import sha256_of
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import Codes
+from hxloop.text import Brief
 from hxloop.version import __version__
 
 Array = NDArray[np.float64]

@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from hxloop.brief import Brief
 from hxloop.errors import FileFormatError
 from hxloop.files import sha256_of, write_atomically
+from hxloop.text import Brief
 
 SCHEMA = "hxloop-checkpoint-1"
 # What a trainer writes into its folder.

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.errors import HxloopWarning
-from hxloop.printable import printable
 from hxloop.progress import counting, say
+from hxloop.text import printable
 
 if TYPE_CHECKING:
     from hxloop.analysis.run import AnalysisRun

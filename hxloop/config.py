@@ -25,8 +25,8 @@ from hxloop.errors import ConfigError, NetworkError
 from hxloop.files import sha256_of
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
 from hxloop.notes import Note, tell
-from hxloop.printable import check_printable
 from hxloop.silent_neurons import SilentNeuronPolicy
+from hxloop.text import check_printable
 from hxloop.training_options import TrainingOptions
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hxloop.errors import unknown_name
-from hxloop.printable import printable
+from hxloop.text import printable
 
 _WHOLE, _LIST, _TABLE = "a whole number", "a list, like [1, 2]", "a table of key = value"
 # What pydantic calls a fault -> what was expected.

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.brief import Brief
 from hxloop.datasets_mnist import SIDE, SMALL_SIDE, load_mnist
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name
-from hxloop.printable import check_printable
+from hxloop.text import Brief, check_printable
 
 
 @dataclass(frozen=True, repr=False)

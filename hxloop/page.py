@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hxloop.printable import printable
+from hxloop.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.brief import Brief
 from hxloop.jit import njit
 from hxloop.network import LayerSpec, NetworkSpec
+from hxloop.text import Brief
 from hxloop.ttfs.parameters import NeuronParameters
 
 Array = NDArray[np.float64]

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.backend import Backend, Session, get_backend
-from hxloop.brief import Brief
 from hxloop.calibration import CalibrationResult, load_calibration
 from hxloop.config import ExperimentConfig
 from hxloop.datasets import Dataset, load_dataset
@@ -23,6 +22,7 @@ from hxloop.losses import Loss, get_loss
 from hxloop.network import NetworkSpec
 from hxloop.notes import Note, latest
 from hxloop.session_recording import record
+from hxloop.text import Brief
 from hxloop.training_identity import data_digest
 from hxloop.training_options import EvaluationResult, ImageChannels, SpikeData, TrainingResult
 

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Column
 from rich.text import Text
 
-from hxloop.printable import printable
+from hxloop.text import printable
 from hxloop.training_options import ProgressListener
 
 Say = Callable[[str], None]

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.activity import RunInfo
-from hxloop.brief import Brief
 from hxloop.errors import ConfigError, RunInputError
 from hxloop.notes import Note
 from hxloop.silent_neurons import SilentNeuronPolicy
+from hxloop.text import Brief
 
 SCHEDULES = ("constant", "step", "cosine")
 

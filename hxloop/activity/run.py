@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.brief import Brief
 from hxloop.checks import read_only
+from hxloop.text import Brief
 
 Array = NDArray[np.float64]
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.activity.run import RunInfo
-from hxloop.brief import Brief
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec
+from hxloop.text import Brief
 
 Times = NDArray[np.float64] | NDArray[np.float32]
 UNTRAINED, TRAINED = "untrained", "trained"

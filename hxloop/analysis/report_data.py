@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.brief import Brief
+from hxloop.text import Brief
 
 
 @dataclass(frozen=True, repr=False)

@@ -16,10 +16,10 @@ from hxloop.activity import LOG_NAME, RecordedActivity, read_activity
 from hxloop.analysis.analyse import analyse
 from hxloop.analysis.looks import shown_states
 from hxloop.analysis.measures import AnalysisOptions
-from hxloop.brief import Brief
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import write_atomically
 from hxloop.provenance import provenance
+from hxloop.text import Brief
 
 # States whose spikes are shown beside each other, at most.
 _RASTERS = 3

@@ -8,9 +8,9 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.brief import Brief
 from hxloop.errors import NetworkError
 from hxloop.network import NeuronSpec
+from hxloop.text import Brief
 
 
 @dataclass(frozen=True, repr=False)
