@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.backends.imperfections import Imperfections
+from hxloop.checks.random_streams import entropy
 from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec
 from hxloop.placement import SIGNED_INPUTS as SIGNED_INPUTS
 from hxloop.placement import PlacedLayer, place_layers
-from hxloop.random_streams import entropy
 
 Array = NDArray[np.float64]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hxloop.backends.knob_curves import KNOB_RANGES, SIGNS, KnobCurves
 from hxloop.backends.membrane_steps import Circuits, simulate
+from hxloop.checks.random_streams import entropy
 from hxloop.errors import RunInputError
 from hxloop.operating_point import OperatingPoint
-from hxloop.random_streams import entropy
 from hxloop.readout import (
     LINES,
     Codes,

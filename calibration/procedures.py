@@ -33,9 +33,9 @@ from hxloop.calibration.search import (
 )
 from hxloop.calibration.sequence import Step, few_repeats, plan_steps
 from hxloop.calibration.verdict import check_failures, judge
+from hxloop.checks.random_streams import entropy
 from hxloop.errors import OutputError
 from hxloop.operating_point import OperatingPoint
-from hxloop.random_streams import entropy
 from hxloop.readout import Codes, as_readout
 from hxloop.version import __version__
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
+from hxloop.checks.random_streams import entropy
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec
-from hxloop.random_streams import entropy
 from hxloop.ttfs.kernels import first_spike_times_cpu
 from hxloop.ttfs.parameters import NeuronParameters
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hxloop import checks
+from hxloop.checks.tensors import label_tensor, real_tensor
 from hxloop.errors import ConfigError, RunInputError, UnknownNameError, unknown_name
-from hxloop.tensors import label_tensor, real_tensor
 
 # Time scales and other options beyond are mistakes, and would overflow.
 SHORTEST, LARGEST = 1e-9, 1e9

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.checks.random_streams import entropy
 from hxloop.errors import ConfigError
-from hxloop.random_streams import entropy
 from hxloop.training_options import SpikeData, TrainingOptions
 
 # Streams of the training seed (0 is the initial weights).

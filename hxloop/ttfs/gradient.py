@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hxloop.checks.tensors import real_tensor
 from hxloop.errors import RunInputError
 from hxloop.network import NeuronSpec
-from hxloop.tensors import real_tensor
 from hxloop.ttfs.kernels import gradients_cpu, use_kernels
 from hxloop.ttfs.parameters import NeuronParameters
 from hxloop.ttfs.psp import psp, psp_derivative
