@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from hxloop.errors import CompilerError
+from hxloop.files.scratch import ScratchFolder
 from hxloop.machine import make_private, say_once
-from hxloop.scratch import ScratchFolder
 from hxloop.session_guard import ForkSafeLock
 
 logger = logging.getLogger(__name__)

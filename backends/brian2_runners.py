@@ -21,8 +21,8 @@ from hxloop.backends.brian2_model import CONSTANTS, NEVER, ModelShape, build_mod
 from hxloop.backends.brian2_settings import default_preferences, readable_preferences
 from hxloop.backends.child_process import run_child
 from hxloop.errors import RunFailed
+from hxloop.files.scratch import ScratchFolder
 from hxloop.machine import say_once
-from hxloop.scratch import ScratchFolder
 from hxloop.session_guard import SIMULATOR_LOCK
 
 MEMORY = Path("/dev/shm")

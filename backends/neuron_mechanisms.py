@@ -27,7 +27,7 @@ from pathlib import Path
 from hxloop.backends.child_process import run_child
 from hxloop.errors import CompilerError, MissingDependencyError
 from hxloop.files import sha256_of
-from hxloop.scratch import ScratchFolder
+from hxloop.files.scratch import ScratchFolder
 
 logger = logging.getLogger(__name__)
 

@@ -29,8 +29,8 @@ from hxloop.calibration.result import (
 )
 from hxloop.errors import CalibrationError, FileFormatError, HxloopError, OutputError
 from hxloop.files import replacing, sha256_of
-from hxloop.hdf5 import open_checked
-from hxloop.hdf5_new_file import new_file
+from hxloop.files.hdf5 import open_checked
+from hxloop.files.hdf5_new_file import new_file
 from hxloop.network import NetworkSpec
 from hxloop.operating_point import OperatingPoint
 

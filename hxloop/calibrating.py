@@ -30,7 +30,8 @@ from hxloop.calibration.procedures import Progress
 from hxloop.calibration.result import QUANTITIES, request_key, wanted
 from hxloop.calibration.verify import Verification, verify
 from hxloop.errors import CalibrationInterrupted, OutputError
-from hxloop.files import FileLock, writing
+from hxloop.files import writing
+from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import as_readout

@@ -16,7 +16,8 @@ from hxloop.activity import LOG_NAME
 from hxloop.checkpoint import CHECKPOINT, CHECKPOINTS, METRICS
 from hxloop.config import ExperimentConfig
 from hxloop.errors import FileFormatError, OutputError
-from hxloop.files import FileLock, remove_leftovers_in, write_atomically
+from hxloop.files import remove_leftovers_in, write_atomically
+from hxloop.files.lock import FileLock
 from hxloop.identity import run_digest
 from hxloop.network import NetworkSpec
 from hxloop.rundir_state import (

@@ -45,7 +45,7 @@ from hxloop.activity.schema import (
 from hxloop.backend import Capabilities
 from hxloop.errors import FileFormatError
 from hxloop.files import digest_of, reading, sha256_of
-from hxloop.hdf5 import SEAL, end_of_hdf5, open_checked, seal_end
+from hxloop.files.hdf5 import SEAL, end_of_hdf5, open_checked, seal_end
 from hxloop.session_journal import MARK, Journal, read_array, read_journal
 from hxloop.version import __version__
 

@@ -15,8 +15,9 @@ from hxloop.activity import Activity
 from hxloop.activity.schema import network_to_json, sign
 from hxloop.backend import Capabilities
 from hxloop.errors import OutputError
-from hxloop.files import FileLock, digest_of, remove_leftovers, replacing, writing
-from hxloop.hdf5_new_file import new_file
+from hxloop.files import digest_of, remove_leftovers, replacing, writing
+from hxloop.files.hdf5_new_file import new_file
+from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec
 from hxloop.session_file import (
     SCHEMA,

@@ -11,7 +11,7 @@ from hxloop.activity.reading import ActivityLog, Samples
 from hxloop.activity.states import RecordedActivity
 from hxloop.errors import FileFormatError, UnknownNameError
 from hxloop.files import reading
-from hxloop.hdf5 import SIGNATURE
+from hxloop.files.hdf5 import SIGNATURE
 
 LOG_NAME = "activity.h5"
 _ZIP = b"PK"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.errors import FileFormatError
-from hxloop.hdf5_rules import check_unpacked
+from hxloop.files.hdf5_rules import check_unpacked
 
 _BLOCK = 1 << 20
 _MAGIC = b"\x93NUMPY"

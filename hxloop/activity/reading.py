@@ -27,7 +27,7 @@ from hxloop.activity.states import FurtherSpikes, RecordedActivity
 from hxloop.activity.tables import rows_of_run
 from hxloop.errors import FileFormatError, UnknownNameError
 from hxloop.files import reading
-from hxloop.hdf5 import open_checked
+from hxloop.files.hdf5 import open_checked
 from hxloop.network import NetworkSpec
 
 Samples = slice | Sequence[int] | NDArray[Any] | None

@@ -26,7 +26,7 @@ from hxloop.activity.tables import (
 )
 from hxloop.errors import RunInputError
 from hxloop.files import replacing, writing
-from hxloop.hdf5 import opened
+from hxloop.files.hdf5 import opened
 from hxloop.network import NetworkSpec
 
 

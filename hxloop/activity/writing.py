@@ -29,9 +29,10 @@ from hxloop.activity.schema import (
 from hxloop.activity.state_writer import StateWriter
 from hxloop.activity.tables import RUNS_DONE, pack
 from hxloop.errors import FileFormatError, OutputError
-from hxloop.files import FileLock, remove_leftovers, replacing
-from hxloop.hdf5 import opened
-from hxloop.hdf5_new_file import new_file
+from hxloop.files import remove_leftovers, replacing
+from hxloop.files.hdf5 import opened
+from hxloop.files.hdf5_new_file import new_file
+from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec
 from hxloop.version import __version__
 

@@ -22,7 +22,8 @@ from hxloop.errors import ConfigError, FileFormatError, HxloopWarning, OutputErr
 from hxloop.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.experiment import evaluate_run, resume, train
 from hxloop.experiments.registry import load_experiment
-from hxloop.files import FileLock, replacing
+from hxloop.files import replacing
+from hxloop.files.lock import FileLock
 from hxloop.loop import LoopNetwork
 from hxloop.prepared import prepare
 from hxloop.recording import ActivityRecorder

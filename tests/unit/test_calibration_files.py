@@ -19,7 +19,7 @@ from hxloop.errors import (
     OutputError,
     UnknownNameError,
 )
-from hxloop.files import FileLock
+from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec, NeuronSpec
 from tests.unit.calibrated_chip import QUICK, calibrated
 

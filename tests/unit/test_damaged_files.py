@@ -12,7 +12,6 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hxloop import hdf5
 from hxloop.activity import ActivityWriter, read_activity, write_plain
 from hxloop.calibration import (
     CalibrationOptions,
@@ -24,7 +23,7 @@ from hxloop.calibration import (
 from hxloop.calibration.result import Scales, StepRecord
 from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hxloop.errors import FileFormatError
-from hxloop.files import digest_of
+from hxloop.files import digest_of, hdf5
 from hxloop.rundir import RunDirectory
 from hxloop.session_file import SessionFile
 from hxloop.session_recording import RecordingSession

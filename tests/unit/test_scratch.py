@@ -14,15 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hxloop import machine, scratch
+from hxloop import machine
+from hxloop.files import scratch
+from hxloop.files.scratch import ScratchFolder, sweep
 from hxloop.machine import usable_cores, user_cache
-from hxloop.scratch import ScratchFolder, sweep
 
 PREFIX = "hxloop-"
 MAKE_AND_WAIT = (
     "import sys, time\n"
     "from pathlib import Path\n"
-    "from hxloop.scratch import ScratchFolder\n"
+    "from hxloop.files.scratch import ScratchFolder\n"
     "folder = ScratchFolder(Path(sys.argv[1]), 'hxloop-')\n"
     "(folder.path / 'weights').write_bytes(b'1')\n"
     "print(folder.path, flush=True)\n"

@@ -70,9 +70,9 @@ def die_after(n):
     os.pwrite, os.ftruncate = dying(os.pwrite, half=True), dying(os.ftruncate)
     Path.replace, Path.unlink = dying(Path.replace), dying(Path.unlink)
     DyingFile.count = staticmethod(count)
-    import hxloop.hdf5_new_file
+    import hxloop.files.hdf5_new_file
 
-    hxloop.hdf5_new_file.FileIO = DyingFile
+    hxloop.files.hdf5_new_file.FileIO = DyingFile
 
 
 @pytest.mark.parametrize("append", [False, True])

@@ -16,12 +16,12 @@ from typing import Any
 
 import h5py
 
-from hxloop.hdf5 import seal
+from hxloop.files.hdf5 import seal
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[h5py.File]:
-    """A new HDF5 file, open for writing; sealed in the end, see ``hxloop.hdf5``.
+    """A new HDF5 file, open for writing; sealed in the end, see ``hxloop.files.hdf5``.
 
     Args:
         path: the file; replaced.

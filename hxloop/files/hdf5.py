@@ -9,7 +9,7 @@ and files may have it read other files. So no file is opened for reading but her
    file through the HDF5 library cuts the seal off.
 2. A file without a seal (of an earlier version, or changed by another program) is first looked
    through by a process of its own, within bounds of time and memory.
-3. Then ``hxloop.hdf5_rules`` goes through it: no data and no links that lie elsewhere, no sizes
+3. Then ``hxloop.files.hdf5_rules`` goes through it: no data and no links that lie elsewhere, no sizes
    that the file does not hold.
 
 The seal: ``SEAL``, the number of extents (uint64), the SHA-256 of the structure, the extents (place
@@ -32,9 +32,9 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
-from hxloop import hdf5_rules
 from hxloop.errors import FileFormatError
-from hxloop.files import reading
+from hxloop.files import hdf5_rules
+from hxloop.files.atomic import reading
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SEAL = b"hxseal1\n"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.errors import FileFormatError, HxloopError, OutputError
-from hxloop.file_lock import FileLock as FileLock
+from hxloop.files.lock import FileLock as FileLock
 
 _ERRNO = re.compile(r"errno = (\d+)")
 # ".NAME.OWNER.tmp.ENDING"; earlier versions: the number of the process for an owner, no ending.
