@@ -25,9 +25,9 @@ from hxloop.backends import brian2_model, brian2_settings
 from hxloop.backends.brian2_cache import PROGRAM, kept_model
 from hxloop.backends.brian2_model import ModelShape, build_model
 from hxloop.backends.brian2_settings import default_preferences
-from hxloop.backends.child_process import run_child
 from hxloop.errors import CompilerError
 from hxloop.machine import cache_folders, usable_cores
+from hxloop.machine.child_process import run_child
 
 # No -ffast-math (inf and NaN must mean something); no contraction to fused multiply-adds, so
 # that a sample's result does not depend on its place in the batch.

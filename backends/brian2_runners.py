@@ -19,10 +19,10 @@ from hxloop.backends.brian2_build import NOT_WRITTEN, RESULT_FILE, compiled_mode
 from hxloop.backends.brian2_cache import damage
 from hxloop.backends.brian2_model import CONSTANTS, NEVER, ModelShape, build_model
 from hxloop.backends.brian2_settings import default_preferences, readable_preferences
-from hxloop.backends.child_process import run_child
 from hxloop.errors import RunFailed
 from hxloop.files.scratch import ScratchFolder
 from hxloop.machine import say_once
+from hxloop.machine.child_process import run_child
 from hxloop.session_guard import SIMULATOR_LOCK
 
 MEMORY = Path("/dev/shm")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.jit import njit
+from hxloop.machine.jit import njit
 from hxloop.ttfs.psp import psp_after
 
 Array = NDArray[np.float64]

@@ -24,10 +24,10 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from hxloop.backends.child_process import run_child
 from hxloop.errors import CompilerError, MissingDependencyError
 from hxloop.files import sha256_of
 from hxloop.files.scratch import ScratchFolder
+from hxloop.machine.child_process import run_child
 
 logger = logging.getLogger(__name__)
 

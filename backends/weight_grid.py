@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.jit import njit
+from hxloop.machine.jit import njit
 
 # A weight at the limit that was computed in another order is not beyond it.
 ROUNDING = 1e-12

@@ -21,7 +21,7 @@ from hxloop.activity import Activity
 from hxloop.backend import Capabilities
 from hxloop.checks import first_place
 from hxloop.errors import RunFailed
-from hxloop.jit import njit
+from hxloop.machine.jit import njit
 from hxloop.network import NetworkSpec
 
 Array = NDArray[np.float64]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.jit import njit
+from hxloop.machine.jit import njit
 from hxloop.network import LayerSpec, NetworkSpec
 from hxloop.text import Brief
 from hxloop.ttfs.parameters import NeuronParameters

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from hxloop.jit import njit
+from hxloop.machine.jit import njit
 from hxloop.ttfs.compiled.psp import psp, scaled_psp
 
 # Beyond so many time constants the separated exponentials could over- or underflow: they and

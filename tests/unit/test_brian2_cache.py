@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hxloop.backends import brian2_build, brian2_cache, brian2_runners, child_process
+from hxloop.backends import brian2_build, brian2_cache, brian2_runners
 from hxloop.backends.brian2_cache import damage, kept_model
 from hxloop.backends.brian2_model import ModelShape
 from hxloop.backends.brian2_runners import BinaryRunner, run_bytes
 from hxloop.errors import CompilerError, RunFailed
+from hxloop.machine import child_process
 
 SHAPE = ModelShape((2, 3), 2, 0.1, 1.0, jitter=False)
 N_SPIKES = SHAPE.batch * 3
@@ -182,7 +183,7 @@ def test_a_killed_process_leaves_no_compilers(tmp_path: Path) -> None:
     numbers = tmp_path / "numbers"
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from hxloop.backends.child_process import run_child\n"
+        "from hxloop.machine.child_process import run_child\n"
         "run_child(['sh', '-c', f'sleep 600 & echo $! $$ > {sys.argv[1]}; sleep 600'],"
         " cwd=Path('.'), supervised=True)\n"
     )

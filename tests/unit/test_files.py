@@ -284,5 +284,5 @@ def test_no_other_module_digests_arrays_or_renames_files():
     ]
     others = {path for path in found if not path.endswith("hxloop/files/atomic.py")}
     # Digests of program text and of compiled models are no digests of arrays.
-    programs = {"backends/brian2_build.py", "backends/brian2_cache.py", "hxloop/jit.py"}
+    programs = {"backends/brian2_build.py", "backends/brian2_cache.py", "hxloop/machine/jit.py"}
     assert others <= programs | {f"hxloop/{path}" for path in programs}

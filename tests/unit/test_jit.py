@@ -15,7 +15,8 @@ import pytest
 from numba.core import caching
 
 import hxloop
-from hxloop import jit, machine
+from hxloop import machine
+from hxloop.machine import jit
 
 SOURCE = """
 from hxloop.jit import njit

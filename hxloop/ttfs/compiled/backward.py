@@ -20,7 +20,7 @@ import math
 
 import numpy as np
 
-from hxloop.jit import njit
+from hxloop.machine.jit import njit
 from hxloop.ttfs.compiled.forward import VECTOR_MATH
 from hxloop.ttfs.compiled.membrane import psp
 from hxloop.ttfs.compiled.vectors import widest_vectors

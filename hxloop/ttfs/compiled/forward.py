@@ -19,7 +19,7 @@ import math
 
 import numpy as np
 
-from hxloop.jit import njit
+from hxloop.machine.jit import njit
 from hxloop.ttfs.compiled.membrane import (
     first_crossing,
     membrane,

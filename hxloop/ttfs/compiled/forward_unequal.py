@@ -21,7 +21,7 @@ import math
 
 import numpy as np
 
-from hxloop.jit import njit
+from hxloop.machine.jit import njit
 from hxloop.ttfs.compiled.forward import (
     GROUP,
     LARGEST,

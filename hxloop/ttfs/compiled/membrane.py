@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hxloop.jit import njit
+from hxloop.machine.jit import njit
 from hxloop.ttfs.compiled.psp import psp
 
 EPSILON = 2.220446049250313e-16

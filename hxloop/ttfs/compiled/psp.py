@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from hxloop.jit import njit
+from hxloop.machine.jit import njit
 
 
 @njit(cache=True, nogil=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hxloop.jit import njit
+from hxloop.machine.jit import njit
 
 # Beyond, the exponential of a bound is of no use, and could overflow.
 HUGE = 80.0

@@ -20,7 +20,7 @@ from typing import Any
 import numba
 from numba.core.caching import FunctionCache
 
-from hxloop.machine import say_once
+from hxloop.machine.cores import say_once
 
 # What reading a damaged pickle ends in.
 _DAMAGED = (
