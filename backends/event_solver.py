@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.network import NeuronParameters
 from hxloop.ttfs.kernels import first_spike_times_cpu
-from hxloop.ttfs.parameters import NeuronParameters
 
 Array = NDArray[np.float64]
 

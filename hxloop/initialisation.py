@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from hxloop import checks
 from hxloop.checks.random_streams import entropy
 from hxloop.errors import ConfigError
-from hxloop.network import NetworkSpec
+from hxloop.network import NetworkSpec, NeuronParameters
 from hxloop.ttfs.kernels import first_spike_times_cpu
-from hxloop.ttfs.parameters import NeuronParameters
 
 
 def initial_weights(

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.machine.jit import njit
-from hxloop.network import LayerSpec, NetworkSpec
+from hxloop.network import LayerSpec, NetworkSpec, NeuronParameters
 from hxloop.text import Brief
-from hxloop.ttfs.parameters import NeuronParameters
 
 Array = NDArray[np.float64]
 

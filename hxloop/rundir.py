@@ -20,6 +20,8 @@ from hxloop.files import remove_leftovers_in, write_atomically
 from hxloop.files.lock import FileLock
 from hxloop.identity import run_digest
 from hxloop.network import NetworkSpec
+from hxloop.network.weights_file import load_weights as load_weights
+from hxloop.network.weights_file import write_weights
 from hxloop.rundir_state import (
     CONFIG,
     IDENTITY,
@@ -30,8 +32,6 @@ from hxloop.rundir_state import (
     FolderState,
     state_of,
 )
-from hxloop.weights_file import load_weights as load_weights
-from hxloop.weights_file import write_weights
 
 _MARKED = """hxloop was making a run in this folder; with its config.toml it is one.
 If nothing is running here any more, start over: hxloop train EXPERIMENT --out FOLDER --force

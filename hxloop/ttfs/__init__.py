@@ -4,9 +4,9 @@
 attaches the exact gradient to spike times that a substrate measured.
 """
 
+from hxloop.network import NeuronParameters
 from hxloop.ttfs.engine import first_spike_times
 from hxloop.ttfs.gradient import GradientCounts, RecordedSpikeTimes, recorded_spike_times
-from hxloop.ttfs.parameters import NeuronParameters
 
 __all__ = [
     "GradientCounts",

@@ -10,10 +10,9 @@ from torch import Tensor
 from hxloop import checks
 from hxloop.checks.tensors import real_tensor
 from hxloop.errors import RunInputError
-from hxloop.network import NeuronSpec
+from hxloop.network import NeuronParameters, NeuronSpec
 from hxloop.ttfs import reference
 from hxloop.ttfs.kernels import first_spike_times_cpu, use_kernels
-from hxloop.ttfs.parameters import NeuronParameters
 
 
 @torch.no_grad()

@@ -23,9 +23,8 @@ from torch import Tensor
 
 from hxloop.checks.tensors import real_tensor
 from hxloop.errors import RunInputError
-from hxloop.network import NeuronSpec
+from hxloop.network import NeuronParameters, NeuronSpec
 from hxloop.ttfs.kernels import gradients_cpu, use_kernels
-from hxloop.ttfs.parameters import NeuronParameters
 from hxloop.ttfs.psp import psp, psp_derivative
 from hxloop.ttfs.reference import as_parameters
 

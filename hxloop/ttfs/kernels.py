@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hxloop.network import NeuronParameters
 from hxloop.ttfs.compiled.backward import backward_equal, backward_unequal, separable
 from hxloop.ttfs.compiled.forward import forward_equal
 from hxloop.ttfs.compiled.forward_unequal import forward_unequal
-from hxloop.ttfs.parameters import NeuronParameters
 from hxloop.ttfs.threads import run_parts, samples_of_parts
 
 Array = NDArray[np.float64]

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from hxloop.errors import NetworkError, RunInputError
-from hxloop.network import NeuronSpec
+from hxloop.network import NeuronParameters, NeuronSpec
 from hxloop.ttfs.crossing import Membrane, first_crossing, propagate
-from hxloop.ttfs.parameters import NeuronParameters
 from hxloop.ttfs.psp import peak_of_psp
 
 

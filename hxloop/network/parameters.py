@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.errors import NetworkError
-from hxloop.network import NeuronSpec
+from hxloop.network.spec import NeuronSpec
 from hxloop.text import Brief
 
 

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from hxloop.errors import FileFormatError
 from hxloop.files import sha256_of, write_atomically
-from hxloop.network import NetworkSpec
+from hxloop.network.spec import NetworkSpec
 
 
 def write_weights(
