@@ -25,8 +25,8 @@ from hxloop.backend import (
     check_run,
     get_backend,
 )
-from hxloop.datasets import Dataset, dataset_names, load_dataset, yin_yang
-from hxloop.encoding import LatencyEncoding
+from hxloop.data import Dataset, dataset_names, load_dataset, yin_yang
+from hxloop.data.encoding import LatencyEncoding
 from hxloop.errors import HxloopError, HxloopWarning
 from hxloop.evaluation import evaluate
 from hxloop.initialisation import initial_weights

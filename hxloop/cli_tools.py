@@ -30,7 +30,7 @@ from hxloop.calibration.result import options_from
 from hxloop.cli_app import FAILURE, Json, app
 from hxloop.cli_words import keyword_names, read_settings
 from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_checks
-from hxloop.datasets import DATASETS
+from hxloop.data import DATASETS
 from hxloop.errors import ConfigError, HxloopError, OutputError, UnknownNameError, unknown_name
 from hxloop.experiments.registry import experiment_description, experiment_names, reanalysis_of
 from hxloop.operating_point import OperatingPoint

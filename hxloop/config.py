@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from hxloop import checks
 from hxloop.config_paths import with_absolute_paths
 from hxloop.config_words import explained
-from hxloop.encoding import LatencyEncoding
+from hxloop.data.encoding import LatencyEncoding
 from hxloop.errors import ConfigError, NetworkError
 from hxloop.files import sha256_of
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
@@ -45,7 +45,7 @@ class DatasetConfig(_Section):
 
 
 class EncodingConfig(_Section):
-    """See ``hxloop.encoding.LatencyEncoding``."""
+    """See ``hxloop.data.encoding.LatencyEncoding``."""
 
     t_early: float = LatencyEncoding.t_early
     t_late: float = LatencyEncoding.t_late

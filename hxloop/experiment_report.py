@@ -16,7 +16,7 @@ from hxloop.analysis.report import (
     decision_plane,
     write_report,
 )
-from hxloop.datasets import yin_yang_class
+from hxloop.data import yin_yang_class
 from hxloop.errors import ConfigError
 from hxloop.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.loop import LoopNetwork

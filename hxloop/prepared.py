@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hxloop.backend import Backend, Session, get_backend
 from hxloop.calibration import CalibrationResult, load_calibration
 from hxloop.config import ExperimentConfig
-from hxloop.datasets import Dataset, load_dataset
+from hxloop.data import Dataset, load_dataset
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name
 from hxloop.initialisation import balanced_weights, initial_weights
 from hxloop.loop import LoopNetwork, digital_twin

@@ -36,7 +36,7 @@ TRAINING = (
     "hxloop.losses", "hxloop.silent_neurons", "hxloop.initialisation", "hxloop.checkpoint",
 )  # fmt: skip
 RUNNING = ("hxloop.backends", "hxloop.calibration")
-DATA = ("hxloop.datasets", "hxloop.encoding", "hxloop.config", "hxloop.rundir")
+DATA = ("hxloop.data", "hxloop.data.encoding", "hxloop.config", "hxloop.rundir")
 
 # (who, what it may not import, why); a name stands for the module and all below it.
 RULES = [
@@ -52,8 +52,8 @@ RULES = [
     ("hxloop.losses", (*TOP, *RUNNING, "hxloop.loop", "hxloop.training"), "spike times only"),
     ("hxloop.evaluation", (*TOP, *RUNNING, "hxloop.training"), "forward only"),
     ("hxloop.training", (*TOP, *RUNNING, "hxloop.analysis"), "any session, by its protocol"),
-    ("hxloop.datasets", (*TOP, *TRAINING, *RUNNING), "arrays only"),
-    ("hxloop.encoding", (*TOP, *TRAINING, *RUNNING), "arrays only"),
+    ("hxloop.data", (*TOP, *TRAINING, *RUNNING), "arrays only"),
+    ("hxloop.data.encoding", (*TOP, *TRAINING, *RUNNING), "arrays only"),
     (
         "hxloop.analysis",
         (*TOP, *RUNNING, "hxloop.loop", "hxloop.training", "hxloop.losses", "hxloop.backend"),

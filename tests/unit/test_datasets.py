@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hxloop.datasets import (
+from hxloop.data import (
     YIN_YANG_SPLITS,
     dataset_names,
     load_dataset,

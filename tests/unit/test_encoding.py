@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from hxloop.encoding import LatencyEncoding
+from hxloop.data.encoding import LatencyEncoding
 from hxloop.errors import ConfigError, RunInputError
 
 

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from safetensors import SafetensorError, safe_open
 
-from hxloop import datasets_mnist as mnist
 from hxloop.activity import ActivityWriter, read_activity
 from hxloop.activity.export import export_activity
 from hxloop.calibration import load_calibration
+from hxloop.data import mnist as mnist
 from hxloop.errors import FileFormatError
 from hxloop.rundir import load_weights
 from hxloop.session_file import SessionFile

@@ -15,7 +15,7 @@ import torch
 from hxloop import experiment_report
 from hxloop.activity import ActivityLog
 from hxloop.cli import main
-from hxloop.datasets import Dataset
+from hxloop.data import Dataset
 from hxloop.errors import ConfigError, FileFormatError, HxloopWarning, TrainingInterrupted
 from hxloop.experiment import (
     evaluate_prepared,

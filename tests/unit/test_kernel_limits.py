@@ -13,9 +13,9 @@ import torch
 from numba import njit
 
 from hxloop import NetworkSpec, NeuronParameters, get_backend
-from hxloop import datasets_mnist as mnist
 from hxloop.backends.weight_grid import WeightGrid
 from hxloop.bench import engine as bench
+from hxloop.data import mnist as mnist
 from hxloop.errors import FileFormatError, RunInputError
 from hxloop.ttfs import kernels, reference
 from hxloop.ttfs.compiled import forward_unequal

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hxloop import LatencyEncoding, datasets_mnist, load_dataset
+from hxloop import LatencyEncoding, load_dataset
+from hxloop.data import mnist as datasets_mnist
 from hxloop.errors import ConfigError, FileFormatError, MissingDataError, UnknownNameError
 from hxloop.training_options import ImageChannels
 

@@ -14,7 +14,7 @@ from hxloop import cli_output
 from hxloop.activity.run import RunInfo
 from hxloop.activity.schema import info_from_json, info_to_json
 from hxloop.config import ExperimentConfig
-from hxloop.datasets import Dataset
+from hxloop.data import Dataset
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.page import escape
 from hxloop.session_file import capabilities_from_json

@@ -20,7 +20,7 @@ from hxloop.analysis.report import (
     decision_plane,
     write_report,
 )
-from hxloop.datasets import yin_yang, yin_yang_class
+from hxloop.data import yin_yang, yin_yang_class
 
 
 def evaluation(n_outputs=3, silent=False, names=("yin", "yang", "dot")) -> Evaluation:
