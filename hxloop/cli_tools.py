@@ -12,7 +12,7 @@ import typer
 from hxloop import cli_output as output
 from hxloop import progress as progress_of
 from hxloop.activity import LOG_NAME
-from hxloop.activity.export import DEFAULT_TAU_SYN_MS, export_activity
+from hxloop.activity.formats.export import DEFAULT_TAU_SYN_MS, export_activity
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.run import analyse_recording
 from hxloop.backend import backend_class, backend_names, get_backend

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hxloop import training_identity
-from hxloop.activity.schema import network_to_json
+from hxloop.activity.log.schema import network_to_json
 from hxloop.config import ExperimentConfig
 from hxloop.config_paths import PATH_KEYS
 from hxloop.errors import ConfigError, FileFormatError

@@ -22,7 +22,7 @@ from hxloop.activity import (
     StateWriter,
     epoch_name,
 )
-from hxloop.activity.schema import epoch_of
+from hxloop.activity.log.schema import epoch_of
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
 from hxloop.loop import LoopNetwork

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import Activity, RunInfo
-from hxloop.activity.schema import (
+from hxloop.activity.log.schema import (
     CHECKSUM,
     check_signed,
     info_from_json,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import Activity
-from hxloop.activity.schema import network_to_json, sign
+from hxloop.activity.log.schema import network_to_json, sign
 from hxloop.backend import Capabilities
 from hxloop.errors import OutputError
 from hxloop.files import digest_of, remove_leftovers, replacing, writing

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from hxloop.activity.schema import network_to_json
+from hxloop.activity.log.schema import network_to_json
 from hxloop.errors import ConfigError
 from hxloop.losses import Loss
 from hxloop.network import NetworkSpec

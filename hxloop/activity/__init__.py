@@ -1,27 +1,27 @@
 """What a substrate did: recorded, kept in files, read again, exported.
 
 ``Activity`` is what one run gives. ``ActivityWriter`` streams runs into an activity log (HDF5,
-its layout and how it survives a kill: ``hxloop.activity.schema``), ``ActivityLog`` reads one,
+its layout and how it survives a kill: ``hxloop.activity.log.schema``), ``ActivityLog`` reads one,
 whole or in parts, ``read_activity`` reads one or plain ``.npz`` arrays
-(``hxloop.activity.plain``). They all give ``RecordedActivity``, which the analysis takes.
+(``hxloop.activity.formats.plain``). They all give ``RecordedActivity``, which the analysis takes.
 """
 
-from hxloop.activity.any_file import LOG_NAME, read_activity
-from hxloop.activity.neo_export import to_neo
-from hxloop.activity.nwb_export import write_nwb
-from hxloop.activity.plain import read_plain, write_plain
-from hxloop.activity.reading import ActivityLog
-from hxloop.activity.run import Activity, RunInfo
-from hxloop.activity.schema import epoch_name
-from hxloop.activity.state_writer import StateWriter
-from hxloop.activity.states import (
+from hxloop.activity.formats.load import LOG_NAME, read_activity
+from hxloop.activity.formats.neo import to_neo
+from hxloop.activity.formats.nwb import write_nwb
+from hxloop.activity.formats.plain import read_plain, write_plain
+from hxloop.activity.log.reader import ActivityLog
+from hxloop.activity.log.schema import epoch_name
+from hxloop.activity.log.state_writer import StateWriter
+from hxloop.activity.log.writer import ActivityWriter
+from hxloop.activity.recorded import (
     TRAINED,
     UNTRAINED,
     FurtherSpikes,
     RecordedActivity,
     first_output,
 )
-from hxloop.activity.writing import ActivityWriter
+from hxloop.activity.types import Activity, RunInfo
 
 __all__ = [
     "LOG_NAME",

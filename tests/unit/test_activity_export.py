@@ -11,7 +11,7 @@ import pytest
 
 from hxloop import TimeBase
 from hxloop.activity import ActivityWriter, RecordedActivity, read_activity, to_neo, write_nwb
-from hxloop.activity.export import export_activity
+from hxloop.activity.formats.export import export_activity
 from hxloop.errors import ConfigError, MissingDependencyError, OutputError, UnknownNameError
 from tests.unit.activity_examples import NETWORK, further, run
 

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hxloop.activity import ActivityLog, ActivityWriter, RecordedActivity, read_activity
-from hxloop.activity.chunks import write_dataset
-from hxloop.activity.schema import network_from_json, network_to_json, state_order
+from hxloop.activity.log.chunks import write_dataset
+from hxloop.activity.log.schema import network_from_json, network_to_json, state_order
 from hxloop.errors import FileFormatError, OutputError, RunInputError, UnknownNameError
 from hxloop.network import NetworkSpec
 from tests.unit.activity_examples import BATCH, NETWORK, assert_holds, further, run, weights

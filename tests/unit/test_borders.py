@@ -40,7 +40,7 @@ from hxloop import (
     yin_yang,
 )
 from hxloop.activity import ActivityWriter, RecordedActivity, read_activity, write_plain
-from hxloop.activity.export import export_activity
+from hxloop.activity.formats.export import export_activity
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.run import analyse_recording
 from hxloop.calibration import CalibrationOptions

@@ -18,7 +18,7 @@ import pytest
 from safetensors import SafetensorError, safe_open
 
 from hxloop.activity import ActivityWriter, read_activity
-from hxloop.activity.export import export_activity
+from hxloop.activity.formats.export import export_activity
 from hxloop.calibration import load_calibration
 from hxloop.data import mnist as mnist
 from hxloop.errors import FileFormatError

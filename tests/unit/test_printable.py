@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hxloop import cli_output
-from hxloop.activity.run import RunInfo
-from hxloop.activity.schema import info_from_json, info_to_json
+from hxloop.activity.log.schema import info_from_json, info_to_json
+from hxloop.activity.types import RunInfo
 from hxloop.config import ExperimentConfig
 from hxloop.data import Dataset
 from hxloop.errors import ConfigError, FileFormatError

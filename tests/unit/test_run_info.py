@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hxloop import LoopNetwork, NetworkSpec, RunInfo, SpikeData, evaluate, get_backend, get_loss
-from hxloop.activity.schema import info_from_json, info_to_json
+from hxloop.activity.log.schema import info_from_json, info_to_json
 from hxloop.backends.chip_clock import n_tied, truncate
 from hxloop.backends.weight_grid import WeightGrid
 

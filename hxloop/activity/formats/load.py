@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 
 from hxloop import checks
-from hxloop.activity.plain import read_plain
-from hxloop.activity.reading import ActivityLog, Samples
-from hxloop.activity.states import RecordedActivity
+from hxloop.activity.formats.plain import read_plain
+from hxloop.activity.log.reader import ActivityLog, Samples
+from hxloop.activity.recorded import RecordedActivity
 from hxloop.errors import FileFormatError, UnknownNameError
 from hxloop.files import reading
 from hxloop.files.hdf5 import SIGNATURE
@@ -24,7 +24,7 @@ def read_activity(
     """Recorded activity of a file, whose kind is told by its content.
 
     Args:
-        path: an activity log, an ``.npz`` file (see ``hxloop.activity.plain``), or a run folder
+        path: an activity log, an ``.npz`` file (see ``hxloop.activity.formats.plain``), or a run folder
             with an ``activity.h5``.
         states: names of the states to read; None = all.
         samples: which samples, a slice or indices; None = all.

@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.activity.npz import load_arrays
-from hxloop.activity.schema import epoch_of, state_order
-from hxloop.activity.states import RecordedActivity, first_output
+from hxloop.activity.formats.npz import load_arrays
+from hxloop.activity.log.schema import epoch_of, state_order
+from hxloop.activity.recorded import RecordedActivity, first_output
 from hxloop.errors import FileFormatError, OutputError, RunInputError
 from hxloop.files import reading, replacing
 

@@ -12,10 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.activity.run import Activity
-from hxloop.activity.schema import digest_of_run, info_to_json, sign
-from hxloop.activity.states import FurtherSpikes, RecordedActivity
-from hxloop.activity.tables import (
+from hxloop.activity.log.schema import digest_of_run, info_to_json, sign
+from hxloop.activity.log.tables import (
     RUNS_DONE,
     OpenTables,
     lay_out,
@@ -24,6 +22,8 @@ from hxloop.activity.tables import (
     roomy,
     write_weights,
 )
+from hxloop.activity.recorded import FurtherSpikes, RecordedActivity
+from hxloop.activity.types import Activity
 from hxloop.errors import RunInputError
 from hxloop.files import replacing, writing
 from hxloop.files.hdf5 import opened

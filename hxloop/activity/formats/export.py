@@ -6,10 +6,10 @@ import os
 from typing import Any
 
 from hxloop import checks
-from hxloop.activity.any_file import read_activity
-from hxloop.activity.nwb_export import write_nwb
-from hxloop.activity.plain import write_plain
-from hxloop.activity.states import TRAINED
+from hxloop.activity.formats.load import read_activity
+from hxloop.activity.formats.nwb import write_nwb
+from hxloop.activity.formats.plain import write_plain
+from hxloop.activity.recorded import TRAINED
 from hxloop.errors import OutputError, UnknownNameError
 from hxloop.units import TimeBase
 

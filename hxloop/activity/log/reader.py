@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.activity.run import RunInfo
-from hxloop.activity.schema import (
+from hxloop.activity.log.schema import (
     SCHEMA,
     VERSION,
     check_signed,
@@ -23,8 +22,9 @@ from hxloop.activity.schema import (
     network_from_json,
     state_order,
 )
-from hxloop.activity.states import FurtherSpikes, RecordedActivity
-from hxloop.activity.tables import rows_of_run
+from hxloop.activity.log.tables import rows_of_run
+from hxloop.activity.recorded import FurtherSpikes, RecordedActivity
+from hxloop.activity.types import RunInfo
 from hxloop.errors import FileFormatError, UnknownNameError
 from hxloop.files import reading
 from hxloop.files.hdf5 import open_checked
@@ -38,7 +38,7 @@ class ActivityLog:
     """An activity log, open for reading. Nothing is read before it is asked for.
 
     Args:
-        path: the file; its layout is told in ``hxloop.activity.schema``.
+        path: the file; its layout is told in ``hxloop.activity.log.schema``.
 
     Raises:
         FileFormatError: no such file, truncated, of another program or of another version.

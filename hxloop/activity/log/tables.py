@@ -1,6 +1,6 @@
 """The datasets of a state that is being written: room in the file, filled without HDF5.
 
-Why, is told in ``hxloop.activity.schema``.
+Why, is told in ``hxloop.activity.log.schema``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.activity.chunks import write_dataset
-from hxloop.activity.schema import TIME_UNIT, WEIGHT_UNIT
+from hxloop.activity.log.chunks import write_dataset
+from hxloop.activity.log.schema import TIME_UNIT, WEIGHT_UNIT
 from hxloop.errors import OutputError
 
 RUNS_DONE = "runs_done"
@@ -192,7 +192,7 @@ def rows_of_run(group: h5py.Group, run: int, ends: NDArray[np.int64]) -> dict[st
     Args:
         group: the state.
         run: its number.
-        ends: ``(runs, 1 + layers)``, see ``hxloop.activity.schema``.
+        ends: ``(runs, 1 + layers)``, see ``hxloop.activity.log.schema``.
     """
     before = ends[run - 1] if run else np.zeros_like(ends[0])
     rows = {}

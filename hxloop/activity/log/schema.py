@@ -50,8 +50,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hxloop.activity.run import RunInfo
-from hxloop.activity.states import TRAINED, UNTRAINED
+from hxloop.activity.recorded import TRAINED, UNTRAINED
+from hxloop.activity.types import RunInfo
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import sha256_of
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.activity.states import RecordedActivity
+from hxloop.activity.recorded import RecordedActivity
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Writing activity logs: streamed, appendable, and whole at every moment.
 
-How a log survives a kill, and its layout, is told in ``hxloop.activity.schema``.
+How a log survives a kill, and its layout, is told in ``hxloop.activity.log.schema``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any, Self
 import h5py
 
 from hxloop import checks
-from hxloop.activity.reading import ActivityLog
-from hxloop.activity.schema import (
+from hxloop.activity.log.reader import ActivityLog
+from hxloop.activity.log.schema import (
     SCHEMA,
     TIME_UNIT,
     VERSION,
@@ -26,8 +26,8 @@ from hxloop.activity.schema import (
     network_to_json,
     sign,
 )
-from hxloop.activity.state_writer import StateWriter
-from hxloop.activity.tables import RUNS_DONE, pack
+from hxloop.activity.log.state_writer import StateWriter
+from hxloop.activity.log.tables import RUNS_DONE, pack
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import remove_leftovers, replacing
 from hxloop.files.hdf5 import opened

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.activity.run import RunInfo
+from hxloop.activity.types import RunInfo
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec
 from hxloop.text import Brief

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from hxloop import checks
-from hxloop.activity.spike_lists import spike_lists, window
-from hxloop.activity.states import RecordedActivity
+from hxloop.activity.formats.spike_lists import spike_lists, window
+from hxloop.activity.recorded import RecordedActivity
 from hxloop.errors import MissingDependencyError, OutputError
 from hxloop.files import replacing, sha256_of
 from hxloop.units import TimeBase

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.activity.spike_lists import spike_lists, window
-from hxloop.activity.states import RecordedActivity
+from hxloop.activity.formats.spike_lists import spike_lists, window
+from hxloop.activity.recorded import RecordedActivity
 from hxloop.errors import ConfigError
 from hxloop.units import TimeBase
 

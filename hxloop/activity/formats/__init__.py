@@ -1,0 +1,1 @@
+"""Activity in files of others: plain arrays, neo, NWB."""
