@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from hxloop.backends.brian2_model import NEVER, ModelShape
 from hxloop.backends.brian2_runners import BinaryRunner, NumpyRunner
+from hxloop.engine.psp import psp_after
 from hxloop.errors import ConfigError, RunFailed, RunInputError, SessionClosedError
 from hxloop.machine import usable_cores
 from hxloop.session_guard import SessionGuard, UncopiedSession
-from hxloop.ttfs.psp import psp_after
 
 Array = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.engine.compiled.interface import first_spike_times_cpu
 from hxloop.network import NeuronParameters
-from hxloop.ttfs.kernels import first_spike_times_cpu
 
 Array = NDArray[np.float64]
 

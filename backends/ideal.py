@@ -19,10 +19,10 @@ from numpy.typing import ArrayLike
 from hxloop.activity import Activity, RunInfo
 from hxloop.backend import Capabilities, check_network, check_run, check_stream
 from hxloop.backends.precision import PRECISIONS, RESOLUTION, check_precision
+from hxloop.engine import NeuronParameters
+from hxloop.engine.compiled.interface import first_spike_times_cpu
 from hxloop.errors import CapacityError, SessionClosedError
 from hxloop.network import NetworkSpec
-from hxloop.ttfs import NeuronParameters
-from hxloop.ttfs.kernels import first_spike_times_cpu
 from hxloop.version import __version__
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.engine.psp import psp_after
 from hxloop.machine.jit import njit
-from hxloop.ttfs.psp import psp_after
 
 Array = NDArray[np.float64]
 MOST_SPIKES = 255

@@ -14,8 +14,8 @@ from hxloop.backends.pynn_adapter import PynnSession
 from hxloop.backends.pynn_grid import GridDialect, time_step
 from hxloop.backends.pynn_simulators import check_options, environment, refuse_calibration
 from hxloop.backends.sample_schedule import SampleSchedule
+from hxloop.engine.psp import psp_after
 from hxloop.network import LayerSpec, NetworkSpec
-from hxloop.ttfs.psp import psp_after
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class NeuronDialect(GridDialect):
 
     In a step of length h NEURON takes the membrane from V to ``(V + h I/C) / (1 + h/tau)``: the
     implicit Euler method, with the synaptic current I at the start of the step, which itself decays
-    exactly. The exact step is ``V exp(-h/tau_mem) + I k(h)/C`` (k as in ``hxloop.ttfs.psp``). Both
+    exactly. The exact step is ``V exp(-h/tau_mem) + I k(h)/C`` (k as in ``hxloop.engine.psp``). Both
     are linear in V and I, so with other values of tau and C they are the same, and the membrane is
     exact at all points of the grid. With the nominal values it is half a percent too high at
     dt = 1/100, and the more so the slower it is.

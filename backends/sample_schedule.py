@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.engine.psp import psp_after, time_of_peak
 from hxloop.errors import ConfigError, RunFailed
 from hxloop.network import NetworkSpec, NeuronSpec
-from hxloop.ttfs.psp import psp_after, time_of_peak
 
 Array = NDArray[np.float64]
 Units = NDArray[np.int64]

@@ -21,9 +21,9 @@ from scipy.optimize import least_squares
 
 from hxloop.backend import Session
 from hxloop.calibration.result import Scales
+from hxloop.engine import first_spike_times
 from hxloop.errors import CalibrationError, NetworkError
 from hxloop.network import NetworkSpec, NeuronSpec
-from hxloop.ttfs import first_spike_times
 
 Array = NDArray[np.float64]
 

@@ -27,6 +27,7 @@ from hxloop.backend import (
 )
 from hxloop.data import Dataset, dataset_names, load_dataset, yin_yang
 from hxloop.data.encoding import LatencyEncoding
+from hxloop.engine import NeuronParameters, first_spike_times, recorded_spike_times
 from hxloop.errors import HxloopError, HxloopWarning
 from hxloop.evaluation import evaluate
 from hxloop.initialisation import initial_weights
@@ -45,7 +46,6 @@ from hxloop.session_recording import record
 from hxloop.silent_neurons import SilentNeuronPolicy
 from hxloop.training import Trainer
 from hxloop.training_options import EvaluationResult, SpikeData, TrainingOptions, TrainingResult
-from hxloop.ttfs import NeuronParameters, first_spike_times, recorded_spike_times
 from hxloop.units import TimeBase
 from hxloop.version import __version__ as __version__
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.checks.random_streams import entropy
+from hxloop.engine.compiled.interface import first_spike_times_cpu
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec, NeuronParameters
-from hxloop.ttfs.kernels import first_spike_times_cpu
 
 
 def initial_weights(

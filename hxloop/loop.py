@@ -18,11 +18,11 @@ from hxloop.activity import Activity
 from hxloop.activity_check import check_activity
 from hxloop.activity_physics import check_physics
 from hxloop.backend import Session, check_stream
+from hxloop.engine import GradientCounts, NeuronParameters, recorded_spike_times
 from hxloop.errors import CapacityError, NetworkError, RunFailed, RunTimeout
 from hxloop.network import NetworkSpec, NeuronSpec
 from hxloop.placement import PlacedLayer, place_layers
 from hxloop.time_limit import within
-from hxloop.ttfs import GradientCounts, NeuronParameters, recorded_spike_times
 
 
 class LoopNetwork(nn.Module):

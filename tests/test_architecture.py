@@ -46,8 +46,8 @@ RULES = [
     ("hxloop.checks", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.network", "torch"), "the ground"),
     ("hxloop.network", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.activity"), "below activity"),
     ("hxloop.activity", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.backend"), "below backend"),
-    ("hxloop.backend", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.ttfs"), "the protocol only"),
-    ("hxloop.ttfs", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.backend"), "pure mathematics"),
+    ("hxloop.backend", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.engine"), "the protocol only"),
+    ("hxloop.engine", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.backend"), "pure mathematics"),
     ("hxloop.loop", (*TOP, *RUNNING, "hxloop.training", "hxloop.losses"), "one run, no training"),
     ("hxloop.losses", (*TOP, *RUNNING, "hxloop.loop", "hxloop.training"), "spike times only"),
     ("hxloop.evaluation", (*TOP, *RUNNING, "hxloop.training"), "forward only"),
@@ -199,7 +199,7 @@ def undocumented(module: str, source: str) -> list[str]:
 
 
 def test_the_whole_library_is_looked_at() -> None:
-    assert {"hxloop", "hxloop.backends.ideal", "hxloop.ttfs.gradient"} <= set(MODULES)
+    assert {"hxloop", "hxloop.backends.ideal", "hxloop.engine.gradient"} <= set(MODULES)
     assert len({path.resolve() for path in MODULES.values()}) == len(MODULES)
 
 
@@ -281,7 +281,7 @@ def test_a_forbidden_import_is_seen(module: str, source: str) -> None:
 
 
 def test_allowed_imports_are_left_alone() -> None:
-    source = "from hxloop.version import __version__\nfrom hxloop.ttfs import first_spike_times\n"
+    source = "from hxloop.version import __version__\nfrom hxloop.engine import first_spike_times\n"
     assert broken_rules("hxloop.backends.mine", source) == []
 
 

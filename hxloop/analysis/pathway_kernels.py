@@ -1,6 +1,6 @@
 """Tracing credit back through one layer, compiled.
 
-With one pair of time constants the kernel separates (see ``hxloop.ttfs.compiled.backward``):
+With one pair of time constants the kernel separates (see ``hxloop.engine.compiled.backward``):
 the factor that depends on the postsynaptic spike alone cancels in shares where the time
 constants are equal, so that no exponential is needed for a pair. Where the separated form would
 lose digits or underflow, shares are computed pair by pair, relative to the latest cause: every
@@ -14,8 +14,8 @@ import math
 
 import numpy as np
 
+from hxloop.engine.compiled.psp import psp, scaled_psp
 from hxloop.machine.jit import njit
-from hxloop.ttfs.compiled.psp import psp, scaled_psp
 
 # Beyond so many time constants the separated exponentials could over- or underflow: they and
 # their products stay within the square root of what a number can hold.

@@ -17,16 +17,16 @@ from hxloop.bench.measuring import (
     machine,
     peak_resident_mb,
 )
+from hxloop.engine import NeuronParameters, first_spike_times
+from hxloop.engine.compiled.forward import forward_equal
+from hxloop.engine.compiled.forward_unequal import forward_unequal
+from hxloop.engine.compiled.interface import sorted_inputs
 from hxloop.experiment import train
 from hxloop.experiments.registry import load_experiment
 from hxloop.initialisation import initial_weights
 from hxloop.loop import LoopNetwork
 from hxloop.losses import get_loss
 from hxloop.network import NetworkSpec
-from hxloop.ttfs import NeuronParameters, first_spike_times
-from hxloop.ttfs.compiled.forward import forward_equal
-from hxloop.ttfs.compiled.forward_unequal import forward_unequal
-from hxloop.ttfs.kernels import sorted_inputs
 
 DEEP = (784, 400, 400, 400, 400, 10)
 BATCH = 80

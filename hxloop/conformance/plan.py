@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from hxloop.backend import Capabilities
+from hxloop.engine import first_spike_times
+from hxloop.engine.psp import peak_of_psp
 from hxloop.errors import CapacityError
 from hxloop.network import NetworkSpec, NeuronSpec
-from hxloop.ttfs import first_spike_times
-from hxloop.ttfs.psp import peak_of_psp
 
 Array = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from hxloop.ttfs.compiled.membrane import first_crossing, membrane
+from hxloop.engine.compiled.membrane import first_crossing, membrane
 
 Array = NDArray[np.float64]
 MOST_SPIKES = 10_000  # of one neuron in one run

@@ -16,9 +16,9 @@ from scipy.optimize import minimize_scalar
 from hxloop.backends import brian2_build, brian2_solver
 from hxloop.backends.brian2_settings import default_preferences
 from hxloop.backends.brian2_solver import Brian2Options, Brian2Solver, LayerDynamics
+from hxloop.engine.psp import psp_after
 from hxloop.errors import CompilerError, ConfigError, RunInputError, SessionClosedError
 from hxloop.machine import child_process
-from hxloop.ttfs.psp import psp_after
 from tests.brute_force import first_spike, membrane
 
 WINDOW = 6.0

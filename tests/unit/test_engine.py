@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.special import lambertw
 
+from hxloop.engine import GradientCounts, NeuronParameters, recorded_spike_times
+from hxloop.engine import first_spike_times as engine
+from hxloop.engine.crossing import lambert_w0
+from hxloop.engine.psp import psp
+from hxloop.engine.reference import first_spike_times as reference
 from hxloop.errors import NetworkError, RunInputError
 from hxloop.network import NeuronSpec
-from hxloop.ttfs import GradientCounts, NeuronParameters, recorded_spike_times
-from hxloop.ttfs import first_spike_times as engine
-from hxloop.ttfs.crossing import lambert_w0
-from hxloop.ttfs.psp import psp
-from hxloop.ttfs.reference import first_spike_times as reference
 from tests.brute_force import first_spike, membrane
 
 IMPLEMENTATIONS = [pytest.param(reference, id="reference"), pytest.param(engine, id="kernels")]
@@ -211,7 +211,7 @@ def test_properties_of_spike_times(seed, shift, chip):
 @pytest.mark.parametrize("compiled", [True, False], ids=["kernels", "reference"])
 def test_gradient_against_central_differences(kind, compiled, monkeypatch):
     if not compiled:
-        monkeypatch.setattr("hxloop.ttfs.gradient.use_kernels", lambda weights: False)
+        monkeypatch.setattr("hxloop.engine.gradient.use_kernels", lambda weights: False)
     rng = np.random.default_rng([11, len(kind)])
     checked, step = 0, 1e-6
     for _ in range(6):
@@ -265,7 +265,7 @@ def test_gradcheck():
 @pytest.mark.parametrize("compiled", [True, False], ids=["kernels", "reference"])
 def test_zeroed_gradients_are_counted(compiled, monkeypatch):
     if not compiled:
-        monkeypatch.setattr("hxloop.ttfs.gradient.use_kernels", lambda weights: False)
+        monkeypatch.setattr("hxloop.engine.gradient.use_kernels", lambda weights: False)
     t = torch.tensor([[0.2, np.inf]], dtype=torch.float64, requires_grad=True)
     w = torch.tensor([[2.0, 2.0, -1.0], [1.0, 1.0, 1.0]], dtype=torch.float64, requires_grad=True)
     # Neuron 0 rises at its spike, neuron 1 is past its peak, neuron 2 is inhibited only.
@@ -308,7 +308,7 @@ def test_arguments_are_not_written_to():
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_nan_among_gradients_is_told_where_it_matters(compiled, monkeypatch):
-    monkeypatch.setattr("hxloop.ttfs.gradient.use_kernels", lambda weights: compiled)
+    monkeypatch.setattr("hxloop.engine.gradient.use_kernels", lambda weights: compiled)
     t = torch.tensor([[0.2, 0.4]], dtype=torch.float64, requires_grad=True)
     w = torch.ones((2, 3), dtype=torch.float64, requires_grad=True)
     recorded = torch.tensor([[1.0, torch.inf, 1.5]], dtype=torch.float64)

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hxloop import LoopNetwork, NetworkSpec, NeuronParameters, NeuronSpec, get_backend, get_loss
+from hxloop.engine import GradientCounts, recorded_spike_times, reference
+from hxloop.engine import first_spike_times as engine
+from hxloop.engine.compiled import interface as kernels
+from hxloop.engine.psp import psp_derivative
 from hxloop.errors import RunInputError
-from hxloop.ttfs import GradientCounts, kernels, recorded_spike_times, reference
-from hxloop.ttfs import first_spike_times as engine
-from hxloop.ttfs.psp import psp_derivative
 from tests import extreme_layers
 
 IMPLEMENTATIONS = [pytest.param(reference.first_spike_times, id="reference"),
@@ -241,7 +242,7 @@ def test_gradient_in_single_precision_is_that_in_double(seed, apart, ratio, stre
 @pytest.mark.parametrize("value", [math.inf, -math.inf])
 def test_infinite_gradient_of_a_spike_is_refused(compiled, value, monkeypatch):
     # Regression: it became NaN gradients of the weights, without a word.
-    monkeypatch.setattr("hxloop.ttfs.gradient.use_kernels", lambda weights: compiled)
+    monkeypatch.setattr("hxloop.engine.gradient.use_kernels", lambda weights: compiled)
     times, weights = np.array([[0.2, 0.4]]), np.ones((2, 3))
     recorded = np.array([[1.0, math.inf, 1.5]])
     with pytest.raises(
@@ -257,7 +258,7 @@ def test_infinite_gradient_of_a_spike_is_refused(compiled, value, monkeypatch):
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_gradient_that_single_precision_cannot_hold_is_refused(compiled, monkeypatch):
-    monkeypatch.setattr("hxloop.ttfs.gradient.use_kernels", lambda weights: compiled)
+    monkeypatch.setattr("hxloop.engine.gradient.use_kernels", lambda weights: compiled)
     arguments = np.array([[0.2, 0.4]]), np.ones((2, 1)), np.array([[1.0]]), NeuronSpec()
     with pytest.raises(RunInputError, match=r"gradient of the (weights|input times): more than"):
         gradients(*arguments, np.float32, np.array([[1e39]]))

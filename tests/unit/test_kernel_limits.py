@@ -16,10 +16,11 @@ from hxloop import NetworkSpec, NeuronParameters, get_backend
 from hxloop.backends.weight_grid import WeightGrid
 from hxloop.bench import engine as bench
 from hxloop.data import mnist as mnist
+from hxloop.engine import reference
+from hxloop.engine.compiled import forward_unequal
+from hxloop.engine.compiled import interface as kernels
+from hxloop.engine.compiled.vectors import widest_vectors
 from hxloop.errors import FileFormatError, RunInputError
-from hxloop.ttfs import kernels, reference
-from hxloop.ttfs.compiled import forward_unequal
-from hxloop.ttfs.compiled.vectors import widest_vectors
 
 PLATFORMS = [
     ("ideal", {}),

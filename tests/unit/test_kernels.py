@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hxloop import NetworkSpec, NeuronParameters, NeuronSpec, first_spike_times, get_backend
+from hxloop.engine import gradient, reference
+from hxloop.engine.compiled import interface as kernels
+from hxloop.engine.compiled import threads
 from hxloop.errors import ConfigError, RunInputError
-from hxloop.ttfs import gradient, kernels, reference, threads
 
 # float32 carries seven digits; a crossing that is nearly grazing loses half of them.
 FLOAT32 = {"median": 1e-6, "largest": 5e-3}

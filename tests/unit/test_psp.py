@@ -13,9 +13,9 @@ from hypothesis.extra.numpy import arrays
 from mpmath import mp, mpf
 
 from hxloop.analysis.pathways import pathways_from_runs
-from hxloop.ttfs.compiled.psp import psp as compiled_psp
-from hxloop.ttfs.compiled.psp import scaled_psp
-from hxloop.ttfs.psp import psp, psp_after, time_of_peak
+from hxloop.engine.compiled.psp import psp as compiled_psp
+from hxloop.engine.compiled.psp import scaled_psp
+from hxloop.engine.psp import psp, psp_after, time_of_peak
 from tests.test_architecture import MODULES, source_of
 
 CONSTANTS = st.floats(0.01, 100.0) | st.sampled_from([1.0, 1.0 + 1e-12, 1.0 + 1e-6, 1.001001])
@@ -60,7 +60,7 @@ def test_the_peak_is_the_largest_value():
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_the_kernel_is_written_nowhere_else(module):
     """A difference of two exponentials over a difference of rates, or ``expm1``: see ``psp``."""
-    if module in ("hxloop.ttfs.psp", "hxloop.ttfs.compiled.psp"):
+    if module in ("hxloop.engine.psp", "hxloop.engine.compiled.psp"):
         return
     called = [
         ast.unparse(node.func).rpartition(".")[2]

@@ -1,6 +1,6 @@
 """The exact engine, compiled for the CPU: same answers as ``reference`` and ``gradient``.
 
-float32 and float64, threads over the samples of a batch (``hxloop.ttfs.threads``). Spike times
+float32 and float64, threads over the samples of a batch (``hxloop.engine.compiled.threads``). Spike times
 do not depend on their number; the threads' shares of a weight gradient are added up in a fixed
 order, so that two runs give the same bits.
 """
@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hxloop.engine.compiled.backward import backward_equal, backward_unequal, separable
+from hxloop.engine.compiled.forward import forward_equal
+from hxloop.engine.compiled.forward_unequal import forward_unequal
+from hxloop.engine.compiled.threads import run_parts, samples_of_parts
 from hxloop.network import NeuronParameters
-from hxloop.ttfs.compiled.backward import backward_equal, backward_unequal, separable
-from hxloop.ttfs.compiled.forward import forward_equal
-from hxloop.ttfs.compiled.forward_unequal import forward_unequal
-from hxloop.ttfs.threads import run_parts, samples_of_parts
 
 Array = NDArray[np.float64]
 # Real numbers of either precision, that of the weights.
@@ -33,7 +33,7 @@ def use_kernels(weights: torch.Tensor) -> bool:
 def first_spike_times_cpu(
     input_times: Array, weights: Matrix, layer: NeuronParameters, t_window: float
 ) -> Array:
-    """First spike times of a layer; see ``hxloop.ttfs.first_spike_times``.
+    """First spike times of a layer; see ``hxloop.engine.first_spike_times``.
 
     Args:
         input_times: ``(batch, pre)`` float64, >= 0, no NaN; not checked here.
@@ -73,7 +73,7 @@ def gradients_cpu(
     max_dw_norm: float,
     need_times: bool = True,
 ) -> tuple[Matrix, Array, tuple[int, int, int]]:
-    """Gradients at recorded times; see ``hxloop.ttfs.gradient``.
+    """Gradients at recorded times; see ``hxloop.engine.gradient``.
 
     Where not ``need_times``, the gradient of the input times is left at zero.
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hxloop.engine.crossing import Membrane, first_crossing, propagate
+from hxloop.engine.psp import peak_of_psp
 from hxloop.errors import NetworkError, RunInputError
 from hxloop.network import NeuronParameters, NeuronSpec
-from hxloop.ttfs.crossing import Membrane, first_crossing, propagate
-from hxloop.ttfs.psp import peak_of_psp
 
 
 @torch.no_grad()

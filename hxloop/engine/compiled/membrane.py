@@ -1,11 +1,11 @@
-"""One neuron between two inputs, compiled: the functions of ``hxloop.ttfs.crossing``."""
+"""One neuron between two inputs, compiled: the functions of ``hxloop.engine.crossing``."""
 
 from __future__ import annotations
 
 import math
 
+from hxloop.engine.compiled.psp import psp
 from hxloop.machine.jit import njit
-from hxloop.ttfs.compiled.psp import psp
 
 EPSILON = 2.220446049250313e-16
 MAX_ITERATIONS = 200
@@ -105,7 +105,7 @@ def _parabola(top, low, threshold, u, i_e, i_i, tau_mem, tau_e, tau_i):  # type:
 
 @njit(cache=True, nogil=True)
 def first_crossing(u, i_e, i_i, tau_mem, tau_e, tau_i, threshold, length):  # type: ignore[no-untyped-def]
-    """See ``hxloop.ttfs.crossing.first_crossing``; one current has ``i_i = 0``."""
+    """See ``hxloop.engine.crossing.first_crossing``; one current has ``i_i = 0``."""
     if u >= threshold:
         return 0.0
     if i_e <= 0.0:

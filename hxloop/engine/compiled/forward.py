@@ -19,8 +19,7 @@ import math
 
 import numpy as np
 
-from hxloop.machine.jit import njit
-from hxloop.ttfs.compiled.membrane import (
+from hxloop.engine.compiled.membrane import (
     first_crossing,
     membrane,
     peak_time,
@@ -29,7 +28,8 @@ from hxloop.ttfs.compiled.membrane import (
     rising_crossing_equal,
     time_of_peak,
 )
-from hxloop.ttfs.compiled.vectors import widest_vectors
+from hxloop.engine.compiled.vectors import widest_vectors
+from hxloop.machine.jit import njit
 
 # Neurons of a tile; a small layer would waste most of a wide one. Candidates are looked for in
 # groups that make a vector or two.

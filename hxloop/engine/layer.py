@@ -9,10 +9,10 @@ from torch import Tensor
 
 from hxloop import checks
 from hxloop.checks.tensors import real_tensor
+from hxloop.engine import reference
+from hxloop.engine.compiled.interface import first_spike_times_cpu, use_kernels
 from hxloop.errors import RunInputError
 from hxloop.network import NeuronParameters, NeuronSpec
-from hxloop.ttfs import reference
-from hxloop.ttfs.kernels import first_spike_times_cpu, use_kernels
 
 
 @torch.no_grad()
@@ -24,7 +24,7 @@ def first_spike_times(
 ) -> Tensor:
     """When each neuron of a layer first reaches its threshold, exactly.
 
-    Tensors on the CPU go to the compiled kernels, others (CUDA) to ``hxloop.ttfs.reference``;
+    Tensors on the CPU go to the compiled kernels, others (CUDA) to ``hxloop.engine.reference``;
     both give the same answer.
 
     Args:

@@ -1,4 +1,4 @@
-"""The kernel of ``hxloop.ttfs.psp`` for one spike at a time, compiled.
+"""The kernel of ``hxloop.engine.psp`` for one spike at a time, compiled.
 
 Whatever is compiled and needs ``k(s)`` takes it from here. A test holds it against the other.
 """
@@ -26,5 +26,5 @@ def scaled_psp(s: float, since: float, tau_mem: float, tau_syn: float) -> float:
 
 @njit(cache=True, nogil=True)
 def psp(s: float, tau_mem: float, tau_syn: float) -> float:
-    """``k(s)``, see ``hxloop.ttfs.psp.psp``."""
+    """``k(s)``, see ``hxloop.engine.psp.psp``."""
     return scaled_psp(s, 0.0, tau_mem, tau_syn)

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from hxloop.checks.tensors import real_tensor
+from hxloop.engine.compiled.interface import gradients_cpu, use_kernels
+from hxloop.engine.psp import psp, psp_derivative
+from hxloop.engine.reference import as_parameters
 from hxloop.errors import RunInputError
 from hxloop.network import NeuronParameters, NeuronSpec
-from hxloop.ttfs.kernels import gradients_cpu, use_kernels
-from hxloop.ttfs.psp import psp, psp_derivative
-from hxloop.ttfs.reference import as_parameters
 
 # Elements of the largest temporary array (samples x pre x post): 32 MB in float64.
 CHUNK_ELEMENTS = 1 << 22

@@ -21,19 +21,12 @@ import math
 
 import numpy as np
 
+from hxloop.engine.compiled.forward import GROUP, LARGEST, LONGEST, NARROW, VECTOR_MATH, WIDE
+from hxloop.engine.compiled.membrane import first_crossing, peak_time
+from hxloop.engine.compiled.psp import psp
+from hxloop.engine.compiled.two_currents import SHORT, highest_bound, short_crossing
+from hxloop.engine.compiled.vectors import widest_vectors
 from hxloop.machine.jit import njit
-from hxloop.ttfs.compiled.forward import (
-    GROUP,
-    LARGEST,
-    LONGEST,
-    NARROW,
-    VECTOR_MATH,
-    WIDE,
-)
-from hxloop.ttfs.compiled.membrane import first_crossing, peak_time
-from hxloop.ttfs.compiled.psp import psp
-from hxloop.ttfs.compiled.two_currents import SHORT, highest_bound, short_crossing
-from hxloop.ttfs.compiled.vectors import widest_vectors
 
 # By the precision of the states. The series of an interval may leave out so much: of a current, or
 # of a membrane in units of the current. Rounding is as large, and what is left out decays as

@@ -20,10 +20,10 @@ import math
 
 import numpy as np
 
+from hxloop.engine.compiled.forward import VECTOR_MATH
+from hxloop.engine.compiled.membrane import psp
+from hxloop.engine.compiled.vectors import widest_vectors
 from hxloop.machine.jit import njit
-from hxloop.ttfs.compiled.forward import VECTOR_MATH
-from hxloop.ttfs.compiled.membrane import psp
-from hxloop.ttfs.compiled.vectors import widest_vectors
 
 # By the precision computed in, that of the weights; what a form cannot do is done pair by pair, in
 # double. Beyond WIDEST, in units of the shorter time constant, exponentials relative to the common
@@ -333,7 +333,7 @@ def backward_equal(times, weights, *arguments):  # type: ignore[no-untyped-def]
         weights: ``(pre, post)``, float32 or float64: the type computed in.
         arguments: ``recorded`` and ``grad``, ``(batch, post)`` float64: spike times and the
             gradient with respect to them; ``tau_mem, tau_syn``, ``separable``;
-            ``min_slope, max_dw_norm``, see ``hxloop.ttfs.recorded_spike_times``; ``batch``,
+            ``min_slope, max_dw_norm``, see ``hxloop.engine.recorded_spike_times``; ``batch``,
             samples of the whole batch, of which these may be a part; ``need_times``, whether
             the gradient of the times is wanted; and what is added to: ``grad_weights``
             ``(pre, post)``, ``grad_times`` ``(batch, pre)``, and ``counts`` of spikes, of spikes

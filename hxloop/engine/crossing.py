@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hxloop.ttfs.psp import minus_log_ratio, psp, psp_derivative
+from hxloop.engine.psp import minus_log_ratio, psp, psp_derivative
 
 MAX_ITERATIONS = 200
 

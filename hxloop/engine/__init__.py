@@ -4,9 +4,9 @@
 attaches the exact gradient to spike times that a substrate measured.
 """
 
+from hxloop.engine.gradient import GradientCounts, RecordedSpikeTimes, recorded_spike_times
+from hxloop.engine.layer import first_spike_times
 from hxloop.network import NeuronParameters
-from hxloop.ttfs.engine import first_spike_times
-from hxloop.ttfs.gradient import GradientCounts, RecordedSpikeTimes, recorded_spike_times
 
 __all__ = [
     "GradientCounts",

@@ -1,7 +1,7 @@
 """The postsynaptic potential of a leaky integrate-and-fire neuron, without cancellation.
 
 The one place where its formula stands: ``psp`` for tensors, ``psp_after`` for numpy, and
-``hxloop.ttfs.compiled.psp`` for what is compiled, spike by spike.
+``hxloop.engine.compiled.psp`` for what is compiled, spike by spike.
 """
 
 from __future__ import annotations

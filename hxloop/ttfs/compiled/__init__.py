@@ -1,1 +1,0 @@
-"""Loops of the exact engine, compiled by numba; ``hxloop.ttfs.kernels`` is their interface."""
