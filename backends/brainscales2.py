@@ -28,7 +28,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hxloop import checks
-from hxloop.backend import Capabilities, check_network
 from hxloop.backends.brainscales2_dialect import BrainScaleS2Dialect
 from hxloop.backends.chip_clock import CLOCK_SECONDS
 from hxloop.backends.chip_model import N_CIRCUITS, SIGNED_INPUTS
@@ -36,6 +35,7 @@ from hxloop.backends.pynn_adapter import PynnSession
 from hxloop.backends.weight_grid import WeightGrid
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec
+from hxloop.substrate import Capabilities, check_network
 from hxloop.units import TimeBase
 
 LONGEST_RUN_SECONDS = 2**32 * CLOCK_SECONDS  # the timer of a run has 32 bits

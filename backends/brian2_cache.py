@@ -18,7 +18,7 @@ from pathlib import Path
 from hxloop.errors import CompilerError
 from hxloop.files.scratch import ScratchFolder
 from hxloop.machine import make_private, say_once
-from hxloop.session_guard import ForkSafeLock
+from hxloop.substrate.guard import ForkSafeLock
 
 logger = logging.getLogger(__name__)
 

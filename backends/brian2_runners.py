@@ -23,7 +23,7 @@ from hxloop.errors import RunFailed
 from hxloop.files.scratch import ScratchFolder
 from hxloop.machine import say_once
 from hxloop.machine.child_process import run_child
-from hxloop.session_guard import SIMULATOR_LOCK
+from hxloop.substrate.guard import SIMULATOR_LOCK
 
 MEMORY = Path("/dev/shm")
 SCRATCH_PREFIX = "hxloop-"

@@ -48,7 +48,7 @@ def readable_preferences() -> Iterator[None]:
 def default_preferences(**changes: Any) -> Iterator[None]:
     """Brian2's own preferences for a while; the caller's come back.
 
-    Not for two threads at a time: hold ``hxloop.session_guard.SIMULATOR_LOCK``.
+    Not for two threads at a time: hold ``hxloop.substrate.guard.SIMULATOR_LOCK``.
 
     Args:
         changes: preferences of one's own, "__" for the dot: ``codegen__target="numpy"``.

@@ -17,7 +17,7 @@ from hxloop.backends.brian2_runners import BinaryRunner, NumpyRunner
 from hxloop.engine.psp import psp_after
 from hxloop.errors import ConfigError, RunFailed, RunInputError, SessionClosedError
 from hxloop.machine import usable_cores
-from hxloop.session_guard import SessionGuard, UncopiedSession
+from hxloop.substrate.guard import SessionGuard, UncopiedSession
 
 Array = NDArray[np.float64]
 

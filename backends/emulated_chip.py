@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.backend import Capabilities, check_network, check_stream
 from hxloop.backends.chip_calibrations import check_fit, chip_under
 from hxloop.backends.chip_clock import CLOCK_SECONDS
 from hxloop.backends.chip_model import (
@@ -41,6 +40,7 @@ from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import OBSERVABLES, Codes
+from hxloop.substrate import Capabilities, check_network, check_stream
 from hxloop.units import TimeBase
 
 Array = NDArray[np.float64]

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hxloop.activity import Activity, RunInfo
-from hxloop.backend import check_run, check_stream
 from hxloop.backends.chip_clock import n_moved, n_tied, truncate
 from hxloop.backends.chip_model import (
     TrialNoise,
@@ -28,6 +27,7 @@ from hxloop.errors import (
 from hxloop.network import NetworkSpec
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import Calibration, Codes, check_codes
+from hxloop.substrate import check_run, check_stream
 from hxloop.version import __version__
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class EmulatedChipSession(KnobSession):
         record: Iterable[str] = (),
         trial: int | None = None,
     ) -> Activity:
-        """Run one batch; see ``hxloop.backend.Session.run``."""
+        """Run one batch; see ``hxloop.substrate.Session.run``."""
         solver = self._open_solver()
         trial = check_stream("trial", trial)
         matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hxloop.activity import Activity, RunInfo
-from hxloop.backend import Capabilities, check_network, check_run, check_stream
 from hxloop.backends.precision import PRECISIONS, RESOLUTION, check_precision
 from hxloop.engine import NeuronParameters
 from hxloop.engine.compiled.interface import first_spike_times_cpu
 from hxloop.errors import CapacityError, SessionClosedError
 from hxloop.network import NetworkSpec
+from hxloop.substrate import Capabilities, check_network, check_run, check_stream
 from hxloop.version import __version__
 
 
@@ -88,7 +88,7 @@ class IdealSession:
         record: Iterable[str] = (),
         trial: int | None = None,
     ) -> Activity:
-        """Run one batch; see ``hxloop.backend.Session.run``."""
+        """Run one batch; see ``hxloop.substrate.Session.run``."""
         if not self._open:
             raise SessionClosedError("backend 'ideal': this session is closed; open another one")
         matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from hxloop.backend import check_stream
 from hxloop.backends.chip_readout import ChipReadout
 from hxloop.backends.knob_curves import KNOB_RANGES
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import Codes, KnobRange, Readings, Stimulus, Traces
-from hxloop.session_guard import ForkSafeLock
+from hxloop.substrate import check_stream
+from hxloop.substrate.guard import ForkSafeLock
 
 
 class KnobSession:

@@ -19,7 +19,6 @@ from weakref import WeakValueDictionary
 from numpy.typing import ArrayLike
 
 from hxloop.activity import Activity, RunInfo
-from hxloop.backend import Capabilities, check_run, check_stream
 from hxloop.backends.chip_clock import n_tied
 from hxloop.backends.pynn_dialect import Delivered, Dialect, HeldLayer
 from hxloop.backends.sample_schedule import FirstSpikes, SampleSchedule
@@ -31,7 +30,8 @@ from hxloop.errors import (
     SessionOwnerError,
 )
 from hxloop.network import NetworkSpec
-from hxloop.session_guard import SIMULATOR_LOCK, SessionGuard, UncopiedSession
+from hxloop.substrate import Capabilities, check_run, check_stream
+from hxloop.substrate.guard import SIMULATOR_LOCK, SessionGuard, UncopiedSession
 
 # PyNN module -> the session that holds it. A session that was dropped holds nothing.
 _open_sessions: WeakValueDictionary[str, PynnSession] = WeakValueDictionary()
@@ -116,7 +116,7 @@ class PynnSession(UncopiedSession):
         record: Iterable[str] = (),
         trial: int | None = None,
     ) -> Activity:
-        """Run one batch; see ``hxloop.backend.Session.run``.
+        """Run one batch; see ``hxloop.substrate.Session.run``.
 
         Raises:
             RunFailed: the simulator raised, or returned spikes that cannot be.

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backend import Capabilities, check_network
 from hxloop.backends.brian2_settings import default_preferences, readable_preferences
 from hxloop.backends.pynn_adapter import PynnSession
 from hxloop.backends.pynn_grid import GridDialect, time_step
@@ -19,6 +18,7 @@ from hxloop.backends.pynn_simulators import check_options, refuse_calibration
 from hxloop.backends.sample_schedule import Array, SampleSchedule
 from hxloop.errors import UnknownNameError, unknown_name
 from hxloop.network import LayerSpec, NetworkSpec
+from hxloop.substrate import Capabilities, check_network
 
 CODEGEN_TARGETS = ("numpy", "cython")
 # Brian2's exact integration divides by the difference of the time constants: equal ones give NaN.

@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backend import Capabilities, check_network
 from hxloop.backends.pynn_adapter import PynnSession
 from hxloop.backends.pynn_dialect import MV_PER_UNIT, Dialect
 from hxloop.backends.pynn_simulators import check_options, environment, refuse_calibration
 from hxloop.backends.sample_schedule import Array, SampleSchedule
 from hxloop.network import LayerSpec, NetworkSpec
+from hxloop.substrate import Capabilities, check_network
 
 PA_PER_NA = 1000.0  # NEST counts currents in pA, PyNN in nA
 

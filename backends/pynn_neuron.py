@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
 
-from hxloop.backend import Capabilities, check_network
 from hxloop.backends.neuron_mechanisms import compile_mechanisms
 from hxloop.backends.pynn_adapter import PynnSession
 from hxloop.backends.pynn_grid import GridDialect, time_step
@@ -16,6 +15,7 @@ from hxloop.backends.pynn_simulators import check_options, environment, refuse_c
 from hxloop.backends.sample_schedule import SampleSchedule
 from hxloop.engine.psp import psp_after
 from hxloop.network import LayerSpec, NetworkSpec
+from hxloop.substrate import Capabilities, check_network
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from hxloop import checks
 from hxloop.activity import Activity
-from hxloop.backend import Capabilities, check_run, check_stream
 from hxloop.errors import CapacityError, RunFailed, SessionClosedError
 from hxloop.files import digest_of
 from hxloop.network import NetworkSpec
-from hxloop.session_file import RecordedRun, SessionFile
-from hxloop.session_guard import SessionGuard, UncopiedSession
+from hxloop.substrate import Capabilities, check_run, check_stream
+from hxloop.substrate.guard import SessionGuard, UncopiedSession
+from hxloop.substrate.recording.file import RecordedRun, SessionFile
 
 Array = NDArray[np.float64]
 
@@ -131,7 +131,7 @@ class ReplaySession(UncopiedSession):
         record: Iterable[str] = (),
         trial: int | None = None,
     ) -> Activity:
-        """What the substrate did when it was asked this; see ``hxloop.backend.Session.run``.
+        """What the substrate did when it was asked this; see ``hxloop.substrate.Session.run``.
 
         ``info`` is as recorded, but for the name of the backend.
 

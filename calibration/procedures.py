@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.backend import Session
 from hxloop.calibration import measurements as of
 from hxloop.calibration.files import load_unfinished, save_calibration, save_unfinished
 from hxloop.calibration.measurements import Bench
@@ -37,6 +36,7 @@ from hxloop.checks.random_streams import entropy
 from hxloop.errors import OutputError
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import Codes, as_readout
+from hxloop.substrate import Session
 from hxloop.version import __version__
 
 Array = NDArray[np.float64]

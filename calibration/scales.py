@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from hxloop.backend import Session
 from hxloop.calibration.result import Scales
 from hxloop.engine import first_spike_times
 from hxloop.errors import CalibrationError, NetworkError
 from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.substrate import Session
 
 Array = NDArray[np.float64]
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backend import Session
 from hxloop.calibration.measurements import Bench
 from hxloop.calibration.procedures import characterise
 from hxloop.calibration.result import QUANTITIES, CalibrationResult
 from hxloop.calibration.verdict import judge
 from hxloop.readout import as_readout
+from hxloop.substrate import Session
 
 Array = NDArray[np.float64]
 

@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from hxloop.backend import get_backend
 from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, OutputError, unknown_name
 from hxloop.experiment import OnTrainer, Prepared, RunResult, resume_prepared, train_prepared
 from hxloop.provenance import now, provenance
 from hxloop.rundir import RunDirectory
 from hxloop.rundir_state import FolderState, state_of
+from hxloop.substrate import get_backend
 from hxloop.training_options import ProgressListener
 
 Options = TypeVar("Options")

@@ -17,14 +17,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 from hxloop.activity import Activity, RunInfo
-from hxloop.backend import (
-    Backend,
-    Capabilities,
-    Session,
-    backend_names,
-    check_run,
-    get_backend,
-)
 from hxloop.data import Dataset, dataset_names, load_dataset, yin_yang
 from hxloop.data.encoding import LatencyEncoding
 from hxloop.engine import NeuronParameters, first_spike_times, recorded_spike_times
@@ -42,8 +34,16 @@ from hxloop.losses import (
 )
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
 from hxloop.notes import Note
-from hxloop.session_recording import record
 from hxloop.silent_neurons import SilentNeuronPolicy
+from hxloop.substrate import (
+    Backend,
+    Capabilities,
+    Session,
+    backend_names,
+    check_run,
+    get_backend,
+)
+from hxloop.substrate.recording.record import record
 from hxloop.training import Trainer
 from hxloop.training_options import EvaluationResult, SpikeData, TrainingOptions, TrainingResult
 from hxloop.units import TimeBase

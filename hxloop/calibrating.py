@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.backend import Backend, backend_class, get_backend
 from hxloop.calibration import (
     CalibrationOptions,
     CalibrationResult,
@@ -35,6 +34,7 @@ from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec
 from hxloop.operating_point import OperatingPoint
 from hxloop.readout import as_readout
+from hxloop.substrate import Backend, backend_class, get_backend
 
 Array = NDArray[np.float64]
 

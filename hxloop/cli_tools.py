@@ -15,7 +15,6 @@ from hxloop.activity import LOG_NAME
 from hxloop.activity.formats.export import DEFAULT_TAU_SYN_MS, export_activity
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.run import analyse_recording
-from hxloop.backend import backend_class, backend_names, get_backend
 from hxloop.bench import benchmark_names, run_benchmark
 from hxloop.calibrating import (
     RATIO_BOUNDS,
@@ -36,6 +35,7 @@ from hxloop.experiments.registry import experiment_description, experiment_names
 from hxloop.operating_point import OperatingPoint
 from hxloop.provenance import provenance
 from hxloop.rundir import RunDirectory
+from hxloop.substrate import backend_class, backend_names, get_backend
 
 _OPTIONS = {"backend.options": "an option of the backend"}
 

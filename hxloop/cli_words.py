@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from hxloop.backend import backend_class, backend_names
 from hxloop.config import apply_override
 from hxloop.errors import ConfigError, HxloopError, unknown_name
+from hxloop.substrate import backend_class, backend_names
 
 # name=value as one writes an argument in Python.
 _VALUE = r"'[^']*'|\"[^\"]*\"|True|False|-?\d[\d.e+-]*\d|-?\d"

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.activity import TRAINED, ActivityWriter
-from hxloop.backend import Session
 from hxloop.config import ExperimentConfig
 from hxloop.elsewhere import evaluation_backend, without_foreign_calibration
 from hxloop.errors import OutputError
@@ -40,6 +39,7 @@ from hxloop.provenance import now, provenance
 from hxloop.recording import FINAL, ActivityRecorder, about
 from hxloop.rundir import RunDirectory
 from hxloop.rundir_state import IDENTITY, PROVENANCE
+from hxloop.substrate import Session
 from hxloop.training import Trainer
 from hxloop.training_options import EvaluationResult, ProgressListener
 

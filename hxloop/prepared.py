@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backend import Backend, Session, get_backend
 from hxloop.calibration import CalibrationResult, load_calibration
 from hxloop.config import ExperimentConfig
 from hxloop.data import Dataset, load_dataset
@@ -21,7 +20,8 @@ from hxloop.loop import LoopNetwork, digital_twin
 from hxloop.losses import Loss, get_loss
 from hxloop.network import NetworkSpec
 from hxloop.notes import Note, latest
-from hxloop.session_recording import record
+from hxloop.substrate import Backend, Session, get_backend
+from hxloop.substrate.recording.record import record
 from hxloop.text import Brief
 from hxloop.training_identity import data_digest
 from hxloop.training_options import EvaluationResult, ImageChannels, SpikeData, TrainingResult

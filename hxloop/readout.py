@@ -15,9 +15,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backend import Session
 from hxloop.errors import CapacityError, RunInputError
 from hxloop.operating_point import OperatingPoint
+from hxloop.substrate import Session
 
 Codes = NDArray[np.int64]
 LINES = ("membrane", "syn_exc", "syn_inh")

@@ -22,7 +22,7 @@ TERMINAL = ("hxloop.cli", "hxloop.cli_output")
 # What reports whatever the code of others raises.
 SANDBOXES = (
     "hxloop.conformance.runner", "hxloop.conformance.sharing", "hxloop.experiment_report",
-    "hxloop.time_limit",
+    "hxloop.substrate.time_limit",
 )  # fmt: skip
 # What uses everything else; nothing below may import it.
 TOP = (
@@ -45,9 +45,9 @@ RULES = [
     ("hxloop.units", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.network"), "only errors"),
     ("hxloop.checks", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.network", "torch"), "the ground"),
     ("hxloop.network", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.activity"), "below activity"),
-    ("hxloop.activity", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.backend"), "below backend"),
-    ("hxloop.backend", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.engine"), "the protocol only"),
-    ("hxloop.engine", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.backend"), "pure mathematics"),
+    ("hxloop.activity", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.substrate"), "below backend"),
+    ("hxloop.substrate", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.engine"), "the protocol only"),
+    ("hxloop.engine", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.substrate"), "pure mathematics"),
     ("hxloop.loop", (*TOP, *RUNNING, "hxloop.training", "hxloop.losses"), "one run, no training"),
     ("hxloop.losses", (*TOP, *RUNNING, "hxloop.loop", "hxloop.training"), "spike times only"),
     ("hxloop.evaluation", (*TOP, *RUNNING, "hxloop.training"), "forward only"),
@@ -56,7 +56,7 @@ RULES = [
     ("hxloop.data.encoding", (*TOP, *TRAINING, *RUNNING), "arrays only"),
     (
         "hxloop.analysis",
-        (*TOP, *RUNNING, "hxloop.loop", "hxloop.training", "hxloop.losses", "hxloop.backend"),
+        (*TOP, *RUNNING, "hxloop.loop", "hxloop.training", "hxloop.losses", "hxloop.substrate"),
         "it reads saved activity and weights",
     ),
     (
@@ -232,7 +232,7 @@ def test_public_names_are_listed_and_exist() -> None:
 def test_importing_hxloop_and_its_backends_loads_no_simulator() -> None:
     code = (
         "import sys, hxloop\n"
-        "from hxloop.backend import backend_class, backend_names\n"
+        "from hxloop.substrate import backend_class, backend_names\n"
         "for name in backend_names(): backend_class(name)\n"
         f"print([name for name in {SIMULATORS} if name in sys.modules])"
     )

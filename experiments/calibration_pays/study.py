@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.backend import get_backend
 from hxloop.calibrating import judge_result
 from hxloop.calibration import (
     CalibrationResult,
@@ -40,6 +39,7 @@ from hxloop.experiments.study_parts import (
     study_options,
 )
 from hxloop.progress import Steps
+from hxloop.substrate import get_backend
 from hxloop.training_options import ProgressListener
 
 SAMPLES = 300  # of the test set, for the error of spike times

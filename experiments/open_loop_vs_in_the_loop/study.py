@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.analysis.report import DecisionPlane
-from hxloop.backend import Backend, get_backend
 from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError
 from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
@@ -32,6 +31,7 @@ from hxloop.experiments.study_parts import (
 )
 from hxloop.loop import LoopNetwork
 from hxloop.progress import Steps
+from hxloop.substrate import Backend, get_backend
 from hxloop.training_options import ProgressListener
 
 STARTS = ("scratch", "open-loop")

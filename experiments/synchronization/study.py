@@ -21,7 +21,6 @@ from hxloop.analysis.analyse import analyse
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.pathways import class_pathways, pathways_from_runs
 from hxloop.analysis.run import analyse_recording
-from hxloop.backend import get_backend
 from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, FileFormatError, MissingDependencyError
 from hxloop.evaluation import EVALUATION_TRIAL
@@ -38,6 +37,7 @@ from hxloop.experiments.synchronization.tables import markdown_tables
 from hxloop.progress import Steps
 from hxloop.recording import FINAL
 from hxloop.rundir import RunDirectory
+from hxloop.substrate import get_backend
 from hxloop.training_options import ProgressListener
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from hxloop.activity import ActivityLog, ActivityWriter
-from hxloop.backend import get_backend
 from hxloop.bench.measuring import machine
 from hxloop.evaluation import evaluate
 from hxloop.initialisation import balanced_weights
 from hxloop.loop import LoopNetwork
 from hxloop.losses import get_loss
 from hxloop.network import NetworkSpec
+from hxloop.substrate import get_backend
 from hxloop.training_options import SpikeData
 
 SIZES = (784, 400, 400, 400, 400, 10)

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from hxloop.backend import get_backend
 from hxloop.bench.measuring import interleaved_seconds, machine, median_seconds, resident_mb
 from hxloop.config import ExperimentConfig
 from hxloop.experiment import train
 from hxloop.experiments.registry import load_experiment
 from hxloop.initialisation import initial_weights
 from hxloop.network import NetworkSpec
+from hxloop.substrate import get_backend
 
 BATCH = 150
 

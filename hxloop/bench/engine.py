@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from hxloop.backend import get_backend
 from hxloop.bench.measuring import (
     interleaved_seconds,
     machine,
@@ -27,6 +26,7 @@ from hxloop.initialisation import initial_weights
 from hxloop.loop import LoopNetwork
 from hxloop.losses import get_loss
 from hxloop.network import NetworkSpec
+from hxloop.substrate import get_backend
 
 DEEP = (784, 400, 400, 400, 400, 10)
 BATCH = 80

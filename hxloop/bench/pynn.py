@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from hxloop.backend import get_backend
 from hxloop.bench.measuring import machine
 from hxloop.initialisation import initial_weights
 from hxloop.network import NetworkSpec
+from hxloop.substrate import get_backend
 
 BATCH = 150
 PARTS = ("build", "set", "run", "read")

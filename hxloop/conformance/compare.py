@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import Activity
-from hxloop.backend import Session
 from hxloop.conformance.subject import Subject, median
 from hxloop.engine.psp import psp_after
 from hxloop.errors import ConformanceError
 from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.substrate import Session
 
 Array = NDArray[np.float64]
 

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hxloop.activity import Activity
-from hxloop.backend import Capabilities, Session
 from hxloop.conformance.check import CheckFunction, CheckGroup
 from hxloop.conformance.subject import Subject
 from hxloop.errors import ConformanceError, RunFailed
 from hxloop.loop import LoopNetwork
 from hxloop.network import NetworkSpec
+from hxloop.substrate import Capabilities, Session
 
 Array = NDArray[np.float64]
 Spoil = Callable[[Activity], Any]

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import Activity
-from hxloop.activity_check import check_activity
-from hxloop.backend import Backend, Session
 from hxloop.conformance.check import CheckGroup, Figures
 from hxloop.conformance.subject import Subject
 from hxloop.errors import ConformanceError, RunFailed
+from hxloop.substrate import Backend, Session
+from hxloop.substrate.check_activity import check_activity
 
 Array = NDArray[np.float64]
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hxloop.backend import Capabilities
 from hxloop.engine import first_spike_times
 from hxloop.engine.psp import peak_of_psp
 from hxloop.errors import CapacityError
 from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.substrate import Capabilities
 
 Array = NDArray[np.float64]
 

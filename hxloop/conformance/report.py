@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hxloop.backend import Capabilities
+from hxloop.substrate import Capabilities
 
 PASSED, FAILED, EXPECTED = "passed", "failed", "expected"
 NOT_APPLICABLE, SURPRISE = "not applicable", "unexpected pass"

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backend import Session
 from hxloop.conformance.check import CheckGroup, Figures
 from hxloop.conformance.compare import require_alike, times_of
 from hxloop.conformance.subject import Subject
 from hxloop.errors import CheckNotApplicable, ConformanceError, HxloopError
+from hxloop.substrate import Session
 
 Array = NDArray[np.float64]
 Question = tuple[list[Array], Array]

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from hxloop.activity import Activity
-from hxloop.backend import Backend, Capabilities, Session
 from hxloop.conformance.plan import Plan
 from hxloop.engine.reference import first_spike_times
 from hxloop.errors import ConformanceError
 from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.substrate import Backend, Capabilities, Session
 
 Array = NDArray[np.float64]
 Reference = Callable[[Array, Array, NeuronSpec, float], Array]

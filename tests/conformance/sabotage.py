@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from hxloop.activity import Activity
-from hxloop.backend import Capabilities, Session, get_backend
 from hxloop.errors import HxloopError, SessionClosedError
 from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.substrate import Capabilities, Session, get_backend
 
 Array = np.ndarray
 # What a sabotage does instead of a run: given the state of the session, the good run, and what

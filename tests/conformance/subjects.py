@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hxloop.backend import get_backend
 from hxloop.conformance import Subject
 from hxloop.network import NeuronSpec
+from hxloop.substrate import get_backend
 from tests.brute_force import first_spike
 from tests.contract_double.control import Laboratory
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from hxloop import backend as backend_module
-from hxloop.backend import Capabilities
+from hxloop import substrate as backend_module
 from hxloop.cli import main
 from hxloop.conformance import ALL_CHECKS, CHECKS
 from hxloop.errors import MissingDependencyError
+from hxloop.substrate import Capabilities
 from tests.conformance import subjects, test_conformance
 from tests.conformance.subjects import ENTRIES, Entry
 

@@ -12,11 +12,11 @@ import pytest
 
 import hxloop.conformance.sharing
 import hxloop.loop
-from hxloop.backend import Capabilities, Session, check_run, get_backend
 from hxloop.backends.ideal import IdealBackend
 from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_check, run_checks
 from hxloop.errors import CapacityError, ConformanceError, UnknownNameError
 from hxloop.network import NetworkSpec
+from hxloop.substrate import Capabilities, Session, check_run, get_backend
 from tests.conformance import sabotage
 from tests.conformance.sabotage import CHIP, NOISY, Backend, as_if, info, inputs, spikes, weights
 
@@ -198,7 +198,7 @@ class Small:
         )
 
     def open(self, network: NetworkSpec, *, calibration: Any = None, seed: Any = None) -> Session:
-        hxloop.backend.check_network(network, self.capabilities, self.name)
+        hxloop.substrate.check_network(network, self.capabilities, self.name)
         if self.max_neurons is not None and sum(network.sizes[1:]) > self.max_neurons:
             raise CapacityError("too many neurons")
         if self.max_fan_in is not None and max(network.sizes[:-1]) > self.max_fan_in:

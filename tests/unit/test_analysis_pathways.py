@@ -29,9 +29,9 @@ from hxloop.analysis.pathways import (
     resampled_pathways,
 )
 from hxloop.analysis.statistics import resampling_weights
-from hxloop.backend import get_backend
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec
+from hxloop.substrate import get_backend
 
 INF = np.inf
 

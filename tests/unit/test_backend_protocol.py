@@ -11,18 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import hxloop.backend
+import hxloop.substrate.protocol
 from hxloop.activity import Activity, RunInfo
-from hxloop.backend import (
-    Backend,
-    Capabilities,
-    Session,
-    backend_class,
-    backend_names,
-    check_network,
-    check_run,
-    get_backend,
-)
 from hxloop.errors import (
     CapacityError,
     HxloopError,
@@ -33,6 +23,16 @@ from hxloop.errors import (
     unknown_name,
 )
 from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.substrate import (
+    Backend,
+    Capabilities,
+    Session,
+    backend_class,
+    backend_names,
+    check_network,
+    check_run,
+    get_backend,
+)
 
 NETWORK = NetworkSpec.feed_forward(3, 4, 2)
 CAPABLE = Capabilities(
@@ -182,7 +182,7 @@ def test_backend_with_a_missing_package_says_which(monkeypatch: pytest.MonkeyPat
         def load(self) -> Any:
             raise ModuleNotFoundError("No module named 'chipware'", name="chipware")
 
-    monkeypatch.setattr(hxloop.backend, "_entry_points", lambda: {"broken": Broken()})
+    monkeypatch.setattr(hxloop.substrate, "_entry_points", lambda: {"broken": Broken()})
     with pytest.raises(MissingDependencyError, match="needs the package 'chipware'") as caught:
         backend_class("broken")
     assert isinstance(caught.value, ImportError)
@@ -192,9 +192,9 @@ def test_a_third_party_backend_is_found_by_its_entry_point(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     point = EntryPoint(
-        "mine", "hxloop.backends.ideal:IdealBackend", hxloop.backend.ENTRY_POINT_GROUP
+        "mine", "hxloop.backends.ideal:IdealBackend", hxloop.substrate.ENTRY_POINT_GROUP
     )
-    monkeypatch.setattr(hxloop.backend, "entry_points", lambda group: [point])
+    monkeypatch.setattr(hxloop.substrate, "entry_points", lambda group: [point])
     assert backend_names() == ("mine",)
     assert isinstance(get_backend("mine"), Backend)
 

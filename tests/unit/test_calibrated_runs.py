@@ -18,7 +18,7 @@ from hxloop.cli import main
 from hxloop.errors import CalibrationError
 from hxloop.experiment import evaluate_run, prepare
 from hxloop.experiments.registry import load_experiment
-from hxloop.session_file import SessionFile
+from hxloop.substrate.recording.file import SessionFile
 
 QUICK = [
     word

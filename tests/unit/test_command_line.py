@@ -18,8 +18,8 @@ import typer
 
 import hxloop
 from hxloop import HxloopWarning, LatencyEncoding, NeuronSpec, SilentNeuronPolicy, TrainingOptions
-from hxloop import backend as backend_module
 from hxloop import config as config_module
+from hxloop import substrate as backend_module
 from hxloop.backends import brian2_build
 from hxloop.cli import main
 from hxloop.cli_app import app

@@ -25,8 +25,8 @@ from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hxloop.errors import FileFormatError
 from hxloop.files import digest_of, hdf5
 from hxloop.rundir import RunDirectory
-from hxloop.session_file import SessionFile
-from hxloop.session_recording import RecordingSession
+from hxloop.substrate.recording.file import SessionFile
+from hxloop.substrate.recording.record import RecordingSession
 from tests.unit.activity_examples import NETWORK, run, weights
 
 # --- one file of every kind, and what is read from it, as text ------------------------------

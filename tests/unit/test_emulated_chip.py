@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import lambertw
 
-from hxloop.backend import Backend, Session, get_backend
 from hxloop.backends import brian2_chip
 from hxloop.backends.chip_model import N_CIRCUITS, TrialNoise
 from hxloop.backends.emulated_chip import EmulatedChipBackend
@@ -27,6 +26,7 @@ from hxloop.errors import (
     UnknownNameError,
 )
 from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.substrate import Backend, Session, get_backend
 from tests.brute_force import first_spike
 
 # Neither weights nor times are touched, so that a closed form holds to rounding.

@@ -23,7 +23,7 @@ from hxloop.calibration import load_calibration
 from hxloop.data import mnist as mnist
 from hxloop.errors import FileFormatError
 from hxloop.rundir import load_weights
-from hxloop.session_file import SessionFile
+from hxloop.substrate.recording.file import SessionFile
 from tests.unit.activity_examples import NETWORK, run
 from tests.unit.test_damaged_files import make_calibration, make_log, make_session
 

@@ -26,7 +26,7 @@ from hxloop import (
     record,
 )
 from hxloop.errors import HxloopWarning, RunFailed, RunTimeout
-from hxloop.session_guard import SessionGuard
+from hxloop.substrate.guard import SessionGuard
 
 SPEC = NetworkSpec.feed_forward(3, 4, 2, t_window=6.0)
 WEIGHTS = [np.full((3, 4), 1.5), np.full((4, 2), 1.5)]

@@ -15,7 +15,7 @@ from hxloop import get_backend, record
 from hxloop.errors import HxloopError, OutputError
 from hxloop.files import digest_of
 from hxloop.network import NetworkSpec
-from hxloop.session_file import SessionFile
+from hxloop.substrate.recording.file import SessionFile
 
 NETWORK = NetworkSpec.feed_forward(3, 2)
 BEFORE, RUNS = 2, 3

@@ -20,7 +20,7 @@ from hxloop import LoopNetwork, NetworkSpec, get_backend, record
 from hxloop.activity import Activity
 from hxloop.conformance import ALL_CHECKS, Subject, run_check
 from hxloop.errors import HxloopError, SessionClosedError, SessionCopyError, SessionOwnerError
-from hxloop.session_guard import ForkSafeLock, SessionGuard
+from hxloop.substrate.guard import ForkSafeLock, SessionGuard
 
 NETWORK = NetworkSpec.feed_forward(4, 6, 3, t_window=4.0)
 RNG = np.random.default_rng(5)

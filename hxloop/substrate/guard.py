@@ -16,7 +16,7 @@ from typing import Any, Self
 from weakref import WeakSet
 
 from hxloop.errors import RunTimeout, SessionCopyError, SessionOwnerError
-from hxloop.time_limit import is_left_behind
+from hxloop.substrate.time_limit import is_left_behind
 
 # How often somebody who waits looks whether the one in front has been given up.
 _LOOK_SECONDS = 0.2
@@ -26,7 +26,7 @@ class ForkSafeLock:
     """A re-entrant lock; a forked child, and a copy, have one of their own.
 
     A plain lock that another thread holds at the moment of a fork is held in the child forever.
-    Nor does anybody wait for a thread that was left behind, see ``hxloop.time_limit``.
+    Nor does anybody wait for a thread that was left behind, see ``hxloop.substrate.time_limit``.
 
     Example:
         >>> import copy

@@ -1,4 +1,4 @@
-"""Writing recorded sessions: whole at every moment; see ``hxloop.session_file``."""
+"""Writing recorded sessions: whole at every moment; see ``hxloop.substrate.recording.file``."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from hxloop.activity import Activity
 from hxloop.activity.log.schema import network_to_json, sign
-from hxloop.backend import Capabilities
 from hxloop.errors import OutputError
 from hxloop.files import digest_of, remove_leftovers, replacing, writing
 from hxloop.files.hdf5_new_file import new_file
 from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec
-from hxloop.session_file import (
+from hxloop.substrate.capabilities import Capabilities
+from hxloop.substrate.recording.file import (
     SCHEMA,
     VERSION,
     RecordedRun,
     SessionFile,
     capabilities_to_json,
 )
-from hxloop.session_journal import JournalWriter, array_entry, run_entry
+from hxloop.substrate.recording.journal import JournalWriter, array_entry, run_entry
 from hxloop.version import __version__
 
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}

@@ -14,7 +14,7 @@ The layout, version 1::
 Checksums were not in files of earlier versions.
 
 While a session is recorded, its runs are added behind the end of the HDF5 file, see
-``hxloop.session_journal``: what is there is never touched, so that a kill at any moment leaves all
+``hxloop.substrate.recording.journal``: what is there is never touched, so that a kill at any moment leaves all
 runs that were done. When the recording is closed, they get their places in the HDF5 file, which is
 a new one renamed over the old. Until then other programs do not see them; hxloop does.
 """
@@ -42,11 +42,11 @@ from hxloop.activity.log.schema import (
     info_to_json,
     network_from_json,
 )
-from hxloop.backend import Capabilities
 from hxloop.errors import FileFormatError
 from hxloop.files import digest_of, reading, sha256_of
 from hxloop.files.hdf5 import SEAL, end_of_hdf5, open_checked, seal_end
-from hxloop.session_journal import MARK, Journal, read_array, read_journal
+from hxloop.substrate.capabilities import Capabilities
+from hxloop.substrate.recording.journal import MARK, Journal, read_array, read_journal
 from hxloop.version import __version__
 
 SCHEMA, VERSION = "hxloop-session", 1

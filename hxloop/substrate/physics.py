@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import Activity
-from hxloop.backend import Capabilities
 from hxloop.checks import first_place
 from hxloop.errors import RunFailed
 from hxloop.machine.jit import njit
 from hxloop.network import NetworkSpec
+from hxloop.substrate.capabilities import Capabilities
 
 Array = NDArray[np.float64]
 

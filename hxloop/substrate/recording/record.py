@@ -12,11 +12,13 @@ from numpy.typing import ArrayLike
 
 from hxloop import checks
 from hxloop.activity import Activity
-from hxloop.backend import Capabilities, Session, check_run
 from hxloop.errors import OutputError, SessionClosedError
 from hxloop.network import NetworkSpec
-from hxloop.session_guard import ForkSafeLock, SessionGuard, UncopiedSession
-from hxloop.session_writer import SessionWriter
+from hxloop.substrate.capabilities import Capabilities
+from hxloop.substrate.checks import check_run
+from hxloop.substrate.guard import ForkSafeLock, SessionGuard, UncopiedSession
+from hxloop.substrate.protocol import Session
+from hxloop.substrate.recording.writer import SessionWriter
 
 
 def record(
@@ -80,7 +82,7 @@ class RecordingSession(UncopiedSession):
         record: Iterable[str] = (),
         trial: int | None = None,
     ) -> Activity:
-        """Run one batch and keep it; see ``hxloop.backend.Session.run``.
+        """Run one batch and keep it; see ``hxloop.substrate.Session.run``.
 
         Raises:
             OutputError: the run was made and cannot be written.

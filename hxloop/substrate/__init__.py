@@ -1,0 +1,29 @@
+"""What every substrate promises: protocol, capabilities, the checks before a run, the registry.
+
+A backend describes a substrate; opening it with a network gives a session, and a session has one
+job: run weights and input times, return the activity. Everything that can be wrong with an input
+is checked here, before any substrate sees it.
+"""
+
+from hxloop.substrate.capabilities import Capabilities
+from hxloop.substrate.checks import check_network, check_run, check_stream
+from hxloop.substrate.protocol import Backend, Session
+from hxloop.substrate.registry import (
+    ENTRY_POINT_GROUP,
+    backend_class,
+    backend_names,
+    get_backend,
+)
+
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "Backend",
+    "Capabilities",
+    "Session",
+    "backend_class",
+    "backend_names",
+    "check_network",
+    "check_run",
+    "check_stream",
+    "get_backend",
+]

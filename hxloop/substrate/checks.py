@@ -1,0 +1,103 @@
+"""The checks before a run: nothing that can be wrong with an input reaches a substrate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hxloop import checks
+from hxloop.errors import (
+    CapacityError,
+    RunInputError,
+)
+from hxloop.network import NetworkSpec
+from hxloop.substrate.capabilities import Capabilities
+
+
+def check_network(network: NetworkSpec, capabilities: Capabilities, backend: str) -> None:
+    """Refuse a network that the substrate cannot do.
+
+    Limits that depend on placement (merged circuits) are the backend's own business.
+
+    Raises:
+        CapacityError: too many layers, or a ratio of time constants it cannot do.
+    """
+    if capabilities.max_layers is not None and len(network.layers) > capabilities.max_layers:
+        raise CapacityError(
+            f"backend {backend!r}: at most {capabilities.max_layers} layers; network {network} "
+            f"has {len(network.layers)}"
+        )
+    if capabilities.tau_ratios is None:
+        return
+    for index, layer in enumerate(network.layers):
+        ratio = layer.neuron.tau_mem / layer.neuron.tau_syn
+        if not any(np.isclose(ratio, known, rtol=1e-9) for known in capabilities.tau_ratios):
+            raise CapacityError(
+                f"backend {backend!r}: tau_mem/tau_syn must be one of {capabilities.tau_ratios}; "
+                f"layer {index} has {ratio:g}"
+            )
+
+
+def check_stream(name: str, number: Any) -> int | None:
+    """Check a number that chooses a stream of noise: a seed or a trial.
+
+    Returns:
+        It, as a plain int, or None.
+
+    Raises:
+        RunInputError: not None and not a whole number >= 0.
+    """
+    if number is None:
+        return None
+    try:
+        return checks.whole(name, number, low=0, error=RunInputError)
+    except RunInputError as error:
+        raise RunInputError(f"{error}; None: the next stream") from error
+
+
+def check_run(
+    network: NetworkSpec,
+    weights: Sequence[ArrayLike],
+    input_times: ArrayLike,
+    capabilities: Capabilities,
+    record: Iterable[str] = (),
+) -> tuple[tuple[NDArray[np.float64], ...], NDArray[np.float64]]:
+    """Check the input of a run, before any substrate time is spent on it.
+
+    Args:
+        network: the network the session was opened with.
+        weights: one matrix ``(pre, post)`` for each layer.
+        input_times: ``(batch, n_inputs)``, model time, ``inf`` = no spike.
+        capabilities: of the session.
+        record: names of what to record.
+
+    Returns:
+        Weights and input times as float64 arrays, views of the caller's own where they already
+        are; they cannot be written to.
+
+    Raises:
+        RunInputError: wrong number of matrices, wrong shapes, an empty or too large batch,
+            NaN, infinite weights, negative times, or a recording the backend cannot make.
+    """
+    matrices = checks.matrices(
+        "weights", weights, network.shapes, of=f"network {network}", error=RunInputError
+    )
+    times = checks.spike_times("input_times", input_times, shape=("batch", network.n_inputs))
+    if times.shape[0] == 0:
+        raise RunInputError("input_times: expected at least one sample; got an empty batch")
+    if capabilities.max_batch is not None and times.shape[0] > capabilities.max_batch:
+        raise RunInputError(
+            f"input_times: at most {capabilities.max_batch} samples a run on this backend; got "
+            f"{times.shape[0]}. Split the batch."
+        )
+    if isinstance(record, str):
+        raise RunInputError(f"record: expected a sequence of names; got the string {record!r}")
+    names = checks.names("record", record, error=RunInputError)
+    unknown = sorted(set(names) - capabilities.records)
+    if unknown:
+        known = ", ".join(sorted(capabilities.records)) or "nothing beyond the first spikes"
+        raise RunInputError(f"record: this backend records {known}; got {', '.join(unknown)}")
+    return tuple(checks.read_only(matrix) for matrix in matrices), checks.read_only(times)
