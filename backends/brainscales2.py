@@ -29,10 +29,10 @@ import numpy as np
 
 from hxloop import checks
 from hxloop.backends.brainscales2_dialect import BrainScaleS2Dialect
-from hxloop.backends.chip_clock import CLOCK_SECONDS
 from hxloop.backends.chip_model import N_CIRCUITS, SIGNED_INPUTS
 from hxloop.backends.pynn_adapter import PynnSession
-from hxloop.backends.weight_grid import WeightGrid
+from hxloop.chip.clock import CLOCK_SECONDS
+from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec
 from hxloop.substrate import Capabilities, check_network

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.backends.brainscales2_placement import place_neurons
-from hxloop.backends.chip_clock import CLOCK_SECONDS, n_moved, truncate
 from hxloop.backends.pynn_dialect import Delivered, Dialect, HeldLayer
 from hxloop.backends.sample_schedule import Array, SampleSchedule
-from hxloop.backends.weight_grid import WeightGrid
+from hxloop.chip.clock import CLOCK_SECONDS, n_moved, truncate
+from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import CapacityError, ConfigError, FileFormatError, MissingDependencyError
 from hxloop.network import LayerSpec, NetworkSpec
 from hxloop.version import __version__

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from hxloop.backends.chip_model import circuits_needed
 from hxloop.backends.imperfections import Imperfections
 from hxloop.backends.knob_options import KnobOptions
+from hxloop.chip.readout import is_calibration
 from hxloop.errors import CalibrationError, CapacityError
 from hxloop.network import NetworkSpec
-from hxloop.readout import is_calibration
 
 if TYPE_CHECKING:
     from hxloop.backends.emulated_chip import EmulatedChipBackend

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from hxloop.backends.imperfections import Imperfections
 from hxloop.checks.random_streams import entropy
+from hxloop.chip.placement import SIGNED_INPUTS as SIGNED_INPUTS
+from hxloop.chip.placement import PlacedLayer, place_layers
 from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec
-from hxloop.placement import SIGNED_INPUTS as SIGNED_INPUTS
-from hxloop.placement import PlacedLayer, place_layers
 
 Array = NDArray[np.float64]
 
@@ -95,7 +95,7 @@ class ChipModel:
     ) -> tuple[PlacedLayer, ...]:
         """Put the layers onto the circuits, in order; only onto usable ones, where given.
 
-        What becomes of neurons on several circuits: ``hxloop.placement.place_layer``.
+        What becomes of neurons on several circuits: ``hxloop.chip.placement.place_layer``.
         """
         return place_layers(network, self.circuits(network, usable), self.as_dict())
 

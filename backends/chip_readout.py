@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from hxloop.backends.knob_curves import KNOB_RANGES, SIGNS, KnobCurves
 from hxloop.backends.membrane_steps import Circuits, simulate
 from hxloop.checks.random_streams import entropy
-from hxloop.errors import RunInputError
-from hxloop.operating_point import OperatingPoint
-from hxloop.readout import (
+from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.readout import (
     LINES,
     Codes,
     Readings,
@@ -24,6 +23,7 @@ from hxloop.readout import (
     check_observables,
     check_pairs,
 )
+from hxloop.errors import RunInputError
 
 Array = NDArray[np.float64]
 
@@ -90,13 +90,13 @@ class ChipReadout:
         return {name: values.copy() for name, values in self._codes.items()}
 
     def set_knobs(self, codes: Mapping[str, Codes]) -> None:
-        """Turn knobs; see ``hxloop.readout.Readout``."""
+        """Turn knobs; see ``hxloop.chip.readout.Readout``."""
         self._codes |= check_codes(codes, KNOB_RANGES, self._curves.n_circuits)
 
     def measure(
         self, stimulus: Stimulus, observe: Iterable[str], trial: int | None = None
     ) -> Readings:
-        """All circuits at once; see ``hxloop.readout.Readout``."""
+        """All circuits at once; see ``hxloop.chip.readout.Readout``."""
         asked = check_observables(observe)
         rng = self._noise_of(trial)
         circuits = self._circuits(stimulus, self._curves.physical(self._codes), rng)
@@ -122,7 +122,7 @@ class ChipReadout:
         line: str = "membrane",
         trial: int | None = None,
     ) -> Traces:
-        """Two circuits a run; see ``hxloop.readout.Readout``."""
+        """Two circuits a run; see ``hxloop.chip.readout.Readout``."""
         pairs = check_pairs(circuits, self._curves.n_circuits)
         if line not in LINES:
             raise RunInputError(f"trace: expected a line of {', '.join(LINES)}; got {line!r}")

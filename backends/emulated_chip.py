@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.backends.chip_calibrations import check_fit, chip_under
-from hxloop.backends.chip_clock import CLOCK_SECONDS
 from hxloop.backends.chip_model import (
     N_CIRCUITS,
     SIGNED_INPUTS,
@@ -34,12 +33,13 @@ from hxloop.backends.imperfections import Imperfections
 from hxloop.backends.knob_curves import KNOBS, KnobCurves
 from hxloop.backends.knob_options import KnobOptions
 from hxloop.backends.precision import RESOLUTION, check_precision
-from hxloop.backends.weight_grid import WeightGrid
+from hxloop.chip.clock import CLOCK_SECONDS
+from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.readout import OBSERVABLES, Codes
+from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import CapacityError, ConfigError, UnknownNameError, unknown_name
 from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec
-from hxloop.operating_point import OperatingPoint
-from hxloop.readout import OBSERVABLES, Codes
 from hxloop.substrate import Capabilities, check_network, check_stream
 from hxloop.units import TimeBase
 

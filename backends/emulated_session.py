@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hxloop.activity import Activity, RunInfo
-from hxloop.backends.chip_clock import n_moved, n_tied, truncate
 from hxloop.backends.chip_model import (
     TrialNoise,
 )
@@ -20,13 +19,14 @@ from hxloop.backends.chip_readout import ChipReadout, ReadoutNoise
 from hxloop.backends.event_solver import ChipLayer, EventSolver
 from hxloop.backends.knob_session import KnobSession
 from hxloop.backends.precision import PRECISIONS
-from hxloop.backends.weight_grid import WeightGrid
+from hxloop.chip.clock import n_moved, n_tied, truncate
+from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.readout import Calibration, Codes, check_codes
+from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import (
     SessionClosedError,
 )
 from hxloop.network import NetworkSpec
-from hxloop.operating_point import OperatingPoint
-from hxloop.readout import Calibration, Codes, check_codes
 from hxloop.substrate import check_run, check_stream
 from hxloop.version import __version__
 

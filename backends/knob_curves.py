@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from hxloop.backends.chip_model import ChipModel
 from hxloop.backends.knob_options import KnobOptions
 from hxloop.checks.random_streams import entropy
-from hxloop.operating_point import OperatingPoint
-from hxloop.readout import Codes, KnobRange
+from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.readout import Codes, KnobRange
 
 Array = NDArray[np.float64]
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from hxloop.backends.chip_readout import ChipReadout
 from hxloop.backends.knob_curves import KNOB_RANGES
-from hxloop.operating_point import OperatingPoint
-from hxloop.readout import Codes, KnobRange, Readings, Stimulus, Traces
+from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.readout import Codes, KnobRange, Readings, Stimulus, Traces
 from hxloop.substrate import check_stream
 from hxloop.substrate.guard import ForkSafeLock
 
 
 class KnobSession:
-    """``hxloop.readout.Readout``, for a session to inherit.
+    """``hxloop.chip.readout.Readout``, for a session to inherit.
 
     Args:
         readout: codes and converters.
@@ -56,7 +56,7 @@ class KnobSession:
         return self._readout.codes
 
     def set_knobs(self, codes: Mapping[str, Codes], target: OperatingPoint | None = None) -> None:
-        """Turn knobs; see ``hxloop.readout.Readout``."""
+        """Turn knobs; see ``hxloop.chip.readout.Readout``."""
         self._check_open()
         with self._knob_lock:
             self._readout.set_knobs(codes)
@@ -65,7 +65,7 @@ class KnobSession:
     def measure(
         self, stimulus: Stimulus, observe: Iterable[str], *, trial: int | None = None
     ) -> Readings:
-        """Read all circuits out in parallel; see ``hxloop.readout.Readout``."""
+        """Read all circuits out in parallel; see ``hxloop.chip.readout.Readout``."""
         self._check_open()
         check_stream("trial", trial)
         with self._knob_lock:
@@ -79,7 +79,7 @@ class KnobSession:
         *,
         trial: int | None = None,
     ) -> Traces:
-        """Fast traces of one or two circuits a run; see ``hxloop.readout.Readout``."""
+        """Fast traces of one or two circuits a run; see ``hxloop.chip.readout.Readout``."""
         self._check_open()
         check_stream("trial", trial)
         with self._knob_lock:

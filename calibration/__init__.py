@@ -1,6 +1,6 @@
 """Calibration: measure a chip through its own interface, and correct it.
 
-It sees a session and its knobs (``hxloop.readout``), never a backend's inside::
+It sees a session and its knobs (``hxloop.chip.readout``), never a backend's inside::
 
     from hxloop import get_backend
     from hxloop.calibration import calibrate, scale_network

@@ -27,12 +27,12 @@ from hxloop.calibration.result import (
     StepRecord,
     Unfinished,
 )
+from hxloop.chip.operating_point import OperatingPoint
 from hxloop.errors import CalibrationError, FileFormatError, HxloopError, OutputError
 from hxloop.files import replacing, sha256_of
 from hxloop.files.hdf5 import open_checked
 from hxloop.files.hdf5_new_file import new_file
 from hxloop.network import NetworkSpec
-from hxloop.operating_point import OperatingPoint
 
 UNFINISHED = "hxloop-calibration-unfinished-1"
 _GROUPS = ("codes", "before", "estimates", "errors_of_estimates")

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.operating_point import OperatingPoint
-from hxloop.readout import Codes, Readings, Readout, Stimulus
+from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.readout import Codes, Readings, Readout, Stimulus
 
 Array = NDArray[np.float64]
 

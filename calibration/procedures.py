@@ -33,9 +33,9 @@ from hxloop.calibration.search import (
 from hxloop.calibration.sequence import Step, few_repeats, plan_steps
 from hxloop.calibration.verdict import check_failures, judge
 from hxloop.checks.random_streams import entropy
+from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.readout import Codes, as_readout
 from hxloop.errors import OutputError
-from hxloop.operating_point import OperatingPoint
-from hxloop.readout import Codes, as_readout
 from hxloop.substrate import Session
 from hxloop.version import __version__
 
@@ -66,7 +66,7 @@ def calibrate(
     """Calibrate a chip.
 
     Args:
-        session: with knobs and converters (``hxloop.readout.Readout``). For the fit of the
+        session: with knobs and converters (``hxloop.chip.readout.Readout``). For the fit of the
             scales opened with ``scale_network(n)``, a neuron for every circuit.
             Its knobs are left at the result.
         target: what the neurons are to be.

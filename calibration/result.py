@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
+from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.readout import Codes
 from hxloop.errors import CalibrationError, UnknownNameError, unknown_name
 from hxloop.files import sha256_of
-from hxloop.operating_point import OperatingPoint
-from hxloop.readout import Codes
 from hxloop.text import Brief
 from hxloop.version import __version__
 

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.readout import Codes, KnobRange
+from hxloop.chip.readout import Codes, KnobRange
 
 Array = NDArray[np.float64]
 Measure = Callable[[Codes], Array]

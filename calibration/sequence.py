@@ -27,8 +27,8 @@ from hxloop.calibration.search import (
     noisy_bisection,
     proportional,
 )
-from hxloop.operating_point import OperatingPoint
-from hxloop.readout import Codes
+from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.readout import Codes
 
 Array = NDArray[np.float64]
 

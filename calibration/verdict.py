@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.calibration.result import QUANTITIES, CalibrationOptions, wanted
+from hxloop.chip.operating_point import OperatingPoint
 from hxloop.errors import CalibrationError
-from hxloop.operating_point import OperatingPoint
 
 Array = NDArray[np.float64]
 

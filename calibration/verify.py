@@ -13,7 +13,7 @@ from hxloop.calibration.measurements import Bench
 from hxloop.calibration.procedures import characterise
 from hxloop.calibration.result import QUANTITIES, CalibrationResult
 from hxloop.calibration.verdict import judge
-from hxloop.readout import as_readout
+from hxloop.chip.readout import as_readout
 from hxloop.substrate import Session
 
 Array = NDArray[np.float64]

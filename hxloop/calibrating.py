@@ -28,12 +28,12 @@ from hxloop.calibration import (
 from hxloop.calibration.procedures import Progress
 from hxloop.calibration.result import QUANTITIES, request_key, wanted
 from hxloop.calibration.verify import Verification, verify
+from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.readout import as_readout
 from hxloop.errors import CalibrationInterrupted, OutputError
 from hxloop.files import writing
 from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec
-from hxloop.operating_point import OperatingPoint
-from hxloop.readout import as_readout
 from hxloop.substrate import Backend, backend_class, get_backend
 
 Array = NDArray[np.float64]

@@ -26,13 +26,13 @@ from hxloop.calibrating import (
 from hxloop.calibrating import summary as result_summary
 from hxloop.calibration import load_calibration
 from hxloop.calibration.result import options_from
+from hxloop.chip.operating_point import OperatingPoint
 from hxloop.cli_app import FAILURE, Json, app
 from hxloop.cli_words import keyword_names, read_settings
 from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_checks
 from hxloop.data import DATASETS
 from hxloop.errors import ConfigError, HxloopError, OutputError, UnknownNameError, unknown_name
 from hxloop.experiments.registry import experiment_description, experiment_names, reanalysis_of
-from hxloop.operating_point import OperatingPoint
 from hxloop.provenance import provenance
 from hxloop.rundir import RunDirectory
 from hxloop.substrate import backend_class, backend_names, get_backend

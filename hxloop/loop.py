@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from hxloop import checks
 from hxloop.activity import Activity
+from hxloop.chip.placement import PlacedLayer, place_layers
 from hxloop.engine import GradientCounts, NeuronParameters, recorded_spike_times
 from hxloop.errors import CapacityError, NetworkError, RunFailed, RunTimeout
 from hxloop.network import NetworkSpec, NeuronSpec
-from hxloop.placement import PlacedLayer, place_layers
 from hxloop.substrate import Session, check_stream
 from hxloop.substrate.check_activity import check_activity
 from hxloop.substrate.physics import check_physics

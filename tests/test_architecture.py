@@ -273,7 +273,7 @@ def test_no_file_holds_a_path_of_somebodys_machine() -> None:
         ("hxloop.backends.mine", "from .ideal import IdealBackend"),
         ("hxloop.analysis.synchrony", "from hxloop import loop"),
         ("hxloop.network", "from hxloop.activity import Activity"),
-        ("hxloop.some_new_module", "from hxloop.backends import weight_grid"),
+        ("hxloop.some_new_module", "from hxloop.chip import weight_grid"),
     ],
 )
 def test_a_forbidden_import_is_seen(module: str, source: str) -> None:

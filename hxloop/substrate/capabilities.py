@@ -23,7 +23,7 @@ class Capabilities:
         tau_ratios: the values of ``tau_mem/tau_syn`` it can do; None = every one.
         records: names that ``run(record=...)`` accepts beyond the first spikes.
         max_batch: largest number of samples of one run; None = unlimited.
-        knobs: names of the settings that a calibration may turn, see ``hxloop.readout``.
+        knobs: names of the settings that a calibration may turn, see ``hxloop.chip.readout``.
         observables: what a session with knobs can be read out with, beyond ``run``.
         spontaneous: whether a neuron may spike without a cause among its inputs: it rests above
             its threshold, or noise does the rest. None: those of a substrate that is not

@@ -12,7 +12,7 @@ from hxloop.calibration import (
     calibrate,
     scale_network,
 )
-from hxloop.readout import Readout
+from hxloop.chip.readout import Readout
 
 
 class Keyhole:

@@ -44,6 +44,7 @@ from hxloop.activity.formats.export import export_activity
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.run import analyse_recording
 from hxloop.calibration import CalibrationOptions
+from hxloop.chip.operating_point import OperatingPoint
 from hxloop.config import (
     EncodingConfig,
     ExperimentConfig,
@@ -53,7 +54,6 @@ from hxloop.config import (
     TrainingConfig,
 )
 from hxloop.errors import ConfigError, HxloopError, MissingDataError, OutputError, RunInputError
-from hxloop.operating_point import OperatingPoint
 from hxloop.training_options import ImageChannels
 from tests.recorded_states import recorded_state
 

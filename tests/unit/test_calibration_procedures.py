@@ -24,6 +24,7 @@ from hxloop.calibration.measurements import averaged, decay_constant
 from hxloop.calibration.sequence import sequence
 from hxloop.calibration.verdict import check_failures
 from hxloop.calibration.verify import verify
+from hxloop.chip.readout import Stimulus
 from hxloop.errors import (
     CalibrationError,
     CapacityError,
@@ -34,7 +35,6 @@ from hxloop.errors import (
 )
 from hxloop.loop import digital_twin
 from hxloop.network import NetworkSpec, NeuronSpec
-from hxloop.readout import Stimulus
 from tests.unit.calibrated_chip import QUICK, TARGET, Keyhole, calibrated, faulty_chip
 
 NETWORK = NetworkSpec.feed_forward(20, 60, 5)

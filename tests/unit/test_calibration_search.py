@@ -18,8 +18,8 @@ from hxloop.calibration.search import (
     noisy_bisection,
     proportional,
 )
-from hxloop.operating_point import OperatingPoint
-from hxloop.readout import KnobRange
+from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.readout import KnobRange
 
 KNOB = KnobRange()
 N = 60

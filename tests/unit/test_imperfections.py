@@ -18,7 +18,7 @@ from hxloop.backends.chip_model import (
     merged_circuits,
 )
 from hxloop.backends.imperfections import PRESETS, Imperfections
-from hxloop.backends.weight_grid import WeightGrid
+from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import ConfigError, UnknownNameError
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
 

@@ -13,8 +13,8 @@ import torch
 from numba import njit
 
 from hxloop import NetworkSpec, NeuronParameters, get_backend
-from hxloop.backends.weight_grid import WeightGrid
 from hxloop.bench import engine as bench
+from hxloop.chip.weight_grid import WeightGrid
 from hxloop.data import mnist as mnist
 from hxloop.engine import reference
 from hxloop.engine.compiled import forward_unequal

@@ -14,9 +14,9 @@ from hxloop.backends.emulated_chip import EmulatedChipBackend
 from hxloop.backends.imperfections import Imperfections
 from hxloop.backends.knob_curves import CODES_PER_LSB, KNOB_RANGES, KNOBS, POTENTIALS, KnobCurves
 from hxloop.backends.knob_options import KnobOptions
+from hxloop.chip.operating_point import OperatingPoint
 from hxloop.errors import ConfigError, RunInputError, SessionClosedError, UnknownNameError
 from hxloop.network import NetworkSpec
-from hxloop.operating_point import OperatingPoint
 
 N = 512
 POINT = OperatingPoint()

@@ -15,9 +15,9 @@ from hxloop.backends.chip_readout import (
     SETTLING_US,
 )
 from hxloop.backends.emulated_chip import EmulatedChipBackend
+from hxloop.chip.readout import Readout, Stimulus, as_readout
 from hxloop.errors import CapacityError, RunInputError, SessionClosedError
 from hxloop.network import NetworkSpec
-from hxloop.readout import Readout, Stimulus, as_readout
 
 QUIET = {"cadc_noise": 0.0, "cadc_offset": 0.0, "madc_noise": 0.0}
 NETWORK = NetworkSpec.feed_forward(2, 3)

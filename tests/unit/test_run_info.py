@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from hxloop import LoopNetwork, NetworkSpec, RunInfo, SpikeData, evaluate, get_backend, get_loss
 from hxloop.activity.log.schema import info_from_json, info_to_json
-from hxloop.backends.chip_clock import n_tied, truncate
-from hxloop.backends.weight_grid import WeightGrid
+from hxloop.chip.clock import n_tied, truncate
+from hxloop.chip.weight_grid import WeightGrid
 
 inf = np.inf
 NETWORK = NetworkSpec.feed_forward(3, 2, t_window=6.0)

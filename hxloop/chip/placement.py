@@ -49,7 +49,7 @@ class PlacedLayer(Brief):
         return felt
 
 
-# In one pass, see ``hxloop.backends.weight_grid``.
+# In one pass, see ``hxloop.chip.weight_grid``.
 @njit(cache=True, nogil=True)
 def _felt(weights: Array, strength_exc: Array, strength_inh: Array, felt: Array) -> None:
     for i in range(weights.shape[0]):

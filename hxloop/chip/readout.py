@@ -15,8 +15,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.chip.operating_point import OperatingPoint
 from hxloop.errors import CapacityError, RunInputError
-from hxloop.operating_point import OperatingPoint
 from hxloop.substrate import Session
 
 Codes = NDArray[np.int64]

@@ -1,0 +1,1 @@
+"""What all analog chips of one family share: knobs, placement, clock, weights in steps."""
