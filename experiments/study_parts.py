@@ -22,7 +22,7 @@ from hxloop.provenance import now, provenance
 from hxloop.rundir import RunDirectory
 from hxloop.rundir_state import FolderState, state_of
 from hxloop.substrate import get_backend
-from hxloop.training_options import ProgressListener
+from hxloop.training.options import ProgressListener
 
 Options = TypeVar("Options")
 

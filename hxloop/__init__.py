@@ -21,20 +21,7 @@ from hxloop.data import Dataset, dataset_names, load_dataset, yin_yang
 from hxloop.data.encoding import LatencyEncoding
 from hxloop.engine import NeuronParameters, first_spike_times, recorded_spike_times
 from hxloop.errors import HxloopError, HxloopWarning
-from hxloop.evaluation import evaluate
-from hxloop.initialisation import initial_weights
-from hxloop.loop import LoopNetwork
-from hxloop.losses import (
-    Loss,
-    ShiftInvariantTargetLoss,
-    TargetTimeLoss,
-    TimeToFirstSpikeLoss,
-    get_loss,
-    loss_names,
-)
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
-from hxloop.notes import Note
-from hxloop.silent_neurons import SilentNeuronPolicy
 from hxloop.substrate import (
     Backend,
     Capabilities,
@@ -44,8 +31,26 @@ from hxloop.substrate import (
     get_backend,
 )
 from hxloop.substrate.recording.record import record
-from hxloop.training import Trainer
-from hxloop.training_options import EvaluationResult, SpikeData, TrainingOptions, TrainingResult
+from hxloop.training.evaluation import evaluate
+from hxloop.training.initialisation import initial_weights
+from hxloop.training.loop import LoopNetwork
+from hxloop.training.losses import (
+    Loss,
+    ShiftInvariantTargetLoss,
+    TargetTimeLoss,
+    TimeToFirstSpikeLoss,
+    get_loss,
+    loss_names,
+)
+from hxloop.training.notes import Note
+from hxloop.training.options import (
+    EvaluationResult,
+    SpikeData,
+    TrainingOptions,
+    TrainingResult,
+)
+from hxloop.training.silent_neurons import SilentNeuronPolicy
+from hxloop.training.trainer import Trainer
 from hxloop.units import TimeBase
 from hxloop.version import __version__ as __version__
 

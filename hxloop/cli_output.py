@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.errors import HxloopWarning
-from hxloop.progress import counting, say
 from hxloop.text import printable
+from hxloop.training.progress import counting, say
 
 if TYPE_CHECKING:
     from hxloop.analysis.run import AnalysisRun

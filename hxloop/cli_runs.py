@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from hxloop import cli_output as output
-from hxloop import progress as progress_of
 from hxloop.activity import TRAINED
 from hxloop.cli_app import BackendName, Experiment, Json, RunDir, Settings, app
 from hxloop.config import ExperimentConfig, apply_override
@@ -20,7 +19,8 @@ from hxloop.experiment import evaluate_run, prepare, train_prepared
 from hxloop.experiment import resume as resume_run
 from hxloop.experiments.registry import load_experiment, study_of
 from hxloop.rundir import RunDirectory
-from hxloop.training import Trainer
+from hxloop.training import progress as progress_of
+from hxloop.training.trainer import Trainer
 
 
 @app.command()

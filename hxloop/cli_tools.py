@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from hxloop import cli_output as output
-from hxloop import progress as progress_of
 from hxloop.activity import LOG_NAME
 from hxloop.activity.formats.export import DEFAULT_TAU_SYN_MS, export_activity
 from hxloop.analysis.measures import AnalysisOptions
@@ -36,6 +35,7 @@ from hxloop.experiments.registry import experiment_description, experiment_names
 from hxloop.provenance import provenance
 from hxloop.rundir import RunDirectory
 from hxloop.substrate import backend_class, backend_names, get_backend
+from hxloop.training import progress as progress_of
 
 _OPTIONS = {"backend.options": "an option of the backend"}
 

@@ -24,10 +24,10 @@ from hxloop.data.encoding import LatencyEncoding
 from hxloop.errors import ConfigError, NetworkError
 from hxloop.files import sha256_of
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
-from hxloop.notes import Note, tell
-from hxloop.silent_neurons import SilentNeuronPolicy
 from hxloop.text import check_printable
-from hxloop.training_options import TrainingOptions
+from hxloop.training.notes import Note, tell
+from hxloop.training.options import TrainingOptions
+from hxloop.training.silent_neurons import SilentNeuronPolicy
 
 
 class _Section(BaseModel):
@@ -78,7 +78,7 @@ class NetworkConfig(_Section):
 
 
 class InitialisationConfig(_Section):
-    """See ``hxloop.initialisation``: "normal" takes means and stdevs, "balanced" the rest."""
+    """See ``hxloop.training.initialisation``: "normal" takes means and stdevs, "balanced" the rest."""
 
     method: str = "normal"
     means: tuple[float, ...] = (1.5, 0.5)
@@ -110,7 +110,7 @@ class LossConfig(_Section):
 
 
 class SilentConfig(_Section):
-    """See ``hxloop.silent_neurons.SilentNeuronPolicy``."""
+    """See ``hxloop.training.silent_neurons.SilentNeuronPolicy``."""
 
     hidden: float = SilentNeuronPolicy.hidden
     output: float = SilentNeuronPolicy.output
@@ -120,7 +120,7 @@ class SilentConfig(_Section):
 
 
 class TrainingConfig(_Section):
-    """See ``hxloop.training_options.TrainingOptions``."""
+    """See ``hxloop.training.options.TrainingOptions``."""
 
     epochs: int = TrainingOptions.epochs
     batch_size: int = TrainingOptions.batch_size

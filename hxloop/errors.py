@@ -106,7 +106,7 @@ class TrainingInterrupted(HxloopError):
 
 class HxloopWarning(UserWarning):
     """Something odd that changes no result: units that look wrong, spikes that never count,
-    weights that were clipped, ties. Told once, with numbers; see ``hxloop.notes``."""
+    weights that were clipped, ties. Told once, with numbers; see ``hxloop.training.notes``."""
 
 
 def unknown_name(kind: str, name: str, known: Mapping[str, Any] | Iterable[str]) -> str:

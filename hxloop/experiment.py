@@ -23,7 +23,6 @@ from hxloop.activity import TRAINED, ActivityWriter
 from hxloop.config import ExperimentConfig
 from hxloop.elsewhere import evaluation_backend, without_foreign_calibration
 from hxloop.errors import OutputError
-from hxloop.evaluation import EVALUATION_TRIAL, EvaluationListener, RunObserver, evaluate
 from hxloop.identity import (
     Difference,
     change_notes,
@@ -32,16 +31,17 @@ from hxloop.identity import (
     identity_of,
     run_digest,
 )
-from hxloop.loop import LoopNetwork
-from hxloop.notes import tell
 from hxloop.prepared import Prepared, RunResult, prepare
 from hxloop.provenance import now, provenance
 from hxloop.recording import FINAL, ActivityRecorder, about
 from hxloop.rundir import RunDirectory
 from hxloop.rundir_state import IDENTITY, PROVENANCE
 from hxloop.substrate import Session
-from hxloop.training import Trainer
-from hxloop.training_options import EvaluationResult, ProgressListener
+from hxloop.training.evaluation import EVALUATION_TRIAL, EvaluationListener, RunObserver, evaluate
+from hxloop.training.loop import LoopNetwork
+from hxloop.training.notes import tell
+from hxloop.training.options import EvaluationResult, ProgressListener
+from hxloop.training.trainer import Trainer
 
 __all__ = [
     "Prepared",

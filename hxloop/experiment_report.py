@@ -18,10 +18,10 @@ from hxloop.analysis.report import (
 )
 from hxloop.data import yin_yang_class
 from hxloop.errors import ConfigError
-from hxloop.evaluation import EVALUATION_TRIAL, evaluate
-from hxloop.loop import LoopNetwork
-from hxloop.notes import Note
-from hxloop.training_options import SpikeData
+from hxloop.training.evaluation import EVALUATION_TRIAL, evaluate
+from hxloop.training.loop import LoopNetwork
+from hxloop.training.notes import Note
+from hxloop.training.options import SpikeData
 
 if TYPE_CHECKING:
     from hxloop.prepared import Prepared, RunResult

@@ -11,15 +11,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hxloop import training_identity
 from hxloop.activity.log.schema import network_to_json
 from hxloop.config import ExperimentConfig
 from hxloop.config_paths import PATH_KEYS
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.files import sha256_of
-from hxloop.notes import Note
 from hxloop.prepared import Prepared
-from hxloop.training_identity import (
+from hxloop.training import identity as training_identity
+from hxloop.training.identity import (
     Difference,
     describe_data,
     describe_loss,
@@ -27,6 +26,7 @@ from hxloop.training_identity import (
     listed,
     setting_differences,
 )
+from hxloop.training.notes import Note
 
 SCHEMA = 1
 SPLITS = ("train", "validation", "test")

@@ -15,16 +15,16 @@ from hxloop.calibration import CalibrationResult, load_calibration
 from hxloop.config import ExperimentConfig
 from hxloop.data import Dataset, load_dataset
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name
-from hxloop.initialisation import balanced_weights, initial_weights
-from hxloop.loop import LoopNetwork, digital_twin
-from hxloop.losses import Loss, get_loss
 from hxloop.network import NetworkSpec
-from hxloop.notes import Note, latest
 from hxloop.substrate import Backend, Session, get_backend
 from hxloop.substrate.recording.record import record
 from hxloop.text import Brief
-from hxloop.training_identity import data_digest
-from hxloop.training_options import EvaluationResult, ImageChannels, SpikeData, TrainingResult
+from hxloop.training.identity import data_digest
+from hxloop.training.initialisation import balanced_weights, initial_weights
+from hxloop.training.loop import LoopNetwork, digital_twin
+from hxloop.training.losses import Loss, get_loss
+from hxloop.training.notes import Note, latest
+from hxloop.training.options import EvaluationResult, ImageChannels, SpikeData, TrainingResult
 
 
 @dataclass(frozen=True, repr=False)
@@ -151,7 +151,7 @@ class RunResult(Brief):
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What was odd, in the training, in the test and after; see ``hxloop.notes``."""
+        """What was odd, in the training, in the test and after; see ``hxloop.training.notes``."""
         trained = self.training.notes if self.training else ()
         return latest((*trained, *self.test.notes, *self.problems))
 

@@ -24,11 +24,11 @@ from hxloop.activity import (
 )
 from hxloop.activity.log.schema import epoch_of
 from hxloop.errors import FileFormatError, OutputError
-from hxloop.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
-from hxloop.loop import LoopNetwork
-from hxloop.notes import Note, tell
 from hxloop.prepared import Prepared
-from hxloop.training_options import SpikeData
+from hxloop.training.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
+from hxloop.training.loop import LoopNetwork
+from hxloop.training.notes import Note, tell
+from hxloop.training.options import SpikeData
 
 FINAL = "final"
 

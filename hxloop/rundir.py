@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import LOG_NAME
-from hxloop.checkpoint import CHECKPOINT, CHECKPOINTS, METRICS
 from hxloop.config import ExperimentConfig
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import remove_leftovers_in, write_atomically
@@ -32,6 +31,7 @@ from hxloop.rundir_state import (
     FolderState,
     state_of,
 )
+from hxloop.training.checkpoint import CHECKPOINT, CHECKPOINTS, METRICS
 
 _MARKED = """hxloop was making a run in this folder; with its config.toml it is one.
 If nothing is running here any more, start over: hxloop train EXPERIMENT --out FOLDER --force

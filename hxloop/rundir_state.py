@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from hxloop.activity import LOG_NAME
-from hxloop.checkpoint import CHECKPOINTS, METRICS
+from hxloop.training.checkpoint import CHECKPOINTS, METRICS
 
 CONFIG = "config.toml"
 IDENTITY = "identity.json"

@@ -31,9 +31,9 @@ TOP = (
     "hxloop.conformance", "hxloop.recording",
 )  # fmt: skip
 TRAINING = (
-    "hxloop.loop", "hxloop.evaluation", "hxloop.training", "hxloop.training_inputs",
-    "hxloop.training_options", "hxloop.training_identity",
-    "hxloop.losses", "hxloop.silent_neurons", "hxloop.initialisation", "hxloop.checkpoint",
+    "hxloop.training.loop", "hxloop.training.evaluation", "hxloop.training.trainer", "hxloop.training.inputs",
+    "hxloop.training.options", "hxloop.training.identity",
+    "hxloop.training.losses", "hxloop.training.silent_neurons", "hxloop.training.initialisation", "hxloop.training.checkpoint",
 )  # fmt: skip
 RUNNING = ("hxloop.backends", "hxloop.calibration")
 DATA = ("hxloop.data", "hxloop.data.encoding", "hxloop.config", "hxloop.rundir")
@@ -48,15 +48,15 @@ RULES = [
     ("hxloop.activity", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.substrate"), "below backend"),
     ("hxloop.substrate", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.engine"), "the protocol only"),
     ("hxloop.engine", (*TOP, *TRAINING, *RUNNING, *DATA, "hxloop.substrate"), "pure mathematics"),
-    ("hxloop.loop", (*TOP, *RUNNING, "hxloop.training", "hxloop.losses"), "one run, no training"),
-    ("hxloop.losses", (*TOP, *RUNNING, "hxloop.loop", "hxloop.training"), "spike times only"),
-    ("hxloop.evaluation", (*TOP, *RUNNING, "hxloop.training"), "forward only"),
-    ("hxloop.training", (*TOP, *RUNNING, "hxloop.analysis"), "any session, by its protocol"),
+    ("hxloop.training.loop", (*TOP, *RUNNING, "hxloop.training.trainer", "hxloop.training.losses"), "one run, no training"),
+    ("hxloop.training.losses", (*TOP, *RUNNING, "hxloop.training.loop", "hxloop.training.trainer"), "spike times only"),
+    ("hxloop.training.evaluation", (*TOP, *RUNNING, "hxloop.training.trainer"), "forward only"),
+    ("hxloop.training.trainer", (*TOP, *RUNNING, "hxloop.analysis"), "any session, by its protocol"),
     ("hxloop.data", (*TOP, *TRAINING, *RUNNING), "arrays only"),
     ("hxloop.data.encoding", (*TOP, *TRAINING, *RUNNING), "arrays only"),
     (
         "hxloop.analysis",
-        (*TOP, *RUNNING, "hxloop.loop", "hxloop.training", "hxloop.losses", "hxloop.substrate"),
+        (*TOP, *RUNNING, "hxloop.training.loop", "hxloop.training.trainer", "hxloop.training.losses", "hxloop.substrate"),
         "it reads saved activity and weights",
     ),
     (
@@ -263,9 +263,9 @@ def test_no_file_holds_a_path_of_somebodys_machine() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("hxloop.loop", "from hxloop.backends.ideal import IdealBackend"),
-        ("hxloop.loop", "import hxloop.backends.ideal as ideal"),
-        ("hxloop.training", "def late():\n    from hxloop.backends import ideal"),
+        ("hxloop.training.loop", "from hxloop.backends.ideal import IdealBackend"),
+        ("hxloop.training.loop", "import hxloop.backends.ideal as ideal"),
+        ("hxloop.training.trainer", "def late():\n    from hxloop.backends import ideal"),
         ("hxloop.calibration.search", "from hxloop.backends import chip_model"),
         ("hxloop.backends.mine", "from hxloop import LoopNetwork"),
         ("hxloop.backends.mine", "import hxloop\nnetwork = hxloop.Trainer"),

@@ -38,9 +38,9 @@ from hxloop.experiments.study_parts import (
     prepared_on,
     study_options,
 )
-from hxloop.progress import Steps
 from hxloop.substrate import get_backend
-from hxloop.training_options import ProgressListener
+from hxloop.training.options import ProgressListener
+from hxloop.training.progress import Steps
 
 SAMPLES = 300  # of the test set, for the error of spike times
 

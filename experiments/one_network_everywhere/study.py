@@ -21,8 +21,8 @@ from hxloop.errors import ConfigError, MissingDependencyError, unknown_name
 from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.experiments.one_network_everywhere.figure import write_figure
 from hxloop.experiments.study_parts import Study, on_backend, prepared_on, study_options
-from hxloop.progress import Steps
-from hxloop.training_options import EvaluationResult, ProgressListener
+from hxloop.training.options import EvaluationResult, ProgressListener
+from hxloop.training.progress import Steps
 
 # Edges of the histograms of spike-time differences, log10; what is smaller is in the first bin.
 EDGES = np.linspace(-16, 0, 65)

@@ -29,10 +29,10 @@ from hxloop.experiments.study_parts import (
     on_backend,
     study_options,
 )
-from hxloop.loop import LoopNetwork
-from hxloop.progress import Steps
 from hxloop.substrate import Backend, get_backend
-from hxloop.training_options import ProgressListener
+from hxloop.training.loop import LoopNetwork
+from hxloop.training.options import ProgressListener
+from hxloop.training.progress import Steps
 
 STARTS = ("scratch", "open-loop")
 

@@ -21,7 +21,7 @@ from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, MissingDataError, OutputError, RunInputError
 from hxloop.experiment import OnTrainer
 from hxloop.experiments.study_parts import study_folder, study_options
-from hxloop.training_options import ProgressListener
+from hxloop.training.options import ProgressListener
 
 # Mean causal shorth after training, from the input to layer 4, as a second program computed it,
 # written independently of this one, from the same published spike times.

@@ -23,7 +23,6 @@ from hxloop.analysis.pathways import class_pathways, pathways_from_runs
 from hxloop.analysis.run import analyse_recording
 from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, FileFormatError, MissingDependencyError
-from hxloop.evaluation import EVALUATION_TRIAL
 from hxloop.experiment import OnTrainer, Prepared, prepare
 from hxloop.experiments.study_parts import (
     Study,
@@ -34,11 +33,12 @@ from hxloop.experiments.study_parts import (
 )
 from hxloop.experiments.synchronization.figure import write_figure
 from hxloop.experiments.synchronization.tables import markdown_tables
-from hxloop.progress import Steps
 from hxloop.recording import FINAL
 from hxloop.rundir import RunDirectory
 from hxloop.substrate import get_backend
-from hxloop.training_options import ProgressListener
+from hxloop.training.evaluation import EVALUATION_TRIAL
+from hxloop.training.options import ProgressListener
+from hxloop.training.progress import Steps
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ import numpy as np
 
 from hxloop.activity import ActivityLog, ActivityWriter
 from hxloop.bench.measuring import machine
-from hxloop.evaluation import evaluate
-from hxloop.initialisation import balanced_weights
-from hxloop.loop import LoopNetwork
-from hxloop.losses import get_loss
 from hxloop.network import NetworkSpec
 from hxloop.substrate import get_backend
-from hxloop.training_options import SpikeData
+from hxloop.training.evaluation import evaluate
+from hxloop.training.initialisation import balanced_weights
+from hxloop.training.loop import LoopNetwork
+from hxloop.training.losses import get_loss
+from hxloop.training.options import SpikeData
 
 SIZES = (784, 400, 400, 400, 400, 10)
 

@@ -14,9 +14,9 @@ from hxloop.bench.measuring import interleaved_seconds, machine, median_seconds,
 from hxloop.config import ExperimentConfig
 from hxloop.experiment import train
 from hxloop.experiments.registry import load_experiment
-from hxloop.initialisation import initial_weights
 from hxloop.network import NetworkSpec
 from hxloop.substrate import get_backend
+from hxloop.training.initialisation import initial_weights
 
 BATCH = 150
 

@@ -22,11 +22,11 @@ from hxloop.engine.compiled.forward_unequal import forward_unequal
 from hxloop.engine.compiled.interface import sorted_inputs
 from hxloop.experiment import train
 from hxloop.experiments.registry import load_experiment
-from hxloop.initialisation import initial_weights
-from hxloop.loop import LoopNetwork
-from hxloop.losses import get_loss
 from hxloop.network import NetworkSpec
 from hxloop.substrate import get_backend
+from hxloop.training.initialisation import initial_weights
+from hxloop.training.loop import LoopNetwork
+from hxloop.training.losses import get_loss
 
 DEEP = (784, 400, 400, 400, 400, 10)
 BATCH = 80

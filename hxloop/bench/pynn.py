@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from hxloop.bench.measuring import machine
-from hxloop.initialisation import initial_weights
 from hxloop.network import NetworkSpec
 from hxloop.substrate import get_backend
+from hxloop.training.initialisation import initial_weights
 
 BATCH = 150
 PARTS = ("build", "set", "run", "read")

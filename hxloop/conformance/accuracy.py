@@ -12,7 +12,7 @@ from hxloop.conformance.compare import judge_runs
 from hxloop.conformance.plan import Task, engine
 from hxloop.conformance.subject import Subject, median
 from hxloop.errors import CheckNotApplicable, ConformanceError
-from hxloop.loop import LoopNetwork
+from hxloop.training.loop import LoopNetwork
 
 Array = NDArray[np.float64]
 

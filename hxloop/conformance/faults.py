@@ -18,9 +18,9 @@ from hxloop.activity import Activity
 from hxloop.conformance.check import CheckFunction, CheckGroup
 from hxloop.conformance.subject import Subject
 from hxloop.errors import ConformanceError, RunFailed
-from hxloop.loop import LoopNetwork
 from hxloop.network import NetworkSpec
 from hxloop.substrate import Capabilities, Session
+from hxloop.training.loop import LoopNetwork
 
 Array = NDArray[np.float64]
 Spoil = Callable[[Activity], Any]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import hxloop.conformance.sharing
-import hxloop.loop
+import hxloop.training.loop
 from hxloop.backends.ideal import IdealBackend
 from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_check, run_checks
 from hxloop.errors import CapacityError, ConformanceError, UnknownNameError
@@ -139,10 +139,12 @@ def test_a_broken_promise_is_noticed(
 
 @pytest.mark.parametrize("name", [name for name in BY_NAME if name.startswith("fault-")])
 def test_a_loop_that_absorbs_faults_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hxloop.loop, "check_activity", lambda activity, network, asked: None)
-    monkeypatch.setattr(hxloop.loop, "check_physics", lambda activity, *_: activity)
+    monkeypatch.setattr(
+        hxloop.training.loop, "check_activity", lambda activity, network, asked: None
+    )
+    monkeypatch.setattr(hxloop.training.loop, "check_physics", lambda activity, *_: activity)
     if name in ("fault-transient", "fault-raised"):
-        run = hxloop.loop.LoopNetwork._run
+        run = hxloop.training.loop.LoopNetwork._run
 
         def stubborn(self: Any, input_times: Any, trial: Any) -> Any:
             try:
@@ -150,7 +152,7 @@ def test_a_loop_that_absorbs_faults_is_noticed(name: str, monkeypatch: pytest.Mo
             except (Exception, KeyboardInterrupt):  # noqa: BLE001
                 return run(self, input_times, trial)
 
-        monkeypatch.setattr(hxloop.loop.LoopNetwork, "_run", stubborn)
+        monkeypatch.setattr(hxloop.training.loop.LoopNetwork, "_run", stubborn)
     with Subject(get_backend("ideal")) as subject:
         assert run_check(BY_NAME[name], subject).status == "failed"
 

@@ -19,15 +19,15 @@ from hxloop import experiment_report
 from hxloop.activity import ActivityLog, StateWriter, read_activity
 from hxloop.cli import main
 from hxloop.errors import ConfigError, FileFormatError, HxloopWarning, OutputError
-from hxloop.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.experiment import evaluate_run, resume, train
 from hxloop.experiments.registry import load_experiment
 from hxloop.files import replacing
 from hxloop.files.lock import FileLock
-from hxloop.loop import LoopNetwork
 from hxloop.prepared import prepare
 from hxloop.recording import ActivityRecorder
 from hxloop.rundir import RunDirectory
+from hxloop.training.evaluation import EVALUATION_TRIAL, evaluate
+from hxloop.training.loop import LoopNetwork
 
 SMALL = ["dataset.train_size=60", "dataset.validation_size=20", "dataset.test_size=50",
          "training.batch_size=20", "network.hidden=[8,8]", "training.epochs=3",

@@ -20,7 +20,7 @@ from hxloop.analysis.synchrony import decision_times
 from hxloop.config import ExperimentConfig
 from hxloop.errors import RunInputError
 from hxloop.experiment import evaluate_run, train
-from hxloop.losses import TargetTimeLoss, get_loss
+from hxloop.training.losses import TargetTimeLoss, get_loss
 
 INF = np.inf
 QUICK = AnalysisOptions(n_resamples=50, n_permutations=99, n_null=20, contrast_samples=2)

@@ -54,7 +54,7 @@ from hxloop.config import (
     TrainingConfig,
 )
 from hxloop.errors import ConfigError, HxloopError, MissingDataError, OutputError, RunInputError
-from hxloop.training_options import ImageChannels
+from hxloop.training.options import ImageChannels
 from tests.recorded_states import recorded_state
 
 SPEC = NetworkSpec.feed_forward(3, 2, t_window=6.0)

@@ -36,7 +36,7 @@ from hxloop.errors import (
     SessionClosedError,
     UnknownNameError,
 )
-from hxloop.training_options import SpikeData
+from hxloop.training.options import SpikeData
 from tests.contract_double.control import Laboratory, install, write_calibration
 from tests.contract_double.router import check_routing
 

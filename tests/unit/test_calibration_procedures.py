@@ -33,8 +33,8 @@ from hxloop.errors import (
     NetworkError,
     UnknownNameError,
 )
-from hxloop.loop import digital_twin
 from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.training.loop import digital_twin
 from tests.unit.calibrated_chip import QUICK, TARGET, Keyhole, calibrated, faulty_chip
 
 NETWORK = NetworkSpec.feed_forward(20, 60, 5)

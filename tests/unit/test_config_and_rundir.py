@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from safetensors.torch import save
 
-from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hxloop.config import ExperimentConfig, apply_override
 from hxloop.errors import ConfigError, FileFormatError, HxloopError, OutputError
 from hxloop.experiments.registry import experiment_names, load_experiment
@@ -25,7 +24,8 @@ from hxloop.files import write_atomically
 from hxloop.network import NetworkSpec
 from hxloop.prepared import prepare
 from hxloop.rundir import RunDirectory, load_weights
-from hxloop.training_options import TrainingOptions
+from hxloop.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from hxloop.training.options import TrainingOptions
 
 TINY = ["dataset.train_size=10", "dataset.validation_size=5", "dataset.test_size=5",
         "network.hidden=[4]"]  # fmt: skip

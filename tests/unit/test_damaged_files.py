@@ -21,12 +21,12 @@ from hxloop.calibration import (
     save_calibration,
 )
 from hxloop.calibration.result import Scales, StepRecord
-from hxloop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hxloop.errors import FileFormatError
 from hxloop.files import digest_of, hdf5
 from hxloop.rundir import RunDirectory
 from hxloop.substrate.recording.file import SessionFile
 from hxloop.substrate.recording.record import RecordingSession
+from hxloop.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tests.unit.activity_examples import NETWORK, run, weights
 
 # --- one file of every kind, and what is read from it, as text ------------------------------

@@ -19,7 +19,7 @@ from hxloop.experiment import resume, train
 from hxloop.experiments.registry import load_experiment
 from hxloop.rundir import RunDirectory
 from hxloop.rundir_state import FolderState, state_of
-from hxloop.training import Trainer
+from hxloop.training.trainer import Trainer
 
 from .stopped import Killed, stopping
 

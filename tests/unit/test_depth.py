@@ -9,9 +9,9 @@ import pytest
 
 from hxloop import LayerSpec, LoopNetwork, NetworkSpec, SpikeData, Trainer, get_backend, get_loss
 from hxloop.errors import ConfigError, HxloopWarning, NetworkError
-from hxloop.initialisation import balanced_weights, initial_weights
-from hxloop.silent_neurons import SilentNeuronPolicy
-from hxloop.training_options import TrainingOptions
+from hxloop.training.initialisation import balanced_weights, initial_weights
+from hxloop.training.options import TrainingOptions
+from hxloop.training.silent_neurons import SilentNeuronPolicy
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.uniform(0.15, 2.0, (200, 60))

@@ -27,14 +27,14 @@ from hxloop.experiment import (
     train_prepared,
 )
 from hxloop.experiments.registry import load_experiment
-from hxloop.initialisation import initial_weights
-from hxloop.loop import LoopNetwork
-from hxloop.losses import get_loss
 from hxloop.network import NetworkSpec
 from hxloop.rundir import RunDirectory
-from hxloop.training import Trainer
-from hxloop.training_options import SpikeData, TrainingOptions
-from hxloop.training_state import check_epochs
+from hxloop.training.initialisation import initial_weights
+from hxloop.training.loop import LoopNetwork
+from hxloop.training.losses import get_loss
+from hxloop.training.options import SpikeData, TrainingOptions
+from hxloop.training.state import check_epochs
+from hxloop.training.trainer import Trainer
 
 TINY = ["dataset.train_size=60", "dataset.validation_size=5", "dataset.test_size=10",
         "training.batch_size=20", "network.hidden=[4]", "training.epochs=3",

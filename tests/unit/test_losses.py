@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hxloop.errors import ConfigError, RunInputError, UnknownNameError
-from hxloop.losses import (
+from hxloop.training.losses import (
     Loss,
     ShiftInvariantTargetLoss,
     TargetTimeLoss,

@@ -15,7 +15,7 @@ import pytest
 from hxloop import LatencyEncoding, load_dataset
 from hxloop.data import mnist as datasets_mnist
 from hxloop.errors import ConfigError, FileFormatError, MissingDataError, UnknownNameError
-from hxloop.training_options import ImageChannels
+from hxloop.training.options import ImageChannels
 
 FOLDER = Path(os.environ.get("HXLOOP_DATA_DIR", "")) / "mnist"
 published = pytest.mark.skipif(

@@ -24,8 +24,8 @@ from hxloop import (
     get_loss,
 )
 from hxloop.cli import main
-from hxloop.evaluation import _highest_of_equals
-from hxloop.notes import Note, input_notes, tell, weight_notes
+from hxloop.training.evaluation import _highest_of_equals
+from hxloop.training.notes import Note, input_notes, tell, weight_notes
 
 SPEC = NetworkSpec.feed_forward(4, 6, 2, t_window=4.0)
 LOSS = get_loss("time-to-first-spike")

@@ -10,14 +10,20 @@ import pytest
 from rich.console import Console
 
 from hxloop import LoopNetwork, NetworkSpec, SpikeData, Trainer, TrainingOptions, get_backend
-from hxloop import progress as module
 from hxloop.calibration.result import CalibrationOptions
 from hxloop.calibration.sequence import plan_steps
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.experiment import train
 from hxloop.experiments.registry import load_experiment
-from hxloop.losses import get_loss
-from hxloop.progress import CALIBRATION_EFFORT, CalibrationSteps, Pace, Steps, TrainingLines
+from hxloop.training import progress as module
+from hxloop.training.losses import get_loss
+from hxloop.training.progress import (
+    CALIBRATION_EFFORT,
+    CalibrationSteps,
+    Pace,
+    Steps,
+    TrainingLines,
+)
 
 METRICS = {"train_loss": 0.1234, "train_accuracy": 0.97, "validation_accuracy": 0.96}
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hxloop.backends.chip_model import ChipModel, TrialNoise
 from hxloop.backends.imperfections import Imperfections
 from hxloop.checks.random_streams import entropy
-from hxloop.initialisation import initial_weights
 from hxloop.network import NetworkSpec
+from hxloop.training.initialisation import initial_weights
 
 UNCALIBRATED = Imperfections.uncalibrated()
 numbers = st.one_of(st.integers(0, 20), st.integers(0, 2**70), st.sampled_from([2**32, 2**50]))

@@ -41,7 +41,7 @@ from hxloop.experiment import evaluate_run
 from hxloop.experiment import train as train_experiment
 from hxloop.files import digest_of
 from hxloop.substrate.recording.file import SessionFile
-from hxloop.training_options import SpikeData
+from hxloop.training.options import SpikeData
 
 NETWORK = NetworkSpec.feed_forward(5, 20, 3, t_window=4.0)
 RNG = np.random.default_rng(3)

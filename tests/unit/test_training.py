@@ -26,7 +26,6 @@ from hxloop import (
     initial_weights,
     yin_yang,
 )
-from hxloop.checkpoint import load_checkpoint
 from hxloop.errors import (
     ConfigError,
     FileFormatError,
@@ -35,6 +34,7 @@ from hxloop.errors import (
     RunInputError,
     TrainingInterrupted,
 )
+from hxloop.training.checkpoint import load_checkpoint
 
 SPEC = NetworkSpec.feed_forward(5, 20, 3, t_window=4.0)
 LOSS = get_loss("time-to-first-spike")

@@ -12,17 +12,17 @@ import torch
 
 from hxloop.activity.log.schema import network_to_json
 from hxloop.errors import ConfigError
-from hxloop.losses import Loss
 from hxloop.network import NetworkSpec
-from hxloop.notes import Note
-from hxloop.training_identity import (
+from hxloop.training.identity import (
     MAY_CHANGE,
     data_digest,
     describe_loss,
     listed,
     setting_differences,
 )
-from hxloop.training_options import SpikeData, TrainingOptions
+from hxloop.training.losses import Loss
+from hxloop.training.notes import Note
+from hxloop.training.options import SpikeData, TrainingOptions
 
 
 def describe_training(

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from hxloop import checks
 from hxloop.activity import RunInfo
 from hxloop.errors import ConfigError, RunInputError
-from hxloop.notes import Note
-from hxloop.silent_neurons import SilentNeuronPolicy
 from hxloop.text import Brief
+from hxloop.training.notes import Note
+from hxloop.training.silent_neurons import SilentNeuronPolicy
 
 SCHEDULES = ("constant", "step", "cosine")
 
@@ -223,7 +223,7 @@ class EvaluationResult(Brief):
             clipped, rounded, discarded and lost.
         run_seconds: wall-clock time of every run.
         ties: samples in which two output neurons were equally good; the lower index was taken.
-        notes: what is odd about inputs, weights and spikes, see ``hxloop.notes``.
+        notes: what is odd about inputs, weights and spikes, see ``hxloop.training.notes``.
     """
 
     loss: float
@@ -252,7 +252,7 @@ class TrainingResult(Brief):
         weights: the selected weights, ``(pre, post)`` each.
         epoch: which epoch they are from, counted from 1.
         validation_accuracy: of these weights in that epoch.
-        notes: what was odd, see ``hxloop.notes``; also in the metrics, in the epoch in which it
+        notes: what was odd, see ``hxloop.training.notes``; also in the metrics, in the epoch in which it
             was seen.
     """
 

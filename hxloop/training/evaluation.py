@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from hxloop import checks
 from hxloop.activity import Activity, RunInfo
 from hxloop.errors import RunInputError
-from hxloop.loop import LoopNetwork
-from hxloop.losses import Loss
 from hxloop.network import NetworkSpec
-from hxloop.notes import (
+from hxloop.training.loop import LoopNetwork
+from hxloop.training.losses import Loss
+from hxloop.training.notes import (
     Note,
     input_notes,
     physics_notes,
@@ -24,7 +24,7 @@ from hxloop.notes import (
     tie_notes,
     weight_notes,
 )
-from hxloop.training_options import EvaluationResult, SpikeData
+from hxloop.training.options import EvaluationResult, SpikeData
 
 RunObserver = Callable[[Activity, NDArray[np.int64], NDArray[np.int64]], None]
 EvaluationListener = Callable[[int, int], None]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hxloop.checks.random_streams import entropy
 from hxloop.errors import ConfigError
-from hxloop.training_options import SpikeData, TrainingOptions
+from hxloop.training.options import SpikeData, TrainingOptions
 
 # Streams of the training seed (0 is the initial weights).
 _ORDER, _INPUT_NOISE, _SHIFT = 1, 2, 3

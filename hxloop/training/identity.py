@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.files import sha256_of
-from hxloop.losses import Loss
-from hxloop.training_options import SpikeData
+from hxloop.training.losses import Loss
+from hxloop.training.options import SpikeData
 
 # Fields of TrainingOptions that may be others in a resumed training: they change no step.
 MAY_CHANGE = ("epochs", "patience", "select", "retries", "checkpoint_every")

@@ -18,7 +18,9 @@ import numpy as np
 import torch
 
 from hxloop import checks
-from hxloop.checkpoint import (
+from hxloop.errors import ConfigError, FileFormatError, OutputError, RunFailed, TrainingInterrupted
+from hxloop.files import write_atomically
+from hxloop.training.checkpoint import (
     CHECKPOINT,
     CHECKPOINTS,
     METRICS,
@@ -26,8 +28,7 @@ from hxloop.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from hxloop.errors import ConfigError, FileFormatError, OutputError, RunFailed, TrainingInterrupted
-from hxloop.evaluation import (
+from hxloop.training.evaluation import (
     EVALUATION_TRIAL,
     RunObserver,
     check_data,
@@ -35,20 +36,19 @@ from hxloop.evaluation import (
     checked_decisions,
     evaluate,
 )
-from hxloop.files import write_atomically
-from hxloop.loop import LoopNetwork
-from hxloop.losses import Loss
-from hxloop.notes import Note, input_notes, tell, weight_notes
-from hxloop.progress import TrainingLines
-from hxloop.training_inputs import sample_order, training_inputs
-from hxloop.training_options import (
+from hxloop.training.inputs import sample_order, training_inputs
+from hxloop.training.loop import LoopNetwork
+from hxloop.training.losses import Loss
+from hxloop.training.notes import Note, input_notes, tell, weight_notes
+from hxloop.training.options import (
     EvaluationResult,
     ProgressListener,
     SpikeData,
     TrainingOptions,
     TrainingResult,
 )
-from hxloop.training_state import (
+from hxloop.training.progress import TrainingLines
+from hxloop.training.state import (
     check_epochs,
     check_same_training,
     describe_training,

@@ -18,7 +18,7 @@ from rich.table import Column
 from rich.text import Text
 
 from hxloop.text import printable
-from hxloop.training_options import ProgressListener
+from hxloop.training.options import ProgressListener
 
 Say = Callable[[str], None]
 
