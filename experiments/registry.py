@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hxloop.config import ExperimentConfig
 from hxloop.errors import UnknownNameError, unknown_name
+from hxloop.runs.config import ExperimentConfig
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -48,7 +48,7 @@ def study_of(config: ExperimentConfig) -> Callable[..., dict[str, Any]] | None:
     """The function that runs a study, a configuration that trains more than one network.
 
     It is called as ``run(config, out, *, force, progress, on_trainer, say)``: ``say`` is told,
-    in words, what is done next; for the rest see ``hxloop.experiment.train``. What is already
+    in words, what is done next; for the rest see ``hxloop.runs.run.train``. What is already
     in ``out`` is not done again.
 
     Returns:

@@ -20,10 +20,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from hxloop.errors import ConfigError, FileFormatError
-from hxloop.experiment import evaluate_run
 from hxloop.experiments.registry import FOLDER, experiment_names
-from hxloop.prepared import prepare
-from hxloop.rundir import RunDirectory
+from hxloop.runs.folder import RunDirectory
+from hxloop.runs.prepare import prepare
+from hxloop.runs.run import evaluate_run
 
 LARGEST_WEIGHTS = 1_000_000  # bytes
 

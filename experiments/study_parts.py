@@ -15,12 +15,18 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, OutputError, unknown_name
-from hxloop.experiment import OnTrainer, Prepared, RunResult, resume_prepared, train_prepared
 from hxloop.provenance import now, provenance
-from hxloop.rundir import RunDirectory
-from hxloop.rundir_state import FolderState, state_of
+from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.folder import RunDirectory
+from hxloop.runs.folder_state import FolderState, state_of
+from hxloop.runs.run import (
+    OnTrainer,
+    Prepared,
+    RunResult,
+    resume_prepared,
+    train_prepared,
+)
 from hxloop.substrate import get_backend
 from hxloop.training.options import ProgressListener
 
@@ -146,7 +152,7 @@ class Study:
         folder: of the study.
         results: what ``results.json`` holds; change it, then ``save``.
         table: ``results`` as Markdown, "" as long as there is nothing to show.
-        progress, on_trainer: see ``hxloop.experiment.train``.
+        progress, on_trainer: see ``hxloop.runs.run.train``.
     """
 
     folder: RunDirectory

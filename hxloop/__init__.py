@@ -1,7 +1,7 @@
 """hxloop: train spiking networks in the loop on analog chips, with exact gradients.
 
 The public names, listed once. Importing hxloop imports no simulator. Its modules need no import
-of their own: ``hxloop.experiment.train`` is there when it is asked for.
+of their own: ``hxloop.runs.run.train`` is there when it is asked for.
 """
 
 import importlib
@@ -57,8 +57,8 @@ from hxloop.version import __version__ as __version__
 if TYPE_CHECKING:
     from hxloop import calibrating as calibrating
     from hxloop import calibration as calibration
-    from hxloop import experiment as experiment
     from hxloop.experiments.registry import load_experiment
+    from hxloop.runs import run as experiment
 
 # Names that are looked up when they are asked for: they take longer to import.
 _LATE = {"load_experiment": "hxloop.experiments.registry"}

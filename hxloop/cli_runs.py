@@ -13,12 +13,12 @@ import typer
 from hxloop import cli_output as output
 from hxloop.activity import TRAINED
 from hxloop.cli_app import BackendName, Experiment, Json, RunDir, Settings, app
-from hxloop.config import ExperimentConfig, apply_override
 from hxloop.errors import ConfigError, TrainingInterrupted, UnknownNameError
-from hxloop.experiment import evaluate_run, prepare, train_prepared
-from hxloop.experiment import resume as resume_run
 from hxloop.experiments.registry import load_experiment, study_of
-from hxloop.rundir import RunDirectory
+from hxloop.runs.config import ExperimentConfig, apply_override
+from hxloop.runs.folder import RunDirectory
+from hxloop.runs.run import evaluate_run, prepare, train_prepared
+from hxloop.runs.run import resume as resume_run
 from hxloop.training import progress as progress_of
 from hxloop.training.trainer import Trainer
 

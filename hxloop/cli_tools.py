@@ -33,7 +33,7 @@ from hxloop.data import DATASETS
 from hxloop.errors import ConfigError, HxloopError, OutputError, UnknownNameError, unknown_name
 from hxloop.experiments.registry import experiment_description, experiment_names, reanalysis_of
 from hxloop.provenance import provenance
-from hxloop.rundir import RunDirectory
+from hxloop.runs.folder import RunDirectory
 from hxloop.substrate import backend_class, backend_names, get_backend
 from hxloop.training import progress as progress_of
 

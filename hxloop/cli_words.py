@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from hxloop.config import apply_override
 from hxloop.errors import ConfigError, HxloopError, unknown_name
+from hxloop.runs.config import apply_override
 from hxloop.substrate import backend_class, backend_names
 
 # name=value as one writes an argument in Python.

@@ -21,14 +21,14 @@ SIMULATORS = ("brian2", "pyNN", "pynn_brainscales", "nest", "neuron")
 TERMINAL = ("hxloop.cli", "hxloop.cli_output")
 # What reports whatever the code of others raises.
 SANDBOXES = (
-    "hxloop.conformance.runner", "hxloop.conformance.sharing", "hxloop.experiment_report",
+    "hxloop.conformance.runner", "hxloop.conformance.sharing", "hxloop.runs.report.training_report",
     "hxloop.substrate.time_limit",
 )  # fmt: skip
 # What uses everything else; nothing below may import it.
 TOP = (
     "hxloop.cli", "hxloop.cli_app", "hxloop.cli_output", "hxloop.cli_tools", "hxloop.cli_runs",
-    "hxloop.experiment", "hxloop.experiments", "hxloop.bench",
-    "hxloop.conformance", "hxloop.recording",
+    "hxloop.runs.run", "hxloop.experiments", "hxloop.bench",
+    "hxloop.conformance", "hxloop.runs.recorder",
 )  # fmt: skip
 TRAINING = (
     "hxloop.training.loop", "hxloop.training.evaluation", "hxloop.training.trainer", "hxloop.training.inputs",
@@ -36,7 +36,7 @@ TRAINING = (
     "hxloop.training.losses", "hxloop.training.silent_neurons", "hxloop.training.initialisation", "hxloop.training.checkpoint",
 )  # fmt: skip
 RUNNING = ("hxloop.backends", "hxloop.calibration")
-DATA = ("hxloop.data", "hxloop.data.encoding", "hxloop.config", "hxloop.rundir")
+DATA = ("hxloop.data", "hxloop.data.encoding", "hxloop.runs.config", "hxloop.runs.folder")
 
 # (who, what it may not import, why); a name stands for the module and all below it.
 RULES = [

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from hxloop.bench.measuring import resident_mb
-from hxloop.config import ExperimentConfig
 from hxloop.errors import FileFormatError
-from hxloop.experiment import evaluate_run, train
 from hxloop.experiments.registry import FOLDER, experiment_names, load_experiment
 from hxloop.experiments.results import keep
-from hxloop.prepared import prepare
+from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.prepare import prepare
+from hxloop.runs.run import evaluate_run, train
 
 SMALL = ["dataset.train_size=300", "dataset.validation_size=100", "dataset.test_size=100"]
 BATCHES, SMALL_BATCHES = ["training.batch_size=30"], ["training.batch_size=20"]

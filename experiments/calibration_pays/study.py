@@ -25,9 +25,7 @@ from hxloop.calibration import (
     save_calibration,
     scale_network,
 )
-from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, unknown_name
-from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.experiments.calibration_pays.figure import write_figure
 from hxloop.experiments.calibration_pays.tables import NETWORKS, states_of, tables
 from hxloop.experiments.study_parts import (
@@ -38,6 +36,8 @@ from hxloop.experiments.study_parts import (
     prepared_on,
     study_options,
 )
+from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.run import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.substrate import get_backend
 from hxloop.training.options import ProgressListener
 from hxloop.training.progress import Steps

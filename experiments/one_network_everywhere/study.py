@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from hxloop import checks
-from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, MissingDependencyError, unknown_name
-from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.experiments.one_network_everywhere.figure import write_figure
 from hxloop.experiments.study_parts import Study, on_backend, prepared_on, study_options
+from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.run import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.training.options import EvaluationResult, ProgressListener
 from hxloop.training.progress import Steps
 
@@ -100,7 +100,7 @@ def run(
         config: the network and how it is trained; ``[study]`` as in ``StudyOptions``.
         out: study folder: ``results.json``, ``results.md``, ``figure.png``, run folders.
         force: start anew in a folder that holds another study.
-        progress, on_trainer: see ``hxloop.experiment.train``.
+        progress, on_trainer: see ``hxloop.runs.run.train``.
         say: told in words what is done next.
 
     Returns:

@@ -8,9 +8,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from hxloop.analysis.report import DecisionPlane
-from hxloop.analysis.report_figures import draw_decisions
 from hxloop.errors import OutputError
+from hxloop.runs.report.figures import draw_decisions
+from hxloop.runs.report.page import DecisionPlane
 
 OPEN, LOOP = "#D55E00", "#0072B2"
 

@@ -16,11 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.analysis.report import DecisionPlane
-from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError
-from hxloop.experiment import OnTrainer, Prepared, evaluate_prepared, prepare
-from hxloop.experiment_report import plane_of
 from hxloop.experiments.open_loop_vs_in_the_loop.figure import write_figure
 from hxloop.experiments.study_parts import (
     Study,
@@ -29,6 +25,10 @@ from hxloop.experiments.study_parts import (
     on_backend,
     study_options,
 )
+from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.report.page import DecisionPlane
+from hxloop.runs.report.training_report import plane_of
+from hxloop.runs.run import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.substrate import Backend, get_backend
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.options import ProgressListener
@@ -85,7 +85,7 @@ def run(
         out: study folder: ``results.json``, ``results.md``, ``figure.png``, and a run folder
             for every training.
         force: start anew in a folder that holds another study.
-        progress, on_trainer: see ``hxloop.experiment.train``.
+        progress, on_trainer: see ``hxloop.runs.run.train``.
         say: told in words what is done next.
 
     Returns:

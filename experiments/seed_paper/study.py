@@ -17,10 +17,10 @@ from hxloop.analysis.analysis_static import panels, style
 from hxloop.analysis.curves import separability_curves, spread_curves
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.run import analyse_recording
-from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, MissingDataError, OutputError, RunInputError
-from hxloop.experiment import OnTrainer
 from hxloop.experiments.study_parts import study_folder, study_options
+from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.run import OnTrainer
 from hxloop.training.options import ProgressListener
 
 # Mean causal shorth after training, from the input to layer 4, as a second program computed it,

@@ -21,9 +21,7 @@ from hxloop.analysis.analyse import analyse
 from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.pathways import class_pathways, pathways_from_runs
 from hxloop.analysis.run import analyse_recording
-from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, FileFormatError, MissingDependencyError
-from hxloop.experiment import OnTrainer, Prepared, prepare
 from hxloop.experiments.study_parts import (
     Study,
     check_list,
@@ -33,8 +31,10 @@ from hxloop.experiments.study_parts import (
 )
 from hxloop.experiments.synchronization.figure import write_figure
 from hxloop.experiments.synchronization.tables import markdown_tables
-from hxloop.recording import FINAL
-from hxloop.rundir import RunDirectory
+from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.folder import RunDirectory
+from hxloop.runs.recorder import FINAL
+from hxloop.runs.run import OnTrainer, Prepared, prepare
 from hxloop.substrate import get_backend
 from hxloop.training.evaluation import EVALUATION_TRIAL
 from hxloop.training.options import ProgressListener
@@ -104,7 +104,7 @@ def run(
         out: study folder: ``results.json``, ``results.md``, ``figure.png``, and a run folder with
             ``activity.h5`` for every training.
         force: start anew in a folder that holds another study.
-        progress, on_trainer: see ``hxloop.experiment.train``.
+        progress, on_trainer: see ``hxloop.runs.run.train``.
         say: told in words what is done next.
 
     Returns:

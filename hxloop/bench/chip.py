@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from hxloop.bench.measuring import interleaved_seconds, machine, median_seconds, resident_mb
-from hxloop.config import ExperimentConfig
-from hxloop.experiment import train
 from hxloop.experiments.registry import load_experiment
 from hxloop.network import NetworkSpec
+from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.run import train
 from hxloop.substrate import get_backend
 from hxloop.training.initialisation import initial_weights
 

@@ -20,9 +20,9 @@ from hxloop.engine import NeuronParameters, first_spike_times
 from hxloop.engine.compiled.forward import forward_equal
 from hxloop.engine.compiled.forward_unequal import forward_unequal
 from hxloop.engine.compiled.interface import sorted_inputs
-from hxloop.experiment import train
 from hxloop.experiments.registry import load_experiment
 from hxloop.network import NetworkSpec
+from hxloop.runs.run import train
 from hxloop.substrate import get_backend
 from hxloop.training.initialisation import initial_weights
 from hxloop.training.loop import LoopNetwork

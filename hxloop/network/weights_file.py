@@ -44,7 +44,7 @@ def load_weights(
     Args:
         path: the file.
         network: whose weights they must be.
-        run: digest of the training that they must be of, see ``hxloop.identity.run_digest``;
+        run: digest of the training that they must be of, see ``hxloop.runs.identity.run_digest``;
             None: any. A file that does not say is taken.
 
     Raises:

@@ -15,17 +15,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hxloop import experiment_report
 from hxloop.activity import ActivityLog, StateWriter, read_activity
 from hxloop.cli import main
 from hxloop.errors import ConfigError, FileFormatError, HxloopWarning, OutputError
-from hxloop.experiment import evaluate_run, resume, train
 from hxloop.experiments.registry import load_experiment
 from hxloop.files import replacing
 from hxloop.files.lock import FileLock
-from hxloop.prepared import prepare
-from hxloop.recording import ActivityRecorder
-from hxloop.rundir import RunDirectory
+from hxloop.runs.folder import RunDirectory
+from hxloop.runs.prepare import prepare
+from hxloop.runs.recorder import ActivityRecorder
+from hxloop.runs.report import training_report as experiment_report
+from hxloop.runs.run import evaluate_run, resume, train
 from hxloop.training.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.training.loop import LoopNetwork
 

@@ -17,9 +17,9 @@ from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.pathways import pathways_from_runs
 from hxloop.analysis.raster import raster_data
 from hxloop.analysis.synchrony import decision_times
-from hxloop.config import ExperimentConfig
 from hxloop.errors import RunInputError
-from hxloop.experiment import evaluate_run, train
+from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.run import evaluate_run, train
 from hxloop.training.losses import TargetTimeLoss, get_loss
 
 INF = np.inf

@@ -45,7 +45,8 @@ from hxloop.analysis.measures import AnalysisOptions
 from hxloop.analysis.run import analyse_recording
 from hxloop.calibration import CalibrationOptions
 from hxloop.chip.operating_point import OperatingPoint
-from hxloop.config import (
+from hxloop.errors import ConfigError, HxloopError, MissingDataError, OutputError, RunInputError
+from hxloop.runs.config import (
     EncodingConfig,
     ExperimentConfig,
     NetworkConfig,
@@ -53,7 +54,6 @@ from hxloop.config import (
     SilentConfig,
     TrainingConfig,
 )
-from hxloop.errors import ConfigError, HxloopError, MissingDataError, OutputError, RunInputError
 from hxloop.training.options import ImageChannels
 from tests.recorded_states import recorded_state
 

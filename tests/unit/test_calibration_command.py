@@ -15,8 +15,8 @@ from hxloop.calibration.report import _distributions, axis_label
 from hxloop.calibration.result import QUANTITIES
 from hxloop.cli import main
 from hxloop.errors import CalibrationError, ConfigError
-from hxloop.experiment import train
 from hxloop.experiments.registry import load_experiment
+from hxloop.runs.run import train
 from tests.unit.calibrated_chip import calibrated, faulty_chip
 
 # Options of a faulty chip, and of a quick search.

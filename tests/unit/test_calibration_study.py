@@ -7,7 +7,6 @@ import json
 import pytest
 
 from hxloop.calibrating import RATIO_BOUNDS
-from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError
 from hxloop.experiments.calibration_pays.figure import write_figure
 from hxloop.experiments.calibration_pays.study import StudyOptions, run
@@ -21,6 +20,7 @@ from hxloop.experiments.calibration_pays.tables import (
 )
 from hxloop.experiments.registry import FOLDER, load_experiment
 from hxloop.experiments.study_parts import study_options
+from hxloop.runs.config import ExperimentConfig
 
 KEPT = FOLDER / "calibration_pays"
 

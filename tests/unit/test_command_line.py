@@ -18,17 +18,17 @@ import typer
 
 import hxloop
 from hxloop import HxloopWarning, LatencyEncoding, NeuronSpec, SilentNeuronPolicy, TrainingOptions
-from hxloop import config as config_module
 from hxloop import substrate as backend_module
 from hxloop.backends import brian2_build
 from hxloop.cli import main
 from hxloop.cli_app import app
 from hxloop.cli_words import in_commands
-from hxloop.config import ExperimentConfig, apply_override
 from hxloop.errors import ConfigError, FileFormatError, OutputError
 from hxloop.experiments.registry import experiment_names, load_experiment
 from hxloop.network import NetworkSpec
-from hxloop.rundir import RunDirectory, load_weights
+from hxloop.runs import config as config_module
+from hxloop.runs.config import ExperimentConfig, apply_override
+from hxloop.runs.folder import RunDirectory, load_weights
 
 SMALL = [
     word

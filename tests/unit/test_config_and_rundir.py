@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from safetensors.torch import save
 
-from hxloop.config import ExperimentConfig, apply_override
 from hxloop.errors import ConfigError, FileFormatError, HxloopError, OutputError
 from hxloop.experiments.registry import experiment_names, load_experiment
 from hxloop.files import write_atomically
 from hxloop.network import NetworkSpec
-from hxloop.prepared import prepare
-from hxloop.rundir import RunDirectory, load_weights
+from hxloop.runs.config import ExperimentConfig, apply_override
+from hxloop.runs.folder import RunDirectory, load_weights
+from hxloop.runs.prepare import prepare
 from hxloop.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hxloop.training.options import TrainingOptions
 

@@ -23,7 +23,7 @@ from hxloop.calibration import (
 from hxloop.calibration.result import Scales, StepRecord
 from hxloop.errors import FileFormatError
 from hxloop.files import digest_of, hdf5
-from hxloop.rundir import RunDirectory
+from hxloop.runs.folder import RunDirectory
 from hxloop.substrate.recording.file import SessionFile
 from hxloop.substrate.recording.record import RecordingSession
 from hxloop.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

@@ -12,13 +12,13 @@ import sys
 import pytest
 from safetensors import safe_open
 
-from hxloop import experiment_report
 from hxloop.cli import main
 from hxloop.errors import FileFormatError, HxloopError, HxloopWarning, OutputError, RunFailed
-from hxloop.experiment import resume, train
 from hxloop.experiments.registry import load_experiment
-from hxloop.rundir import RunDirectory
-from hxloop.rundir_state import FolderState, state_of
+from hxloop.runs.folder import RunDirectory
+from hxloop.runs.folder_state import FolderState, state_of
+from hxloop.runs.report import training_report as experiment_report
+from hxloop.runs.run import resume, train
 from hxloop.training.trainer import Trainer
 
 from .stopped import Killed, stopping
@@ -34,7 +34,7 @@ CONFIG = load_experiment("yin-yang", TINY)
 def no_reports():
     # These take most of the time of so small a training; one file stands for the report.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hxloop.experiment.provenance", lambda **more: {"started": "now", **more})
+        patch.setattr("hxloop.runs.run.provenance", lambda **more: {"started": "now", **more})
         patch.setattr(os, "fsync", lambda file: None)
         patch.setattr(experiment_report, "training_report", lambda *arguments: None)
         patch.setattr(experiment_report, "write_report", lambda _, path: path.write_text("report"))
@@ -252,7 +252,7 @@ def test_one_writer_at_a_time(whole, tmp_path, end):
     """Two resumptions of one folder both ended well, with the metrics doubled."""
     run = tmp_path / "run"
     program = (
-        "import sys, hxloop.experiment as e, hxloop.experiments.registry as r, torch\n"
+        "import sys, hxloop.runs.run as e, hxloop.experiments.registry as r, torch\n"
         "torch.set_num_threads(1)\n"  # as here
         "class Wait:\n"
         "    def on_start(self, *a): pass\n"

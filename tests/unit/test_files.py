@@ -29,7 +29,7 @@ from hxloop.files import (
 )
 from hxloop.files import lock as file_lock
 from hxloop.files.lock import FileLock
-from hxloop.rundir import RunDirectory
+from hxloop.runs.folder import RunDirectory
 
 # --- whole or not at all ------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from hxloop.activity.formats.export import export_activity
 from hxloop.calibration import load_calibration
 from hxloop.data import mnist as mnist
 from hxloop.errors import FileFormatError
-from hxloop.rundir import load_weights
+from hxloop.runs.folder import load_weights
 from hxloop.substrate.recording.file import SessionFile
 from tests.unit.activity_examples import NETWORK, run
 from tests.unit.test_damaged_files import make_calibration, make_log, make_session

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from hxloop import experiment_report
 from hxloop.activity import ActivityLog
 from hxloop.cli import main
 from hxloop.data import Dataset
 from hxloop.errors import ConfigError, FileFormatError, HxloopWarning, TrainingInterrupted
-from hxloop.experiment import (
+from hxloop.experiments.registry import load_experiment
+from hxloop.network import NetworkSpec
+from hxloop.runs.folder import RunDirectory
+from hxloop.runs.report import training_report as experiment_report
+from hxloop.runs.run import (
     evaluate_prepared,
     evaluate_run,
     prepare,
@@ -26,9 +29,6 @@ from hxloop.experiment import (
     train,
     train_prepared,
 )
-from hxloop.experiments.registry import load_experiment
-from hxloop.network import NetworkSpec
-from hxloop.rundir import RunDirectory
 from hxloop.training.initialisation import initial_weights
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.losses import get_loss
@@ -45,7 +45,7 @@ CONFIG = load_experiment("yin-yang", TINY)
 @pytest.fixture(scope="module", autouse=True)
 def no_provenance():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hxloop.experiment.provenance", lambda **more: {"started": "now", **more})
+        patch.setattr("hxloop.runs.run.provenance", lambda **more: {"started": "now", **more})
         yield
 
 

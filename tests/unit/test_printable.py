@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hxloop import cli_output
 from hxloop.activity.log.schema import info_from_json, info_to_json
 from hxloop.activity.types import RunInfo
-from hxloop.config import ExperimentConfig
 from hxloop.data import Dataset
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.page import escape
+from hxloop.runs.config import ExperimentConfig
 from hxloop.substrate.recording.file import capabilities_from_json
 from hxloop.text import check_printable, printable
 

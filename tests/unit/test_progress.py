@@ -13,8 +13,8 @@ from hxloop import LoopNetwork, NetworkSpec, SpikeData, Trainer, TrainingOptions
 from hxloop.calibration.result import CalibrationOptions
 from hxloop.calibration.sequence import plan_steps
 from hxloop.chip.operating_point import OperatingPoint
-from hxloop.experiment import train
 from hxloop.experiments.registry import load_experiment
+from hxloop.runs.run import train
 from hxloop.training import progress as module
 from hxloop.training.losses import get_loss
 from hxloop.training.progress import (

@@ -27,7 +27,6 @@ from hxloop import (
     record,
     yin_yang,
 )
-from hxloop.config import ExperimentConfig
 from hxloop.errors import (
     CapacityError,
     ConfigError,
@@ -37,9 +36,10 @@ from hxloop.errors import (
     RunInputError,
     SessionClosedError,
 )
-from hxloop.experiment import evaluate_run
-from hxloop.experiment import train as train_experiment
 from hxloop.files import digest_of
+from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.run import evaluate_run
+from hxloop.runs.run import train as train_experiment
 from hxloop.substrate.recording.file import SessionFile
 from hxloop.training.options import SpikeData
 
@@ -163,8 +163,8 @@ def test_an_experiment_is_recorded_and_replayed_by_its_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Not what this is about, and slow.
-    monkeypatch.setattr("hxloop.experiment_report.training_report", lambda *_: None)
-    monkeypatch.setattr("hxloop.experiment_report.write_report", lambda *_: None)
+    monkeypatch.setattr("hxloop.runs.report.training_report.training_report", lambda *_: None)
+    monkeypatch.setattr("hxloop.runs.report.training_report.write_report", lambda *_: None)
 
     def experiment(backend: dict[str, Any]) -> ExperimentConfig:
         values = {

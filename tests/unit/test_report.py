@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from hxloop.analysis import report_figures as figures
-from hxloop.analysis.report import (
+from hxloop.data import yin_yang, yin_yang_class
+from hxloop.runs.report import figures as figures
+from hxloop.runs.report.page import (
     DecisionPlane,
     Evaluation,
     TrainingReport,
     decision_plane,
     write_report,
 )
-from hxloop.data import yin_yang, yin_yang_class
 
 
 def evaluation(n_outputs=3, silent=False, names=("yin", "yang", "dot")) -> Evaluation:

@@ -7,14 +7,14 @@ import os
 
 import pytest
 
-from hxloop.config import ExperimentConfig
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.experiments.registry import FOLDER, load_experiment
 from hxloop.experiments.study_parts import study_options
 from hxloop.experiments.synchronization.figure import write_figure
 from hxloop.experiments.synchronization.study import StudyOptions, analyse_again, run
 from hxloop.experiments.synchronization.tables import by_kind, markdown_tables
-from hxloop.rundir import RunDirectory
+from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.folder import RunDirectory
 
 KEPT = FOLDER / "synchronization"
 SMALL = [

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hxloop.config import BackendConfig
+from hxloop.runs.config import BackendConfig
 from hxloop.errors import CalibrationError
-from hxloop.prepared import Prepared
+from hxloop.runs.prepare import Prepared
 
 
 def evaluation_backend(

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import LOG_NAME
-from hxloop.config import ExperimentConfig
+from hxloop.runs.config import ExperimentConfig
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import remove_leftovers_in, write_atomically
 from hxloop.files.lock import FileLock
-from hxloop.identity import run_digest
+from hxloop.runs.identity import run_digest
 from hxloop.network import NetworkSpec
 from hxloop.network.weights_file import load_weights as load_weights
 from hxloop.network.weights_file import write_weights
-from hxloop.rundir_state import (
+from hxloop.runs.folder_state import (
     CONFIG,
     IDENTITY,
     LOCK,
@@ -45,7 +45,7 @@ class RunDirectory:
     ``weights.safetensors``, ``evaluation.json``, ``provenance.json``, ``activity.h5``,
     ``report.html``.
 
-    It can be stopped at any moment, see ``hxloop.rundir_state``.
+    It can be stopped at any moment, see ``hxloop.runs.folder_state``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -193,7 +193,7 @@ class RunDirectory:
 
     @property
     def identity(self) -> dict[str, Any] | None:
-        """What the training is, see ``hxloop.identity``; None: not known, of earlier versions.
+        """What the training is, see ``hxloop.runs.identity``; None: not known, of earlier versions.
 
         Raises:
             FileFormatError: corrupt.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.analysis.report import (
+from hxloop.runs.report.page import (
     DecisionPlane,
     Evaluation,
     TrainingReport,
@@ -24,7 +24,7 @@ from hxloop.training.notes import Note
 from hxloop.training.options import SpikeData
 
 if TYPE_CHECKING:
-    from hxloop.prepared import Prepared, RunResult
+    from hxloop.runs.prepare import Prepared, RunResult
 
 __all__ = ["plane_of", "report_failure", "training_report", "write_report"]
 

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import PydanticCustomError
 
 from hxloop import checks
-from hxloop.config_paths import with_absolute_paths
-from hxloop.config_words import explained
+from hxloop.runs.config_paths import with_absolute_paths
+from hxloop.runs.config_words import explained
 from hxloop.data.encoding import LatencyEncoding
 from hxloop.errors import ConfigError, NetworkError
 from hxloop.files import sha256_of

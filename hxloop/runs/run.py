@@ -1,6 +1,6 @@
 """From a configuration to a trained network: what the command line does, in Python.
 
->>> from hxloop.experiment import train
+>>> from hxloop.runs.run import train
 >>> from hxloop.experiments.registry import load_experiment
 >>> result = train(load_experiment("yin-yang", ["training.epochs=1"]))
 >>> result.test.accuracy > 0.4
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.activity import TRAINED, ActivityWriter
-from hxloop.config import ExperimentConfig
-from hxloop.elsewhere import evaluation_backend, without_foreign_calibration
+from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.elsewhere import evaluation_backend, without_foreign_calibration
 from hxloop.errors import OutputError
-from hxloop.identity import (
+from hxloop.runs.identity import (
     Difference,
     change_notes,
     check_evaluated,
@@ -31,11 +31,11 @@ from hxloop.identity import (
     identity_of,
     run_digest,
 )
-from hxloop.prepared import Prepared, RunResult, prepare
+from hxloop.runs.prepare import Prepared, RunResult, prepare
 from hxloop.provenance import now, provenance
-from hxloop.recording import FINAL, ActivityRecorder, about
-from hxloop.rundir import RunDirectory
-from hxloop.rundir_state import IDENTITY, PROVENANCE
+from hxloop.runs.recorder import FINAL, ActivityRecorder, about
+from hxloop.runs.folder import RunDirectory
+from hxloop.runs.folder_state import IDENTITY, PROVENANCE
 from hxloop.substrate import Session
 from hxloop.training.evaluation import EVALUATION_TRIAL, EvaluationListener, RunObserver, evaluate
 from hxloop.training.loop import LoopNetwork
@@ -130,7 +130,7 @@ def resume(
     Raises:
         FileFormatError: not a run folder, or its files are damaged.
         ConfigError: the configuration, or what it is about, is not that of the training begun;
-            see ``hxloop.identity.MAY_CHANGE`` for what may be other.
+            see ``hxloop.runs.identity.MAY_CHANGE`` for what may be other.
         OutputError: another process trains in that folder.
         TrainingInterrupted: stopped again.
     """
@@ -296,7 +296,7 @@ def _run(
         run.write_weights(training.weights, _weights_metadata(prepared, session, chip))
     run.write_json("evaluation.json", result.as_dict())
     # Imported here: figures take a second to import, and not every run has a report.
-    from hxloop.experiment_report import report_failure
+    from hxloop.runs.report.training_report import report_failure
 
     origin |= {"finished": now(), "chip": chip}
     failure = report_failure(prepared, trainer.network, result, origin, run.report)

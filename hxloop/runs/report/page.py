@@ -8,13 +8,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from hxloop.analysis import report_figures as figures
-from hxloop.analysis.report_data import (
-    DecisionPlane,
-    Evaluation,
-    TrainingReport,
-    decision_plane,
-)
+from hxloop.runs.report import figures as figures
+from hxloop.runs.report.data import DecisionPlane, Evaluation, TrainingReport, decision_plane
 from hxloop.files import write_atomically
 from hxloop.page import Section, page, picture
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from hxloop.analysis.report_data import DecisionPlane, Evaluation, TrainingReport
+from hxloop.runs.report.data import DecisionPlane, Evaluation, TrainingReport
 
 # Okabe and Ito's palette: told apart by colour-blind readers, too.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.calibration import CalibrationResult, load_calibration
-from hxloop.config import ExperimentConfig
+from hxloop.runs.config import ExperimentConfig
 from hxloop.data import Dataset, load_dataset
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name
 from hxloop.network import NetworkSpec

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hxloop.activity.log.schema import network_to_json
-from hxloop.config import ExperimentConfig
-from hxloop.config_paths import PATH_KEYS
+from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.config_paths import PATH_KEYS
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.files import sha256_of
-from hxloop.prepared import Prepared
+from hxloop.runs.prepare import Prepared
 from hxloop.training import identity as training_identity
 from hxloop.training.identity import (
     Difference,
@@ -145,7 +145,7 @@ def _check_parts(
     """The parts that are made of the settings, where the settings themselves are the same."""
     advice = (
         "It was begun in Python with parts of its own. Give them again: "
-        "hxloop.experiment.resume_prepared(prepared, run_dir) goes on with it, "
+        "hxloop.runs.run.resume_prepared(prepared, run_dir) goes on with it, "
         "evaluate_prepared(prepared, weights, run_dir) evaluates it"
     )
     try:
