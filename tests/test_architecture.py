@@ -271,7 +271,7 @@ def test_no_file_holds_a_path_of_somebodys_machine() -> None:
         ("hxloop.backends.mine", "import hxloop\nnetwork = hxloop.Trainer"),
         ("hxloop.backends.mine", "from backends.ideal import IdealBackend"),
         ("hxloop.backends.mine", "from .ideal import IdealBackend"),
-        ("hxloop.analysis.synchrony", "from hxloop import loop"),
+        ("hxloop.analysis.measures.synchrony", "from hxloop import loop"),
         ("hxloop.network", "from hxloop.activity import Activity"),
         ("hxloop.some_new_module", "from hxloop.chip import weight_grid"),
     ],

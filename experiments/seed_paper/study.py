@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hxloop.analysis.analysis_static import panels, style
-from hxloop.analysis.curves import separability_curves, spread_curves
-from hxloop.analysis.measures import AnalysisOptions
+from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.report.curves import separability_curves, spread_curves
+from hxloop.analysis.report.static import panels, style
 from hxloop.analysis.run import analyse_recording
 from hxloop.errors import ConfigError, MissingDataError, OutputError, RunInputError
 from hxloop.experiments.study_parts import study_folder, study_options

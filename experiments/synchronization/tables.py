@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hxloop.analysis.across_networks import across_networks
+from hxloop.analysis.assess.across_networks import across_networks
 
 MEASURES = {
     "causal_shorth": "causal shorth (tau_syn)",

@@ -42,10 +42,18 @@ from typing import Any
 import numpy as np
 
 from hxloop.activity import RecordedActivity
-from hxloop.analysis import claims, measures, pathway_measures, statistics, summary, synchrony
-from hxloop.analysis.claim import MeasuredState
-from hxloop.analysis.measures import AnalysisOptions
-from hxloop.analysis.statistics import Array
+from hxloop.analysis.assess import claims, summary
+from hxloop.analysis.assess.claim import MeasuredState
+from hxloop.analysis.measures import (
+    measured as measures,
+)
+from hxloop.analysis.measures import (
+    pathway_measures,
+    statistics,
+    synchrony,
+)
+from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.statistics import Array
 from hxloop.errors import RunInputError
 
 FORMAT = "hxloop-analysis"
@@ -295,7 +303,7 @@ def _layers(state: RecordedActivity) -> tuple[Array, ...]:
 
 
 def _distinctness(state: MeasuredState) -> list[float] | None:
-    from hxloop.analysis.pathways import distinctness
+    from hxloop.analysis.measures.pathways import distinctness
 
     if state.pathways is None:
         return None

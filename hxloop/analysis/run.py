@@ -14,8 +14,8 @@ import numpy as np
 from hxloop import checks
 from hxloop.activity import LOG_NAME, RecordedActivity, read_activity
 from hxloop.analysis.analyse import analyse
-from hxloop.analysis.looks import shown_states
-from hxloop.analysis.measures import AnalysisOptions
+from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.report.looks import shown_states
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import write_atomically
 from hxloop.provenance import provenance
@@ -121,8 +121,8 @@ def write_results(
     Raises:
         OutputError: the folder cannot be written.
     """
-    from hxloop.analysis.analysis_report import AnalysisReport, write_analysis_report
-    from hxloop.analysis.analysis_static import write_figures
+    from hxloop.analysis.report.page import AnalysisReport, write_analysis_report
+    from hxloop.analysis.report.static import write_figures
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

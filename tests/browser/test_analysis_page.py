@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from hxloop.analysis.analyse import analyse
-from hxloop.analysis.analysis_report import AnalysisReport, write_analysis_report
-from hxloop.analysis.measures import AnalysisOptions
-from hxloop.analysis.raster import preferred_classes
+from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.report.page import AnalysisReport, write_analysis_report
+from hxloop.analysis.report.raster import preferred_classes
 from tests.recorded_states import SIZES, all_times, recorded_state
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")

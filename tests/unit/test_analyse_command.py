@@ -11,7 +11,7 @@ import pytest
 
 from hxloop import cli_output as output
 from hxloop.activity import RecordedActivity, first_output, write_plain
-from hxloop.analysis.measures import AnalysisOptions
+from hxloop.analysis.measures.measured import AnalysisOptions
 from hxloop.analysis.run import analyse_recording, default_folder
 from hxloop.cli import main
 from hxloop.errors import FileFormatError, OutputError

@@ -7,7 +7,7 @@ import math
 import pytest
 from scipy.stats import t
 
-from hxloop.analysis.across_networks import across_networks
+from hxloop.analysis.assess.across_networks import across_networks
 from hxloop.errors import RunInputError
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from hxloop.activity import ActivityLog, RecordedActivity, read_activity, read_plain, write_plain
 from hxloop.analysis.analyse import analyse
-from hxloop.analysis.analysis_report import AnalysisReport, analysis_page
-from hxloop.analysis.analysis_static import raster
-from hxloop.analysis.measures import AnalysisOptions
-from hxloop.analysis.pathways import pathways_from_runs
-from hxloop.analysis.raster import raster_data
-from hxloop.analysis.synchrony import decision_times
+from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.pathways import pathways_from_runs
+from hxloop.analysis.measures.synchrony import decision_times
+from hxloop.analysis.report.page import AnalysisReport, analysis_page
+from hxloop.analysis.report.raster import raster_data
+from hxloop.analysis.report.static import raster
 from hxloop.errors import RunInputError
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.run import evaluate_run, train

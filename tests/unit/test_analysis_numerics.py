@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import truncnorm
 
-from hxloop.analysis import separability, statistics, synchrony
-from hxloop.analysis.looks import class_colour
-from hxloop.analysis.null_models import as_many_spikes
+from hxloop.analysis.measures import separability, statistics, synchrony
+from hxloop.analysis.measures.null_models import as_many_spikes
+from hxloop.analysis.report.looks import class_colour
 
 OFFSETS = st.sampled_from([0.0, 1.0, 1e3, 2.0**20, 2.0**30])
 

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hxloop.analysis.ablation import (
+from hxloop.analysis.assess.ablation import (
     ablate,
     ablation_study,
     distinctive_neurons,
     random_masks,
     silence,
 )
-from hxloop.analysis.measures import AnalysisOptions
-from hxloop.analysis.pathway_measures import MIN_WINS, measure_pathways
-from hxloop.analysis.pathways import (
+from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.pathway_measures import MIN_WINS, measure_pathways
+from hxloop.analysis.measures.pathways import (
     class_pathways,
     distinctness,
     pathway_members,
@@ -28,7 +28,7 @@ from hxloop.analysis.pathways import (
     pathways_from_weights,
     resampled_pathways,
 )
-from hxloop.analysis.statistics import resampling_weights
+from hxloop.analysis.measures.statistics import resampling_weights
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec
 from hxloop.substrate import get_backend

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.image import imread
 
-from hxloop.analysis import analysis_words as words
-from hxloop.analysis import curves, looks, raster
 from hxloop.analysis.analyse import analyse
-from hxloop.analysis.analysis_report import AnalysisReport, analysis_page
-from hxloop.analysis.analysis_static import DOTS_PER_INCH, packets, style, write_figures
-from hxloop.analysis.measures import AnalysisOptions
-from hxloop.analysis.pathway_figures import own_neurons, pathway_diagrams
+from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.report import curves, looks, raster
+from hxloop.analysis.report import words as words
+from hxloop.analysis.report.page import AnalysisReport, analysis_page
+from hxloop.analysis.report.pathway_figures import own_neurons, pathway_diagrams
+from hxloop.analysis.report.static import DOTS_PER_INCH, packets, style, write_figures
 from hxloop.errors import OutputError
 from hxloop.page import Section, page, script_data
 from tests.recorded_states import SIZES, all_times, recorded_state

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hxloop.analysis.separability import (
+from hxloop.analysis.measures.separability import (
     activity_features,
     activity_rates,
     balanced_subsample,

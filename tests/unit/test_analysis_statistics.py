@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hxloop.analysis.null_models import (
+from hxloop.analysis.measures.null_models import (
     jittered,
     label_shuffled,
     neuron_shuffled,
     uniform_times,
     weight_shuffled,
 )
-from hxloop.analysis.statistics import (
+from hxloop.analysis.measures.statistics import (
     across_seeds,
     bootstrap_interval,
     cliffs_delta,
@@ -31,7 +31,7 @@ from hxloop.analysis.statistics import (
     slope_against_depth,
     two_sample_permutation_test,
 )
-from hxloop.analysis.synchrony import shorth
+from hxloop.analysis.measures.synchrony import shorth
 from hxloop.errors import RunInputError
 
 INF, NAN = np.inf, math.nan

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hxloop.analysis.synchrony import (
+from hxloop.analysis.measures.synchrony import (
     causal_spikes,
     decision_times,
     layer_statistics,

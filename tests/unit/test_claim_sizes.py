@@ -16,14 +16,18 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from hxloop.analysis import separability, synchrony
-from hxloop.analysis.claim import FOUND, Claim, MeasuredState
-from hxloop.analysis.claim_of_learning import learned, p_of_difference
-from hxloop.analysis.claims import early_spread, reconvergence, synchronous_input
-from hxloop.analysis.claims_of_classes import distinct_pathways, growing_separability
-from hxloop.analysis.measures import AnalysisOptions, SeparabilityMeasures, measure_synchrony
-from hxloop.analysis.null_models import label_shuffled
-from hxloop.analysis.pathway_measures import measure_pathways
+from hxloop.analysis.assess.claim import FOUND, Claim, MeasuredState
+from hxloop.analysis.assess.claim_of_learning import learned, p_of_difference
+from hxloop.analysis.assess.claims import early_spread, reconvergence, synchronous_input
+from hxloop.analysis.assess.claims_of_classes import distinct_pathways, growing_separability
+from hxloop.analysis.measures import separability, synchrony
+from hxloop.analysis.measures.measured import (
+    AnalysisOptions,
+    SeparabilityMeasures,
+    measure_synchrony,
+)
+from hxloop.analysis.measures.null_models import label_shuffled
+from hxloop.analysis.measures.pathway_measures import measure_pathways
 
 INF = np.inf
 LEVEL = 0.05

@@ -109,7 +109,7 @@ def test_without_a_place_it_runs_and_says_so_once() -> None:
         "for value in vars(caching).values():\n"
         "    if isinstance(value, type) and hasattr(value, '_locator_classes'):\n"
         "        value._locator_classes = []\n"
-        "import hxloop.chip.placement, hxloop.analysis.pathway_kernels\n"
+        "import hxloop.chip.placement, hxloop.analysis.measures.pathway_kernels\n"
         "from hxloop.cli import main\n"
         "main(['--version'])\n"
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from mpmath import mp, mpf
 
-from hxloop.analysis.pathways import pathways_from_runs
+from hxloop.analysis.measures.pathways import pathways_from_runs
 from hxloop.engine.compiled.psp import psp as compiled_psp
 from hxloop.engine.compiled.psp import scaled_psp
 from hxloop.engine.psp import psp, psp_after, time_of_peak
@@ -68,7 +68,7 @@ def test_the_kernel_is_written_nowhere_else(module):
         if isinstance(node, ast.Call)
     ]
     # Distances of smoothed spikes and a simulator's time constant, which are no potentials.
-    allowed = ("hxloop.analysis.separability", "hxloop.backends.pynn_neuron")
+    allowed = ("hxloop.analysis.measures.separability", "hxloop.backends.pynn_neuron")
     assert "expm1" not in called or module in allowed
 
 

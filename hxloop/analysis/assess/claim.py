@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.analysis import statistics
-from hxloop.analysis.measures import AnalysisOptions, SeparabilityMeasures, SynchronyMeasures
-from hxloop.analysis.pathway_measures import PathwayMeasures
-from hxloop.analysis.statistics import Array
+from hxloop.analysis.measures import statistics
+from hxloop.analysis.measures.measured import (
+    AnalysisOptions,
+    SeparabilityMeasures,
+    SynchronyMeasures,
+)
+from hxloop.analysis.measures.pathway_measures import PathwayMeasures
+from hxloop.analysis.measures.statistics import Array
 
 # Below this a dominance (Cliff's delta) is called negligible (Romano et al., 2006).
 NEGLIGIBLE = 0.147

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.analysis import null_models, pathways, statistics
-from hxloop.analysis.measures import AnalysisOptions
-from hxloop.analysis.separability import balanced_subsample
-from hxloop.analysis.statistics import Array
-from hxloop.analysis.synchrony import decision_times
+from hxloop.analysis.measures import null_models, pathways, statistics
+from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.separability import balanced_subsample
+from hxloop.analysis.measures.statistics import Array
+from hxloop.analysis.measures.synchrony import decision_times
 
 # An output neuron that won fewer samples has no pathway from runs: it would be mostly noise.
 MIN_WINS = 10

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hxloop.analysis.curves import Curves, Line
-from hxloop.analysis.looks import UNIT, Analysis, class_label, shown_states, state_colours
-from hxloop.analysis.raster import plotly_text
+from hxloop.analysis.report.curves import Curves, Line
+from hxloop.analysis.report.looks import UNIT, Analysis, class_label, shown_states, state_colours
+from hxloop.analysis.report.raster import plotly_text
 
 Figure = dict[str, Any]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hxloop.analysis.looks import (
+from hxloop.analysis.report.looks import (
     GREY,
     SEPARABILITY,
     SPREAD,

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.analysis import null_models, separability, statistics, synchrony
-from hxloop.analysis.statistics import Array
-from hxloop.analysis.synchrony import SpikeStatistics
+from hxloop.analysis.measures import null_models, separability, statistics, synchrony
+from hxloop.analysis.measures.statistics import Array
+from hxloop.analysis.measures.synchrony import SpikeStatistics
 from hxloop.errors import RunInputError
 
 # Measures of separability that are means over samples, in the order of the report.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hxloop.analysis.looks import UNIT, Analysis, shown_states
+from hxloop.analysis.report.looks import UNIT, Analysis, shown_states
 from hxloop.page import escape
 
 # Told apart by a sign as well as by a colour.

@@ -13,8 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hxloop.analysis import statistics
-from hxloop.analysis.claim import (
+from hxloop.analysis.assess.claim import (
     FOUND,
     NEGLIGIBLE,
     NOT_FOUND,
@@ -28,8 +27,9 @@ from hxloop.analysis.claim import (
     told,
     unknown,
 )
-from hxloop.analysis.measures import AnalysisOptions
-from hxloop.analysis.pathways import distinctness
+from hxloop.analysis.measures import statistics
+from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.pathways import distinctness
 
 
 def growing_separability(state: MeasuredState, options: AnalysisOptions) -> Claim:

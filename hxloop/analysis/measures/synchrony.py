@@ -188,7 +188,7 @@ def matched_shorths(
     Returns:
         NaN for samples in which a layer has fewer than 3 spikes.
     """
-    from hxloop.analysis.null_models import as_many_spikes
+    from hxloop.analysis.measures.null_models import as_many_spikes
 
     drawn = [[shorth(times) for times in as_many_spikes(layers, rng)] for _ in range(n_draws)]
     return np.asarray(np.mean(drawn, axis=0)).T

@@ -191,8 +191,8 @@ def ablation_study(
         effect_size, effect}``: drops are ``[silenced class][class]``, ``value`` is the mean
         difference of specificities. Plain values, None where not defined.
     """
-    from hxloop.analysis.statistics import dominance, paired_permutation_test
-    from hxloop.analysis.summary import plain
+    from hxloop.analysis.assess.summary import plain
+    from hxloop.analysis.measures.statistics import dominance, paired_permutation_test
 
     n_classes = np.shape(pathways[0])[0]
     rows, baseline = [], None

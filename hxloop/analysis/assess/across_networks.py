@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hxloop.analysis import statistics
-from hxloop.analysis.summary import estimate, plain
+from hxloop.analysis.assess.summary import estimate, plain
+from hxloop.analysis.measures import statistics
 from hxloop.errors import RunInputError
 
 # Tables of ``overview`` that are put together.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hxloop.analysis.analysis_figures import AXIS, LAYOUT, Figure, class_ticks, matrices_figure
-from hxloop.analysis.looks import Analysis, class_label, shown_states, state_colours
+from hxloop.analysis.report.figures import AXIS, LAYOUT, Figure, class_ticks, matrices_figure
+from hxloop.analysis.report.looks import Analysis, class_label, shown_states, state_colours
 
 # Connections are drawn in three widths: those with at least this share of a layer's drive.
 _SYMBOLS = {"other": "circle", "shared": "circle-open", "own": "circle"}

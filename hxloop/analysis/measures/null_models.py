@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hxloop.analysis.synchrony import checked_times
+from hxloop.analysis.measures.synchrony import checked_times
 from hxloop.errors import RunInputError
 
 Array = NDArray[np.float64]

@@ -15,9 +15,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from hxloop.activity import RecordedActivity
-from hxloop.analysis import curves as drawn
-from hxloop.analysis.curves import Curves
-from hxloop.analysis.looks import (
+from hxloop.analysis.measures.synchrony import causal_spikes, decision_times
+from hxloop.analysis.report import curves as drawn
+from hxloop.analysis.report.curves import Curves
+from hxloop.analysis.report.looks import (
     SEPARABILITY,
     SPREAD_NAMES,
     UNIT,
@@ -26,8 +27,7 @@ from hxloop.analysis.looks import (
     shown_states,
     state_colours,
 )
-from hxloop.analysis.pathway_figures import states_with_pathways
-from hxloop.analysis.synchrony import causal_spikes, decision_times
+from hxloop.analysis.report.pathway_figures import states_with_pathways
 from hxloop.errors import OutputError
 
 Array = NDArray[np.float64]

@@ -29,7 +29,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hxloop.analysis.synchrony import checked_times, decision_times
+from hxloop.analysis.measures.synchrony import checked_times, decision_times
 from hxloop.errors import RunInputError
 from hxloop.machine import usable_cores
 
@@ -93,7 +93,7 @@ def pathways_from_runs(
         RunInputError: shapes that do not fit together, NaN, time constants not positive, winners
             that are no output neurons.
     """
-    from hxloop.analysis.pathway_kernels import trace_layer
+    from hxloop.analysis.measures.pathway_kernels import trace_layer
 
     matrices = _checked_weights(weights)
     times = [checked_times(layer) for layer in layers]

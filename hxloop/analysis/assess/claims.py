@@ -20,8 +20,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hxloop.analysis import statistics
-from hxloop.analysis.claim import (
+from hxloop.analysis.assess.claim import (
     Claim,
     MeasuredState,
     column_means,
@@ -31,9 +30,10 @@ from hxloop.analysis.claim import (
     told,
     unknown,
 )
-from hxloop.analysis.claim_of_learning import learned
-from hxloop.analysis.claims_of_classes import distinct_pathways, growing_separability
-from hxloop.analysis.measures import AnalysisOptions, converging_layers, early_layers
+from hxloop.analysis.assess.claim_of_learning import learned
+from hxloop.analysis.assess.claims_of_classes import distinct_pathways, growing_separability
+from hxloop.analysis.measures import statistics
+from hxloop.analysis.measures.measured import AnalysisOptions, converging_layers, early_layers
 
 
 def assess(

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.analysis import pathways, statistics
-from hxloop.analysis.claim import Claim
-from hxloop.analysis.measures import (
+from hxloop.analysis.assess.claim import Claim
+from hxloop.analysis.measures import pathways, statistics
+from hxloop.analysis.measures.measured import (
     SEPARABILITY_MEASURES,
     AnalysisOptions,
     SeparabilityMeasures,
     SynchronyMeasures,
 )
-from hxloop.analysis.pathway_measures import PathwayMeasures
-from hxloop.analysis.statistics import Array, Estimate
-from hxloop.analysis.synchrony import SpikeStatistics
+from hxloop.analysis.measures.pathway_measures import PathwayMeasures
+from hxloop.analysis.measures.statistics import Array, Estimate
+from hxloop.analysis.measures.synchrony import SpikeStatistics
 
 # Neurons of a pathway that are listed by number, strongest first.
 LISTED = 12

@@ -13,16 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from hxloop.analysis import statistics
-from hxloop.analysis.claim import (
-    FOUND,
-    NOT_FOUND,
-    UNKNOWN,
-    Claim,
-    MeasuredState,
-    unknown,
-)
-from hxloop.analysis.measures import AnalysisOptions
+from hxloop.analysis.assess.claim import FOUND, NOT_FOUND, UNKNOWN, Claim, MeasuredState, unknown
+from hxloop.analysis.measures import statistics
+from hxloop.analysis.measures.measured import AnalysisOptions
 
 _WORDS = {
     "absent before": "Not found before training",

@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hxloop.analysis.synchrony import checked_times
+from hxloop.analysis.measures.synchrony import checked_times
 from hxloop.errors import RunInputError
 
 Array = NDArray[np.float64]

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from hxloop.activity import RecordedActivity
-from hxloop.analysis import analysis_figures as figures
-from hxloop.analysis import analysis_words as words
-from hxloop.analysis import curves as drawn
-from hxloop.analysis import pathway_figures, raster
-from hxloop.analysis.analysis_words import decision_words
-from hxloop.analysis.looks import Analysis, class_label, state_colours
+from hxloop.analysis.report import curves as drawn
+from hxloop.analysis.report import figures as figures
+from hxloop.analysis.report import pathway_figures, raster
+from hxloop.analysis.report import words as words
+from hxloop.analysis.report.looks import Analysis, class_label, state_colours
+from hxloop.analysis.report.words import decision_words
 from hxloop.files import write_atomically
 from hxloop.page import Section, escape, page, script_data
 

@@ -1,0 +1,1 @@
+"""What the measures say of the claims: tests against null models, across states and networks."""
