@@ -55,8 +55,8 @@ from hxloop.units import TimeBase
 from hxloop.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from hxloop import calibrating as calibrating
     from hxloop import calibration as calibration
+    from hxloop.calibration import workflow as calibrating
     from hxloop.experiments.registry import load_experiment
     from hxloop.runs import run as experiment
 

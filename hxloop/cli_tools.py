@@ -15,16 +15,16 @@ from hxloop.activity.formats.export import DEFAULT_TAU_SYN_MS, export_activity
 from hxloop.analysis.measures.measured import AnalysisOptions
 from hxloop.analysis.run import analyse_recording
 from hxloop.bench import benchmark_names, run_benchmark
-from hxloop.calibrating import (
+from hxloop.calibration import load_calibration
+from hxloop.calibration.result import options_from
+from hxloop.calibration.workflow import (
     RATIO_BOUNDS,
     calibrate_backend,
     chip_backend,
     judge_result,
     verify_backend,
 )
-from hxloop.calibrating import summary as result_summary
-from hxloop.calibration import load_calibration
-from hxloop.calibration.result import options_from
+from hxloop.calibration.workflow import summary as result_summary
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.cli_app import FAILURE, Json, app
 from hxloop.cli_words import keyword_names, read_settings

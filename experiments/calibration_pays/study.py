@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.calibrating import judge_result
 from hxloop.calibration import (
     CalibrationResult,
     calibrate,
@@ -25,6 +24,7 @@ from hxloop.calibration import (
     save_calibration,
     scale_network,
 )
+from hxloop.calibration.workflow import judge_result
 from hxloop.errors import ConfigError, unknown_name
 from hxloop.experiments.calibration_pays.figure import write_figure
 from hxloop.experiments.calibration_pays.tables import NETWORKS, states_of, tables

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hxloop.backends.imperfections import Imperfections
-from hxloop.calibrating import RATIO_BOUNDS
+from hxloop.calibration.workflow import RATIO_BOUNDS
 
 # How the networks are named in results, with what the tables call them.
 NETWORKS = {

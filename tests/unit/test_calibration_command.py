@@ -8,11 +8,11 @@ import shutil
 import numpy as np
 import pytest
 
-from hxloop import calibrating
-from hxloop.calibrating import judge_result
 from hxloop.calibration import load_calibration, save_calibration
+from hxloop.calibration import workflow as calibrating
 from hxloop.calibration.report import _distributions, axis_label
 from hxloop.calibration.result import QUANTITIES
+from hxloop.calibration.workflow import judge_result
 from hxloop.cli import main
 from hxloop.errors import CalibrationError, ConfigError
 from hxloop.experiments.registry import load_experiment

@@ -8,10 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-from hxloop.calibrating import calibrate_backend
 from hxloop.calibration import load_calibration, save_calibration
 from hxloop.calibration.files import load_unfinished, save_unfinished
 from hxloop.calibration.result import Unfinished, options_from
+from hxloop.calibration.workflow import calibrate_backend
 from hxloop.errors import (
     CalibrationError,
     ConfigError,

@@ -12,7 +12,6 @@ import pytest
 
 import hxloop.calibration
 from hxloop import LoopNetwork, get_backend
-from hxloop.calibrating import RATIO_BOUNDS, judge_result
 from hxloop.calibration import (
     CalibrationOptions,
     CalibrationTarget,
@@ -24,6 +23,7 @@ from hxloop.calibration.measurements import averaged, decay_constant
 from hxloop.calibration.sequence import sequence
 from hxloop.calibration.verdict import check_failures
 from hxloop.calibration.verify import verify
+from hxloop.calibration.workflow import RATIO_BOUNDS, judge_result
 from hxloop.chip.readout import Stimulus
 from hxloop.errors import (
     CalibrationError,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hxloop.calibrating import RATIO_BOUNDS
+from hxloop.calibration.workflow import RATIO_BOUNDS
 from hxloop.errors import ConfigError
 from hxloop.experiments.calibration_pays.figure import write_figure
 from hxloop.experiments.calibration_pays.study import StudyOptions, run
