@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) with $$($(PYTHON) --version) (one to three minutes, once) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@$(BIN)/python -m hxloop.backends.neuron_mechanisms
+	@$(BIN)/python -m hxloop.backends.pynn.neuron_mechanisms
 	@touch $(STAMP)
 
 venv: $(STAMP)  ## set up .venv with pinned versions

@@ -266,7 +266,7 @@ def test_no_file_holds_a_path_of_somebodys_machine() -> None:
         ("hxloop.training.loop", "from hxloop.backends.ideal import IdealBackend"),
         ("hxloop.training.loop", "import hxloop.backends.ideal as ideal"),
         ("hxloop.training.trainer", "def late():\n    from hxloop.backends import ideal"),
-        ("hxloop.calibration.search", "from hxloop.backends import chip_model"),
+        ("hxloop.calibration.search", "from hxloop.backends.emulated import model as chip_model"),
         ("hxloop.backends.mine", "from hxloop import LoopNetwork"),
         ("hxloop.backends.mine", "import hxloop\nnetwork = hxloop.Trainer"),
         ("hxloop.backends.mine", "from backends.ideal import IdealBackend"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hxloop.backends.imperfections import Imperfections
+from hxloop.backends.emulated.imperfections import Imperfections
 from hxloop.calibration.workflow import RATIO_BOUNDS
 
 # How the networks are named in results, with what the tables call them.

@@ -18,7 +18,7 @@ class Laboratory:
 
     Attributes:
         chip: number of the drawn chip.
-        imperfections: its preset, see ``hxloop.backends.imperfections``.
+        imperfections: its preset, see ``hxloop.backends.emulated.imperfections``.
         weight_lsb: weight of one bit at the standard operating point, in units of the distance
             between leak and threshold.
         offset_ns: how much later than they happened spikes are stamped.

@@ -123,7 +123,7 @@ def _integrate(times, sources, strength, mem, exc, inh, thresholds, resets, refr
 
 def draw_chip(number: int, imperfections: str) -> Any:
     """The drawn chip behind the double."""
-    from hxloop.backends.chip_model import ChipModel
-    from hxloop.backends.imperfections import Imperfections
+    from hxloop.backends.emulated.imperfections import Imperfections
+    from hxloop.backends.emulated.model import ChipModel
 
     return ChipModel.draw(Imperfections.resolve(imperfections), number)

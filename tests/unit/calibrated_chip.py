@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from hxloop.backends.emulated_chip import EmulatedChipBackend
+from hxloop.backends.emulated.backend import EmulatedChipBackend
 from hxloop.calibration import (
     CalibrationOptions,
     CalibrationResult,

@@ -26,7 +26,7 @@ from hxloop import (
     initial_weights,
     yin_yang,
 )
-from hxloop.backends.brainscales2_placement import bus_of, place_neurons
+from hxloop.backends.brainscales2.placement import bus_of, place_neurons
 from hxloop.errors import (
     CapacityError,
     ConfigError,

@@ -17,10 +17,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hxloop.backends import brian2_build, brian2_cache, brian2_runners
-from hxloop.backends.brian2_cache import damage, kept_model
-from hxloop.backends.brian2_model import ModelShape
-from hxloop.backends.brian2_runners import BinaryRunner, run_bytes
+from hxloop.backends.emulated.brian2 import (
+    build as brian2_build,
+)
+from hxloop.backends.emulated.brian2 import (
+    cache as brian2_cache,
+)
+from hxloop.backends.emulated.brian2 import (
+    runners as brian2_runners,
+)
+from hxloop.backends.emulated.brian2.cache import damage, kept_model
+from hxloop.backends.emulated.brian2.model import ModelShape
+from hxloop.backends.emulated.brian2.runners import BinaryRunner, run_bytes
 from hxloop.errors import CompilerError, RunFailed
 from hxloop.machine import child_process
 
@@ -222,7 +230,7 @@ def test_a_killed_training_leaves_nothing_in_memory(
     monkeypatch.setattr(brian2_runners, "MEMORY", tmp_path / "shm")
     (tmp_path / "shm").mkdir()
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom hxloop.backends import brian2_runners\n"
+        "import os, sys\nfrom pathlib import Path\nfrom hxloop.backends.emulated.brian2 import runners as brian2_runners\n"
         "brian2_runners.MEMORY = Path(sys.argv[1])\n"
         "held = [brian2_runners._scratch(brian2_runners.MEMORY, 100) for _ in range(2)]\n"
         "os.kill(os.getpid(), 9)\n"

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from hxloop.backends import brian2_build, brian2_solver
-from hxloop.backends.brian2_settings import default_preferences
-from hxloop.backends.brian2_solver import Brian2Options, Brian2Solver, LayerDynamics
+from hxloop.backends.emulated.brian2 import build as brian2_build
+from hxloop.backends.emulated.brian2 import solver as brian2_solver
+from hxloop.backends.emulated.brian2.settings import default_preferences
+from hxloop.backends.emulated.brian2.solver import Brian2Options, Brian2Solver, LayerDynamics
 from hxloop.engine.psp import psp_after
 from hxloop.errors import CompilerError, ConfigError, RunInputError, SessionClosedError
 from hxloop.machine import child_process
@@ -467,7 +468,7 @@ def test_preferences_that_cannot_be_read_are_told(tmp_path):
     (tmp_path / ".brian").mkdir()
     (tmp_path / ".brian" / "user_preferences").write_text("nonsense\n")
     code = (
-        "from hxloop.backends.brian2_runners import _numpy_target\n"
+        "from hxloop.backends.emulated.brian2.runners import _numpy_target\n"
         "from hxloop.errors import ConfigError\n"
         "try:\n"
         "    with _numpy_target():\n"

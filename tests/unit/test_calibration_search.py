@@ -162,7 +162,7 @@ def test_a_measured_slope_is_that_of_the_chip_and_not_one_known_beforehand():
 
 
 def test_the_calibration_knows_no_constant_of_the_emulated_chip():
-    from hxloop.backends.knob_curves import SHIFT_SLOPE
+    from hxloop.backends.emulated.knob_curves import SHIFT_SLOPE
     from hxloop.calibration import sequence
 
     source = Path(sequence.__file__).read_text()

@@ -19,7 +19,7 @@ import typer
 import hxloop
 from hxloop import HxloopWarning, LatencyEncoding, NeuronSpec, SilentNeuronPolicy, TrainingOptions
 from hxloop import substrate as backend_module
-from hxloop.backends import brian2_build
+from hxloop.backends.emulated.brian2 import build as brian2_build
 from hxloop.cli import main
 from hxloop.cli_app import app
 from hxloop.cli_words import in_commands

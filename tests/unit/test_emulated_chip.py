@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import lambertw
 
-from hxloop.backends import brian2_chip
-from hxloop.backends.chip_model import N_CIRCUITS, TrialNoise
-from hxloop.backends.emulated_chip import EmulatedChipBackend
-from hxloop.backends.imperfections import Imperfections
+from hxloop.backends.emulated.backend import EmulatedChipBackend
+from hxloop.backends.emulated.brian2 import chip as brian2_chip
+from hxloop.backends.emulated.imperfections import Imperfections
+from hxloop.backends.emulated.model import N_CIRCUITS, TrialNoise
 from hxloop.errors import (
     CalibrationError,
     CapacityError,

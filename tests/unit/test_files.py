@@ -284,5 +284,9 @@ def test_no_other_module_digests_arrays_or_renames_files():
     ]
     others = {path for path in found if not path.endswith("hxloop/files/atomic.py")}
     # Digests of program text and of compiled models are no digests of arrays.
-    programs = {"backends/brian2_build.py", "backends/brian2_cache.py", "hxloop/machine/jit.py"}
+    programs = {
+        "backends/emulated/brian2/build.py",
+        "backends/emulated/brian2/cache.py",
+        "hxloop/machine/jit.py",
+    }
     assert others <= programs | {f"hxloop/{path}" for path in programs}

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hxloop.backends.chip_model import (
+from hxloop.backends.emulated.imperfections import PRESETS, Imperfections
+from hxloop.backends.emulated.model import (
     N_CIRCUITS,
     ChipModel,
     TrialNoise,
     circuits_needed,
     merged_circuits,
 )
-from hxloop.backends.imperfections import PRESETS, Imperfections
 from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import ConfigError, UnknownNameError
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec

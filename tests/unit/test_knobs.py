@@ -9,11 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hxloop.backends.chip_model import ChipModel
-from hxloop.backends.emulated_chip import EmulatedChipBackend
-from hxloop.backends.imperfections import Imperfections
-from hxloop.backends.knob_curves import CODES_PER_LSB, KNOB_RANGES, KNOBS, POTENTIALS, KnobCurves
-from hxloop.backends.knob_options import KnobOptions
+from hxloop.backends.emulated.backend import EmulatedChipBackend
+from hxloop.backends.emulated.imperfections import Imperfections
+from hxloop.backends.emulated.knob_curves import (
+    CODES_PER_LSB,
+    KNOB_RANGES,
+    KNOBS,
+    POTENTIALS,
+    KnobCurves,
+)
+from hxloop.backends.emulated.knob_options import KnobOptions
+from hxloop.backends.emulated.model import ChipModel
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.errors import ConfigError, RunInputError, SessionClosedError, UnknownNameError
 from hxloop.network import NetworkSpec

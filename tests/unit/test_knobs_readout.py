@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hxloop import get_backend
-from hxloop.backends.chip_readout import (
+from hxloop.backends.emulated.backend import EmulatedChipBackend
+from hxloop.backends.emulated.readout import (
     CADC_EVERY,
     LEAKLESS_US,
     MADC_PER_LSB,
@@ -14,7 +15,6 @@ from hxloop.backends.chip_readout import (
     SAMPLE_US,
     SETTLING_US,
 )
-from hxloop.backends.emulated_chip import EmulatedChipBackend
 from hxloop.chip.readout import Readout, Stimulus, as_readout
 from hxloop.errors import CapacityError, RunInputError, SessionClosedError
 from hxloop.network import NetworkSpec

@@ -68,7 +68,7 @@ def test_the_kernel_is_written_nowhere_else(module):
         if isinstance(node, ast.Call)
     ]
     # Distances of smoothed spikes and a simulator's time constant, which are no potentials.
-    allowed = ("hxloop.analysis.measures.separability", "hxloop.backends.pynn_neuron")
+    allowed = ("hxloop.analysis.measures.separability", "hxloop.backends.pynn.neuron")
     assert "expm1" not in called or module in allowed
 
 

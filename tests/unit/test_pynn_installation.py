@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 
 from hxloop import NetworkSpec, NeuronSpec, get_backend
-from hxloop.backends import neuron_mechanisms, pynn_dialect
-from hxloop.backends.neuron_mechanisms import (
+from hxloop.backends.pynn import dialect as pynn_dialect
+from hxloop.backends.pynn import neuron_mechanisms
+from hxloop.backends.pynn.grid import time_step
+from hxloop.backends.pynn.neuron_mechanisms import (
     _library,
     compile_mechanisms,
     find_nrnivmodl,
     is_compiled,
     misfit,
 )
-from hxloop.backends.pynn_grid import time_step
 from hxloop.errors import (
     CapacityError,
     CompilerError,
@@ -251,7 +252,9 @@ def test_a_folder_that_cannot_be_written_is_said_in_words(sources, monkeypatch):
         raise PermissionError(13, "Permission denied", str(sources))
 
     monkeypatch.setattr(neuron_mechanisms, "ScratchFolder", refuse)
-    with pytest.raises(CompilerError, match=r"can be written.*hxloop.backends.neuron_mechanisms"):
+    with pytest.raises(
+        CompilerError, match=r"can be written.*hxloop.backends.pynn.neuron_mechanisms"
+    ):
         compile_mechanisms(sources)
 
 

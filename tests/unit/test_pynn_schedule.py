@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hxloop import NetworkSpec, NeuronSpec, get_backend
-from hxloop.backends.sample_schedule import SampleSchedule, spacing
+from hxloop.backends.pynn.schedule import SampleSchedule, spacing
 from hxloop.errors import ConfigError, RunFailed
 
 SCHEDULE = SampleSchedule(n_samples=3, t_window=4.0, slot=10.0, lead_in=1.0, copies=2, guard=0.1)

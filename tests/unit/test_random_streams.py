@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hxloop.backends.chip_model import ChipModel, TrialNoise
-from hxloop.backends.imperfections import Imperfections
+from hxloop.backends.emulated.imperfections import Imperfections
+from hxloop.backends.emulated.model import ChipModel, TrialNoise
 from hxloop.checks.random_streams import entropy
 from hxloop.network import NetworkSpec
 from hxloop.training.initialisation import initial_weights

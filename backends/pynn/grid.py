@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from hxloop.backends.pynn_dialect import Delivered, Dialect
-from hxloop.backends.sample_schedule import Array
+from hxloop.backends.pynn.dialect import Delivered, Dialect
+from hxloop.backends.pynn.schedule import Array
 from hxloop.network import NetworkSpec
 
 

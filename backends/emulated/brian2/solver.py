@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.brian2_model import NEVER, ModelShape
-from hxloop.backends.brian2_runners import BinaryRunner, NumpyRunner
+from hxloop.backends.emulated.brian2.model import NEVER, ModelShape
+from hxloop.backends.emulated.brian2.runners import BinaryRunner, NumpyRunner
 from hxloop.engine.psp import psp_after
 from hxloop.errors import ConfigError, RunFailed, RunInputError, SessionClosedError
 from hxloop.machine import usable_cores

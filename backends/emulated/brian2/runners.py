@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.brian2_build import NOT_WRITTEN, RESULT_FILE, compiled_model
-from hxloop.backends.brian2_cache import damage
-from hxloop.backends.brian2_model import CONSTANTS, NEVER, ModelShape, build_model
-from hxloop.backends.brian2_settings import default_preferences, readable_preferences
+from hxloop.backends.emulated.brian2.build import NOT_WRITTEN, RESULT_FILE, compiled_model
+from hxloop.backends.emulated.brian2.cache import damage
+from hxloop.backends.emulated.brian2.model import CONSTANTS, NEVER, ModelShape, build_model
+from hxloop.backends.emulated.brian2.settings import default_preferences, readable_preferences
 from hxloop.errors import RunFailed
 from hxloop.files.scratch import ScratchFolder
 from hxloop.machine import say_once

@@ -19,8 +19,8 @@ from weakref import WeakValueDictionary
 from numpy.typing import ArrayLike
 
 from hxloop.activity import Activity, RunInfo
-from hxloop.backends.pynn_dialect import Delivered, Dialect, HeldLayer
-from hxloop.backends.sample_schedule import FirstSpikes, SampleSchedule
+from hxloop.backends.pynn.dialect import Delivered, Dialect, HeldLayer
+from hxloop.backends.pynn.schedule import FirstSpikes, SampleSchedule
 from hxloop.chip.clock import n_tied
 from hxloop.errors import (
     CapacityError,

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.chip_model import ChipModel
-from hxloop.backends.knob_options import KnobOptions
+from hxloop.backends.emulated.knob_options import KnobOptions
+from hxloop.backends.emulated.model import ChipModel
 from hxloop.checks.random_streams import entropy
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.chip.readout import Codes, KnobRange

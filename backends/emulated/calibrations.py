@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hxloop.backends.chip_model import circuits_needed
-from hxloop.backends.imperfections import Imperfections
-from hxloop.backends.knob_options import KnobOptions
+from hxloop.backends.emulated.imperfections import Imperfections
+from hxloop.backends.emulated.knob_options import KnobOptions
+from hxloop.backends.emulated.model import circuits_needed
 from hxloop.chip.readout import is_calibration
 from hxloop.errors import CalibrationError, CapacityError
 from hxloop.network import NetworkSpec
 
 if TYPE_CHECKING:
-    from hxloop.backends.emulated_chip import EmulatedChipBackend
+    from hxloop.backends.emulated.backend import EmulatedChipBackend
 
 
 def chip_under(backend: EmulatedChipBackend, calibration: Any) -> EmulatedChipBackend:

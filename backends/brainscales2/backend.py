@@ -28,9 +28,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hxloop import checks
-from hxloop.backends.brainscales2_dialect import BrainScaleS2Dialect
-from hxloop.backends.chip_model import N_CIRCUITS, SIGNED_INPUTS
-from hxloop.backends.pynn_adapter import PynnSession
+from hxloop.backends.brainscales2.dialect import BrainScaleS2Dialect
+from hxloop.backends.emulated.model import N_CIRCUITS, SIGNED_INPUTS
+from hxloop.backends.pynn.adapter import PynnSession
 from hxloop.chip.clock import CLOCK_SECONDS
 from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import ConfigError

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.knob_curves import KNOB_RANGES, SIGNS, KnobCurves
-from hxloop.backends.membrane_steps import Circuits, simulate
+from hxloop.backends.emulated.knob_curves import KNOB_RANGES, SIGNS, KnobCurves
+from hxloop.backends.emulated.membrane_steps import Circuits, simulate
 from hxloop.checks.random_streams import entropy
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.chip.readout import (

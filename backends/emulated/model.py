@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.imperfections import Imperfections
+from hxloop.backends.emulated.imperfections import Imperfections
 from hxloop.checks.random_streams import entropy
 from hxloop.chip.placement import SIGNED_INPUTS as SIGNED_INPUTS
 from hxloop.chip.placement import PlacedLayer, place_layers

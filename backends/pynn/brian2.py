@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.brian2_settings import default_preferences, readable_preferences
-from hxloop.backends.pynn_adapter import PynnSession
-from hxloop.backends.pynn_grid import GridDialect, time_step
-from hxloop.backends.pynn_simulators import check_options, refuse_calibration
-from hxloop.backends.sample_schedule import Array, SampleSchedule
+from hxloop.backends.emulated.brian2.settings import default_preferences, readable_preferences
+from hxloop.backends.pynn.adapter import PynnSession
+from hxloop.backends.pynn.grid import GridDialect, time_step
+from hxloop.backends.pynn.schedule import Array, SampleSchedule
+from hxloop.backends.pynn.simulators import check_options, refuse_calibration
 from hxloop.errors import UnknownNameError, unknown_name
 from hxloop.network import LayerSpec, NetworkSpec
 from hxloop.substrate import Capabilities, check_network

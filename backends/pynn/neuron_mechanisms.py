@@ -1,7 +1,7 @@
 """Compiles what PyNN adds to NEURON, once for each installation.
 
 PyNN does it by itself when it is first imported, but finds the compiler driver only on PATH, and
-where that fails it ends in a TypeError. ``python -m hxloop.backends.neuron_mechanisms`` does it
+where that fails it ends in a TypeError. ``python -m hxloop.backends.pynn.neuron_mechanisms`` does it
 ahead of time.
 
 What lies there already is taken if it fits: compiled here, of these sources, for this NEURON. A
@@ -203,7 +203,7 @@ def compile_mechanisms(folder: Path | None = None) -> bool:
         raise CompilerError(
             f"backend 'pynn-neuron': NEURON's mechanisms are compiled once, into {folder} ({why}): "
             f"expected a folder that can be written; got {error}. Run `python -m "
-            "hxloop.backends.neuron_mechanisms` once as a user who may write there (or when the "
+            "hxloop.backends.pynn.neuron_mechanisms` once as a user who may write there (or when the "
             "image is built)."
         ) from error
     logger.warning(

@@ -1,7 +1,7 @@
 """What a BrainScaleS-2 chip wants from PyNN: integers, signs, milliseconds, resets.
 
 The rules are those of the published interface of ``pynn_brainscales.brainscales2``; see
-``hxloop.backends.brainscales2``.
+``hxloop.backends.brainscales2.backend``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.brainscales2_placement import place_neurons
-from hxloop.backends.pynn_dialect import Delivered, Dialect, HeldLayer
-from hxloop.backends.sample_schedule import Array, SampleSchedule
+from hxloop.backends.brainscales2.placement import place_neurons
+from hxloop.backends.pynn.dialect import Delivered, Dialect, HeldLayer
+from hxloop.backends.pynn.schedule import Array, SampleSchedule
 from hxloop.chip.clock import CLOCK_SECONDS, n_moved, truncate
 from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import CapacityError, ConfigError, FileFormatError, MissingDependencyError
@@ -27,7 +27,7 @@ from hxloop.network import LayerSpec, NetworkSpec
 from hxloop.version import __version__
 
 if TYPE_CHECKING:
-    from hxloop.backends.brainscales2 import PynnBrainscales2Backend
+    from hxloop.backends.brainscales2.backend import PynnBrainscales2Backend
 
 CLOCK_MS = CLOCK_SECONDS * 1e3
 WARM_UP_MS = 0.01

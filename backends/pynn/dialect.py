@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.sample_schedule import Array, SampleSchedule, Spacing, spacing
+from hxloop.backends.pynn.schedule import Array, SampleSchedule, Spacing, spacing
 from hxloop.errors import CapacityError, MissingDependencyError, RunInputError
 from hxloop.network import LayerSpec, NetworkSpec
 from hxloop.version import __version__

@@ -19,8 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.backends.chip_calibrations import check_fit, chip_under
-from hxloop.backends.chip_model import (
+from hxloop.backends.emulated.calibrations import check_fit, chip_under
+from hxloop.backends.emulated.imperfections import Imperfections
+from hxloop.backends.emulated.knob_curves import KNOBS, KnobCurves
+from hxloop.backends.emulated.knob_options import KnobOptions
+from hxloop.backends.emulated.model import (
     N_CIRCUITS,
     SIGNED_INPUTS,
     ChipModel,
@@ -28,10 +31,7 @@ from hxloop.backends.chip_model import (
     circuits_needed,
     merged_circuits,
 )
-from hxloop.backends.emulated_session import EmulatedChipSession
-from hxloop.backends.imperfections import Imperfections
-from hxloop.backends.knob_curves import KNOBS, KnobCurves
-from hxloop.backends.knob_options import KnobOptions
+from hxloop.backends.emulated.session import EmulatedChipSession
 from hxloop.backends.precision import RESOLUTION, check_precision
 from hxloop.chip.clock import CLOCK_SECONDS
 from hxloop.chip.operating_point import OperatingPoint

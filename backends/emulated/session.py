@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hxloop.activity import Activity, RunInfo
-from hxloop.backends.chip_model import (
-    TrialNoise,
-)
-from hxloop.backends.chip_readout import ChipReadout, ReadoutNoise
-from hxloop.backends.event_solver import ChipLayer, EventSolver
-from hxloop.backends.knob_session import KnobSession
+from hxloop.backends.emulated.event_solver import ChipLayer, EventSolver
+from hxloop.backends.emulated.knob_session import KnobSession
+from hxloop.backends.emulated.model import TrialNoise
+from hxloop.backends.emulated.readout import ChipReadout, ReadoutNoise
 from hxloop.backends.precision import PRECISIONS
 from hxloop.chip.clock import n_moved, n_tied, truncate
 from hxloop.chip.operating_point import OperatingPoint
@@ -31,7 +29,7 @@ from hxloop.substrate import check_run, check_stream
 from hxloop.version import __version__
 
 if TYPE_CHECKING:
-    from hxloop.backends.emulated_chip import EmulatedChipBackend
+    from hxloop.backends.emulated.backend import EmulatedChipBackend
 
 Array = NDArray[np.float64]
 
@@ -228,7 +226,7 @@ def _make_solver(backend: EmulatedChipBackend, network: NetworkSpec) -> Solver:
     if backend.solver == "event":
         return EventSolver(network.t_window)
     # Imported here: Brian2 takes seconds to import and is not needed for the other solver.
-    from hxloop.backends.brian2_chip import make_brian2_solver
+    from hxloop.backends.emulated.brian2.chip import make_brian2_solver
 
     return make_brian2_solver(
         network,

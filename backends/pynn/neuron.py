@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
 
-from hxloop.backends.neuron_mechanisms import compile_mechanisms
-from hxloop.backends.pynn_adapter import PynnSession
-from hxloop.backends.pynn_grid import GridDialect, time_step
-from hxloop.backends.pynn_simulators import check_options, environment, refuse_calibration
-from hxloop.backends.sample_schedule import SampleSchedule
+from hxloop.backends.pynn.adapter import PynnSession
+from hxloop.backends.pynn.grid import GridDialect, time_step
+from hxloop.backends.pynn.neuron_mechanisms import compile_mechanisms
+from hxloop.backends.pynn.schedule import SampleSchedule
+from hxloop.backends.pynn.simulators import check_options, environment, refuse_calibration
 from hxloop.engine.psp import psp_after
 from hxloop.network import LayerSpec, NetworkSpec
 from hxloop.substrate import Capabilities, check_network

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.pynn_adapter import PynnSession
-from hxloop.backends.pynn_dialect import MV_PER_UNIT, Dialect
-from hxloop.backends.pynn_simulators import check_options, environment, refuse_calibration
-from hxloop.backends.sample_schedule import Array, SampleSchedule
+from hxloop.backends.pynn.adapter import PynnSession
+from hxloop.backends.pynn.dialect import MV_PER_UNIT, Dialect
+from hxloop.backends.pynn.schedule import Array, SampleSchedule
+from hxloop.backends.pynn.simulators import check_options, environment, refuse_calibration
 from hxloop.network import LayerSpec, NetworkSpec
 from hxloop.substrate import Capabilities, check_network
 

@@ -1,7 +1,7 @@
 """Compiles the Brian2 model once for every shape and keeps the binary on disk.
 
 Brian2 has one global device in a process, so the C++ code is written by a process of its own
-(``python -m hxloop.backends.brian2_build``): whoever else uses Brian2 is not disturbed, and a
+(``python -m hxloop.backends.emulated.brian2.build``): whoever else uses Brian2 is not disturbed, and a
 cached binary runs without Brian2 being imported.
 """
 
@@ -21,10 +21,11 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from hxloop.backends import brian2_model, brian2_settings
-from hxloop.backends.brian2_cache import PROGRAM, kept_model
-from hxloop.backends.brian2_model import ModelShape, build_model
-from hxloop.backends.brian2_settings import default_preferences
+from hxloop.backends.emulated.brian2 import model as brian2_model
+from hxloop.backends.emulated.brian2 import settings as brian2_settings
+from hxloop.backends.emulated.brian2.cache import PROGRAM, kept_model
+from hxloop.backends.emulated.brian2.model import ModelShape, build_model
+from hxloop.backends.emulated.brian2.settings import default_preferences
 from hxloop.errors import CompilerError
 from hxloop.machine import cache_folders, usable_cores
 from hxloop.machine.child_process import run_child
@@ -42,7 +43,7 @@ FLAGS = (
 )
 RESULT_FILE = "spike_times"
 NOT_WRITTEN = 3  # exit status of a model that could not write its result
-MODULE = "hxloop.backends.brian2_build"
+MODULE = "hxloop.backends.emulated.brian2.build"
 
 _WAYS_OUT = (
     "Either install a C++ compiler (`apt-get install g++ make`), or run the Brian2 model "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from hxloop.backends.chip_readout import ChipReadout
-from hxloop.backends.knob_curves import KNOB_RANGES
+from hxloop.backends.emulated.knob_curves import KNOB_RANGES
+from hxloop.backends.emulated.readout import ChipReadout
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.chip.readout import Codes, KnobRange, Readings, Stimulus, Traces
 from hxloop.substrate import check_stream

@@ -1,0 +1,1 @@
+"""The emulated chip: drawn imperfections, knobs to calibrate, two solvers of one model."""

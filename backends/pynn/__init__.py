@@ -1,0 +1,1 @@
+"""One session for all simulators behind PyNN, a dialect for each."""
