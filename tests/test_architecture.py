@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("hxloop", "backends", "calibration", "experiments")
 SIMULATORS = ("brian2", "pyNN", "pynn_brainscales", "nest", "neuron")
 # What reads the command line and writes to the terminal.
-TERMINAL = ("hxloop.cli", "hxloop.cli_output")
+TERMINAL = ("hxloop.cli.entry", "hxloop.cli.output")
 # What reports whatever the code of others raises.
 SANDBOXES = (
     "hxloop.conformance.runner", "hxloop.conformance.sharing", "hxloop.runs.report.training_report",
@@ -26,7 +26,7 @@ SANDBOXES = (
 )  # fmt: skip
 # What uses everything else; nothing below may import it.
 TOP = (
-    "hxloop.cli", "hxloop.cli_app", "hxloop.cli_output", "hxloop.cli_tools", "hxloop.cli_runs",
+    "hxloop.cli.entry", "hxloop.cli.app", "hxloop.cli.output", "hxloop.cli.tools", "hxloop.cli.runs",
     "hxloop.runs.run", "hxloop.experiments", "hxloop.bench",
     "hxloop.conformance", "hxloop.runs.recorder",
 )  # fmt: skip

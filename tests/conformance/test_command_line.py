@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hxloop import substrate as backend_module
-from hxloop.cli import main
+from hxloop.cli.entry import main
 from hxloop.conformance import ALL_CHECKS, CHECKS
 from hxloop.errors import MissingDependencyError
 from hxloop.substrate import Capabilities

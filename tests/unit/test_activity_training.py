@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from hxloop.activity import ActivityLog, StateWriter, read_activity
-from hxloop.cli import main
+from hxloop.cli.entry import main
 from hxloop.errors import ConfigError, FileFormatError, HxloopWarning, OutputError
 from hxloop.experiments.registry import load_experiment
 from hxloop.files import replacing
@@ -150,7 +150,7 @@ def test_a_training_stopped_while_it_records_goes_on_and_loses_nothing(
 def test_a_training_killed_at_a_random_moment_goes_on(tmp_path):
     settings = [*SMALL, "training.epochs=20", 'activity.epochs=[0,1,2,3,4,5,20,"final"]']
     words = [word for setting in settings for word in ("--set", setting)]
-    code = "import sys; from hxloop.cli import main; main(sys.argv[1:])"
+    code = "import sys; from hxloop.cli.entry import main; main(sys.argv[1:])"
     folder = tmp_path / "killed"
     child = subprocess.Popen(
         [sys.executable, "-c", code, "train", "yin-yang", *words, "--out", str(folder)],

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hxloop import cli_output as output
 from hxloop.activity import RecordedActivity, first_output, write_plain
 from hxloop.analysis.measures.measured import AnalysisOptions
 from hxloop.analysis.run import analyse_recording, default_folder
-from hxloop.cli import main
+from hxloop.cli import output as output
+from hxloop.cli.entry import main
 from hxloop.errors import FileFormatError, OutputError
 
 FAST = AnalysisOptions(n_resamples=20, n_permutations=49, n_null=10)

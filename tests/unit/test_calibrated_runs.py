@@ -14,7 +14,7 @@ import pytest
 
 from hxloop import NetworkSpec, get_backend
 from hxloop.calibration import load_calibration
-from hxloop.cli import main
+from hxloop.cli.entry import main
 from hxloop.errors import CalibrationError
 from hxloop.experiments.registry import load_experiment
 from hxloop.runs.run import evaluate_run, prepare

@@ -13,7 +13,7 @@ from hxloop.calibration import workflow as calibrating
 from hxloop.calibration.report import _distributions, axis_label
 from hxloop.calibration.result import QUANTITIES
 from hxloop.calibration.workflow import judge_result
-from hxloop.cli import main
+from hxloop.cli.entry import main
 from hxloop.errors import CalibrationError, ConfigError
 from hxloop.experiments.registry import load_experiment
 from hxloop.runs.run import train

@@ -20,9 +20,9 @@ import hxloop
 from hxloop import HxloopWarning, LatencyEncoding, NeuronSpec, SilentNeuronPolicy, TrainingOptions
 from hxloop import substrate as backend_module
 from hxloop.backends.emulated.brian2 import build as brian2_build
-from hxloop.cli import main
-from hxloop.cli_app import app
-from hxloop.cli_words import in_commands
+from hxloop.cli.app import app
+from hxloop.cli.entry import main
+from hxloop.cli.words import in_commands
 from hxloop.errors import ConfigError, FileFormatError, OutputError
 from hxloop.experiments.registry import experiment_names, load_experiment
 from hxloop.network import NetworkSpec
@@ -408,7 +408,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_go_on(run, tmp_path):
     folder = tmp_path / "run"
     words = ["train", "yin-yang", *SMALL, "--epochs", "4000", "--out", str(folder)]
     process = subprocess.Popen(
-        [sys.executable, "-c", f"from hxloop.cli import main; main({words!r})"],
+        [sys.executable, "-c", f"from hxloop.cli.entry import main; main({words!r})"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
     )  # fmt: skip
     deadline = time.monotonic() + 60

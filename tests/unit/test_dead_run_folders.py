@@ -12,7 +12,7 @@ import sys
 import pytest
 from safetensors import safe_open
 
-from hxloop.cli import main
+from hxloop.cli.entry import main
 from hxloop.errors import FileFormatError, HxloopError, HxloopWarning, OutputError, RunFailed
 from hxloop.experiments.registry import load_experiment
 from hxloop.runs.folder import RunDirectory

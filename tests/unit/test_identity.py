@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hxloop.activity import ActivityLog
-from hxloop.cli import main
+from hxloop.cli.entry import main
 from hxloop.data import Dataset
 from hxloop.errors import ConfigError, FileFormatError, HxloopWarning, TrainingInterrupted
 from hxloop.experiments.registry import load_experiment

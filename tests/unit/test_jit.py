@@ -110,7 +110,7 @@ def test_without_a_place_it_runs_and_says_so_once() -> None:
         "    if isinstance(value, type) and hasattr(value, '_locator_classes'):\n"
         "        value._locator_classes = []\n"
         "import hxloop.chip.placement, hxloop.analysis.measures.pathway_kernels\n"
-        "from hxloop.cli import main\n"
+        "from hxloop.cli.entry import main\n"
         "main(['--version'])\n"
     )
     done = subprocess.run(

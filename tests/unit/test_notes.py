@@ -23,7 +23,7 @@ from hxloop import (
     get_backend,
     get_loss,
 )
-from hxloop.cli import main
+from hxloop.cli.entry import main
 from hxloop.training.evaluation import _highest_of_equals
 from hxloop.training.notes import Note, input_notes, tell, weight_notes
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hxloop import cli_output
 from hxloop.activity.log.schema import info_from_json, info_to_json
 from hxloop.activity.types import RunInfo
+from hxloop.cli import output as cli_output
 from hxloop.data import Dataset
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.page import escape

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from hxloop import cli_runs, cli_tools
-from hxloop.cli import main
-from hxloop.cli_app import app
+from hxloop.cli import runs as cli_runs
+from hxloop.cli import tools as cli_tools
+from hxloop.cli.app import app
+from hxloop.cli.entry import main
 from hxloop.conformance import CHECKS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from hxloop import cli_output as output
-from hxloop import cli_runs, cli_tools
-from hxloop.cli_app import FAILURE, INTERRUPTED, USAGE, app
-from hxloop.cli_words import in_commands
+from hxloop.cli import output as output
+from hxloop.cli import runs as cli_runs
+from hxloop.cli import tools as cli_tools
+from hxloop.cli.app import FAILURE, INTERRUPTED, USAGE, app
+from hxloop.cli.words import in_commands
 from hxloop.errors import (
     CalibrationInterrupted,
     CapacityError,

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from hxloop import cli_output as output
 from hxloop.activity import LOG_NAME
 from hxloop.activity.formats.export import DEFAULT_TAU_SYN_MS, export_activity
 from hxloop.analysis.measures.measured import AnalysisOptions
@@ -26,8 +25,9 @@ from hxloop.calibration.workflow import (
 )
 from hxloop.calibration.workflow import summary as result_summary
 from hxloop.chip.operating_point import OperatingPoint
-from hxloop.cli_app import FAILURE, Json, app
-from hxloop.cli_words import keyword_names, read_settings
+from hxloop.cli import output as output
+from hxloop.cli.app import FAILURE, Json, app
+from hxloop.cli.words import keyword_names, read_settings
 from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_checks
 from hxloop.data import DATASETS
 from hxloop.errors import ConfigError, HxloopError, OutputError, UnknownNameError, unknown_name

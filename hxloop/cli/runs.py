@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hxloop import cli_output as output
 from hxloop.activity import TRAINED
-from hxloop.cli_app import BackendName, Experiment, Json, RunDir, Settings, app
+from hxloop.cli import output as output
+from hxloop.cli.app import BackendName, Experiment, Json, RunDir, Settings, app
 from hxloop.errors import ConfigError, TrainingInterrupted, UnknownNameError
 from hxloop.experiments.registry import load_experiment, study_of
 from hxloop.runs.config import ExperimentConfig, apply_override

@@ -1,0 +1,5 @@
+"""The ``hxloop`` command."""
+
+from hxloop.cli.entry import main
+
+__all__ = ["main"]
