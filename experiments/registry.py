@@ -48,7 +48,7 @@ def study_of(config: ExperimentConfig) -> Callable[..., dict[str, Any]] | None:
     """The function that runs a study, a configuration that trains more than one network.
 
     It is called as ``run(config, out, *, force, progress, on_trainer, say)``: ``say`` is told,
-    in words, what is done next; for the rest see ``hxloop.runs.run.train``. What is already
+    in words, what is done next; for the rest see ``hxloop.runs.train``. What is already
     in ``out`` is not done again.
 
     Returns:

@@ -152,7 +152,7 @@ class Study:
         folder: of the study.
         results: what ``results.json`` holds; change it, then ``save``.
         table: ``results`` as Markdown, "" as long as there is nothing to show.
-        progress, on_trainer: see ``hxloop.runs.run.train``.
+        progress, on_trainer: see ``hxloop.runs.train``.
     """
 
     folder: RunDirectory

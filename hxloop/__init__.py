@@ -1,7 +1,7 @@
 """hxloop: train spiking networks in the loop on analog chips, with exact gradients.
 
 The public names, listed once. Importing hxloop imports no simulator. Its modules need no import
-of their own: ``hxloop.runs.run.train`` is there when it is asked for.
+of their own: ``hxloop.runs.train`` is there when it is asked for.
 """
 
 import importlib
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+from hxloop import moved
 from hxloop.activity import Activity, RunInfo
 from hxloop.data import Dataset, dataset_names, load_dataset, yin_yang
 from hxloop.data.encoding import LatencyEncoding
@@ -56,9 +57,10 @@ from hxloop.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from hxloop import calibration as calibration
-    from hxloop.calibration import workflow as calibrating
+    from hxloop import runs as runs
     from hxloop.experiments.registry import load_experiment
-    from hxloop.runs import run as experiment
+
+moved.install()
 
 # Names that are looked up when they are asked for: they take longer to import.
 _LATE = {"load_experiment": "hxloop.experiments.registry"}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hxloop.bench.measuring import resident_mb
 from hxloop.errors import FileFormatError
 from hxloop.experiments.registry import FOLDER, experiment_names, load_experiment
 from hxloop.experiments.results import keep
+from hxloop.machine.memory import resident_mb
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.prepare import prepare
 from hxloop.runs.run import evaluate_run, train

@@ -75,10 +75,10 @@ class NeuronDialect(GridDialect):
 
     In a step of length h NEURON takes the membrane from V to ``(V + h I/C) / (1 + h/tau)``: the
     implicit Euler method, with the synaptic current I at the start of the step, which itself decays
-    exactly. The exact step is ``V exp(-h/tau_mem) + I k(h)/C`` (k as in ``hxloop.engine.psp``). Both
-    are linear in V and I, so with other values of tau and C they are the same, and the membrane is
-    exact at all points of the grid. With the nominal values it is half a percent too high at
-    dt = 1/100, and the more so the slower it is.
+    exactly. The exact step is ``V exp(-h/tau_mem) + I k(h)/C`` (k as in ``hxloop.engine.psp``).
+    Both are linear in V and I, so with other values of tau and C they are the same, and the
+    membrane is exact at all points of the grid. With the nominal values it is half a percent too
+    high at dt = 1/100, and the more so the slower it is.
     """
 
     name = PynnNeuronBackend.name

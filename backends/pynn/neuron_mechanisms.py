@@ -1,8 +1,8 @@
 """Compiles what PyNN adds to NEURON, once for each installation.
 
 PyNN does it by itself when it is first imported, but finds the compiler driver only on PATH, and
-where that fails it ends in a TypeError. ``python -m hxloop.backends.pynn.neuron_mechanisms`` does it
-ahead of time.
+where that fails it ends in a TypeError. ``python -m hxloop.backends.pynn.neuron_mechanisms`` does
+it ahead of time.
 
 What lies there already is taken if it fits: compiled here, of these sources, for this NEURON. A
 library of another machine or an older version is compiled anew. What somebody else compiled (PyNN
@@ -203,8 +203,8 @@ def compile_mechanisms(folder: Path | None = None) -> bool:
         raise CompilerError(
             f"backend 'pynn-neuron': NEURON's mechanisms are compiled once, into {folder} ({why}): "
             f"expected a folder that can be written; got {error}. Run `python -m "
-            "hxloop.backends.pynn.neuron_mechanisms` once as a user who may write there (or when the "
-            "image is built)."
+            "hxloop.backends.pynn.neuron_mechanisms` once as a user who may write there (or when "
+            "the image is built)."
         ) from error
     logger.warning(
         "Compiling PyNN's mechanisms for NEURON into %s (about 20 s, once for this installation): "

@@ -100,7 +100,7 @@ def run(
         config: the network and how it is trained; ``[study]`` as in ``StudyOptions``.
         out: study folder: ``results.json``, ``results.md``, ``figure.png``, run folders.
         force: start anew in a folder that holds another study.
-        progress, on_trainer: see ``hxloop.runs.run.train``.
+        progress, on_trainer: see ``hxloop.runs.train``.
         say: told in words what is done next.
 
     Returns:

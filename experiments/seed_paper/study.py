@@ -68,8 +68,9 @@ class StudyOptions:
         raise MissingDataError(
             f"spike times published with arXiv 2508.12975: not found ({looked}). They come from "
             "the repository JulianGoeltz/fastAndDeep, branch WeHaveToGoDeeper, network "
-            "mnist_fourlayer_seed1_daleslaw; put them into an .npz file as hxloop.activity.formats.plain "
-            f"describes it, as {self.file} below the folder HXLOOP_DATA_DIR."
+            "mnist_fourlayer_seed1_daleslaw; put them into an .npz file as "
+            f"hxloop.activity.formats.plain describes it, as {self.file} below the "
+            "folder HXLOOP_DATA_DIR."
         )
 
 

@@ -104,7 +104,7 @@ def run(
         out: study folder: ``results.json``, ``results.md``, ``figure.png``, and a run folder with
             ``activity.h5`` for every training.
         force: start anew in a folder that holds another study.
-        progress, on_trainer: see ``hxloop.runs.run.train``.
+        progress, on_trainer: see ``hxloop.runs.train``.
         say: told in words what is done next.
 
     Returns:

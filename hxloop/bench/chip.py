@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from hxloop.bench.measuring import interleaved_seconds, machine, median_seconds, resident_mb
+from hxloop.bench.measuring import interleaved_seconds, machine, median_seconds
 from hxloop.experiments.registry import load_experiment
+from hxloop.machine.memory import resident_mb
 from hxloop.network import NetworkSpec
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.run import train

@@ -14,13 +14,13 @@ import torch
 from hxloop.bench.measuring import (
     interleaved_seconds,
     machine,
-    peak_resident_mb,
 )
 from hxloop.engine import NeuronParameters, first_spike_times
 from hxloop.engine.compiled.forward import forward_equal
 from hxloop.engine.compiled.forward_unequal import forward_unequal
 from hxloop.engine.compiled.interface import sorted_inputs
 from hxloop.experiments.registry import load_experiment
+from hxloop.machine.memory import peak_resident_mb
 from hxloop.network import NetworkSpec
 from hxloop.runs.run import train
 from hxloop.substrate import get_backend

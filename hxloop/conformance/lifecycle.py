@@ -9,11 +9,11 @@ import threading
 import numpy as np
 
 from hxloop.activity import Activity
-from hxloop.bench.measuring import resident_mb
 from hxloop.conformance.check import CheckGroup, Figures
 from hxloop.conformance.compare import require_alike, times_of
 from hxloop.conformance.subject import Subject
 from hxloop.errors import ConformanceError, HxloopError, SessionClosedError
+from hxloop.machine.memory import resident_mb
 from hxloop.substrate import Session
 
 group = CheckGroup("lifecycle")

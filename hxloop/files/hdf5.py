@@ -9,8 +9,8 @@ and files may have it read other files. So no file is opened for reading but her
    file through the HDF5 library cuts the seal off.
 2. A file without a seal (of an earlier version, or changed by another program) is first looked
    through by a process of its own, within bounds of time and memory.
-3. Then ``hxloop.files.hdf5_rules`` goes through it: no data and no links that lie elsewhere, no sizes
-   that the file does not hold.
+3. Then ``hxloop.files.hdf5_rules`` goes through it: no data and no links that lie elsewhere, no
+   sizes that the file does not hold.
 
 The seal: ``SEAL``, the number of extents (uint64), the SHA-256 of the structure, the extents (place
 and length, uint64 each), the CRC-32 of all that; little-endian.

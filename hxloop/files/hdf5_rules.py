@@ -2,7 +2,8 @@
 
 Also a program of its own, ``python hdf5_rules.py FILE SECONDS BYTES``, which imports nothing of
 hxloop: files whose structure nobody vouches for are looked through there first, see
-``hxloop.files.hdf5``, because the HDF5 library can run forever, and take all memory, on a damaged one.
+``hxloop.files.hdf5``, because the HDF5 library can run forever, and take all memory, on a damaged
+one.
 """
 
 from __future__ import annotations

@@ -24,10 +24,10 @@ from hxloop.data.encoding import LatencyEncoding
 from hxloop.errors import ConfigError, NetworkError
 from hxloop.files import sha256_of
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
-from hxloop.text import check_printable
 from hxloop.training.notes import Note, tell
-from hxloop.training.options import TrainingOptions
+from hxloop.text import check_printable
 from hxloop.training.silent_neurons import SilentNeuronPolicy
+from hxloop.training.options import TrainingOptions
 
 
 class _Section(BaseModel):

@@ -11,13 +11,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from hxloop.training import identity as training_identity
 from hxloop.activity.log.schema import network_to_json
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.config_paths import PATH_KEYS
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.files import sha256_of
+from hxloop.training.notes import Note
 from hxloop.runs.prepare import Prepared
-from hxloop.training import identity as training_identity
 from hxloop.training.identity import (
     Difference,
     describe_data,
@@ -26,7 +27,6 @@ from hxloop.training.identity import (
     listed,
     setting_differences,
 )
-from hxloop.training.notes import Note
 
 SCHEMA = 1
 SPLITS = ("train", "validation", "test")
@@ -145,7 +145,7 @@ def _check_parts(
     """The parts that are made of the settings, where the settings themselves are the same."""
     advice = (
         "It was begun in Python with parts of its own. Give them again: "
-        "hxloop.runs.run.resume_prepared(prepared, run_dir) goes on with it, "
+        "hxloop.runs.resume_prepared(prepared, run_dir) goes on with it, "
         "evaluate_prepared(prepared, weights, run_dir) evaluates it"
     )
     try:

@@ -252,8 +252,8 @@ class TrainingResult(Brief):
         weights: the selected weights, ``(pre, post)`` each.
         epoch: which epoch they are from, counted from 1.
         validation_accuracy: of these weights in that epoch.
-        notes: what was odd, see ``hxloop.training.notes``; also in the metrics, in the epoch in which it
-            was seen.
+        notes: what was odd, see ``hxloop.training.notes``; also in the metrics, in the epoch in
+            which it was seen.
     """
 
     metrics: tuple[Mapping[str, Any], ...]

@@ -1,6 +1,6 @@
 """Who is told how long work takes tells it: lines for logs and notebooks, bars for terminals.
 
-Everything goes to standard error. ``hxloop.runs.run.train(config, progress=True)`` uses
+Everything goes to standard error. ``hxloop.runs.train(config, progress=True)`` uses
 ``TrainingLines``; the command line shows bars on a terminal.
 """
 

@@ -230,9 +230,10 @@ def test_a_killed_training_leaves_nothing_in_memory(
     monkeypatch.setattr(brian2_runners, "MEMORY", tmp_path / "shm")
     (tmp_path / "shm").mkdir()
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom hxloop.backends.emulated.brian2 import runners as brian2_runners\n"
-        "brian2_runners.MEMORY = Path(sys.argv[1])\n"
-        "held = [brian2_runners._scratch(brian2_runners.MEMORY, 100) for _ in range(2)]\n"
+        "import os, sys\nfrom pathlib import Path\n"
+        "from hxloop.backends.emulated.brian2 import runners\n"
+        "runners.MEMORY = Path(sys.argv[1])\n"
+        "held = [runners._scratch(runners.MEMORY, 100) for _ in range(2)]\n"
         "os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "shm")], check=False, timeout=120)

@@ -217,7 +217,7 @@ def test_a_run_with_a_twin_is_evaluated_elsewhere_and_without_its_file(chip3, tm
 
 def test_modules_are_there_after_import_hxloop():
     code = (
-        "import hxloop; hxloop.runs.run.train; hxloop.calibration.fit_scales;"
+        "import hxloop; hxloop.runs.train; hxloop.calibration.fit_scales;"
         "hxloop.load_experiment; print(hxloop.calibration.CalibrationResult.__name__)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,8 +1,8 @@
 """Compiles the Brian2 model once for every shape and keeps the binary on disk.
 
 Brian2 has one global device in a process, so the C++ code is written by a process of its own
-(``python -m hxloop.backends.emulated.brian2.build``): whoever else uses Brian2 is not disturbed, and a
-cached binary runs without Brian2 being imported.
+(``python -m hxloop.backends.emulated.brian2.build``): whoever else uses Brian2 is not disturbed,
+and a cached binary runs without Brian2 being imported.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from hxloop import version
 from hxloop.backends.emulated.brian2 import model as brian2_model
 from hxloop.backends.emulated.brian2 import settings as brian2_settings
 from hxloop.backends.emulated.brian2.cache import PROGRAM, kept_model
@@ -118,9 +119,7 @@ def _environment(compiler: str, work: Path) -> dict[str, str]:
     Not the home, where Brian2 looks for preferences that change the code it writes; nor flags of a
     make that runs the tests; and what is written to the temporary folder goes with ``work``.
     """
-    import hxloop
-
-    package_root = str(Path(hxloop.__file__).resolve().parents[1])
+    package_root = str(Path(version.__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
     changes = {"CXX": compiler, "PYTHONPATH": path, "HOME": str(work), "TMPDIR": str(work)}
     # Packages of the user's, and what a compiler cache keeps, are found by the home.

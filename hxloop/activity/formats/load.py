@@ -24,8 +24,8 @@ def read_activity(
     """Recorded activity of a file, whose kind is told by its content.
 
     Args:
-        path: an activity log, an ``.npz`` file (see ``hxloop.activity.formats.plain``), or a run folder
-            with an ``activity.h5``.
+        path: an activity log, an ``.npz`` file (see ``hxloop.activity.formats.plain``), or a run
+            folder with an ``activity.h5``.
         states: names of the states to read; None = all.
         samples: which samples, a slice or indices; None = all.
 

@@ -62,7 +62,7 @@ def analysis_page(report: AnalysisReport) -> str:
         anchor = "about-" + title.partition(":")[0].lower().replace(" ", "-")
         sections.append(Section(title, text, body + more, anchor))
         every.update({name: [figure for _, figure in found] for name, _, found in plots})
-    script = files("hxloop.analysis").joinpath("analysis_report.js").read_text(encoding="utf-8")
+    script = files("hxloop.analysis.report").joinpath("page.js").read_text(encoding="utf-8")
     return page(
         report.title,
         report.description,

@@ -1,1 +1,1 @@
-"""Loops of the exact engine, compiled by numba; ``hxloop.engine.compiled.interface`` is their interface."""
+"""Loops of the exact engine, compiled by numba; see ``interface``."""

@@ -1,8 +1,8 @@
 """The exact engine, compiled for the CPU: same answers as ``reference`` and ``gradient``.
 
-float32 and float64, threads over the samples of a batch (``hxloop.engine.compiled.threads``). Spike times
-do not depend on their number; the threads' shares of a weight gradient are added up in a fixed
-order, so that two runs give the same bits.
+float32 and float64, threads over the samples of a batch (``hxloop.engine.compiled.threads``). Spike
+times do not depend on their number; the threads' shares of a weight gradient are added up in a
+fixed order, so that two runs give the same bits.
 """
 
 from __future__ import annotations

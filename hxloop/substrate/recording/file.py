@@ -14,9 +14,10 @@ The layout, version 1::
 Checksums were not in files of earlier versions.
 
 While a session is recorded, its runs are added behind the end of the HDF5 file, see
-``hxloop.substrate.recording.journal``: what is there is never touched, so that a kill at any moment leaves all
-runs that were done. When the recording is closed, they get their places in the HDF5 file, which is
-a new one renamed over the old. Until then other programs do not see them; hxloop does.
+``hxloop.substrate.recording.journal``: what is there is never touched, so that a kill at any
+moment leaves all runs that were done. When the recording is closed, they get their places in the
+HDF5 file, which is a new one renamed over the old. Until then other programs do not see them;
+hxloop does.
 """
 
 from __future__ import annotations
