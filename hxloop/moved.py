@@ -51,7 +51,6 @@ MOVED = {
     "analysis.pathway_measures": "analysis.measures.pathway_measures",
     "analysis.pathways": "analysis.measures.pathways",
     "analysis.raster": "analysis.report.raster",
-    "analysis.report": "runs.report.page",
     "analysis.report_data": "runs.report.data",
     "analysis.report_figures": "runs.report.figures",
     "analysis.separability": "analysis.measures.separability",

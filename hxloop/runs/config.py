@@ -18,16 +18,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import PydanticCustomError
 
 from hxloop import checks
-from hxloop.runs.config_paths import with_absolute_paths
-from hxloop.runs.config_words import explained
 from hxloop.data.encoding import LatencyEncoding
 from hxloop.errors import ConfigError, NetworkError
 from hxloop.files import sha256_of
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
-from hxloop.training.notes import Note, tell
+from hxloop.runs.config_paths import with_absolute_paths
+from hxloop.runs.config_words import explained
 from hxloop.text import check_printable
-from hxloop.training.silent_neurons import SilentNeuronPolicy
+from hxloop.training.notes import Note, tell
 from hxloop.training.options import TrainingOptions
+from hxloop.training.silent_neurons import SilentNeuronPolicy
 
 
 class _Section(BaseModel):
@@ -78,7 +78,7 @@ class NetworkConfig(_Section):
 
 
 class InitialisationConfig(_Section):
-    """See ``hxloop.training.initialisation``: "normal" takes means and stdevs, "balanced" the rest."""
+    """See ``training.initialisation``: "normal" takes means and stdevs, "balanced" the rest."""
 
     method: str = "normal"
     means: tuple[float, ...] = (1.5, 0.5)

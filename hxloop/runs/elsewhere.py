@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hxloop.runs.config import BackendConfig
 from hxloop.errors import CalibrationError
+from hxloop.runs.config import BackendConfig
 from hxloop.runs.prepare import Prepared
 
 

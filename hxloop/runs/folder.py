@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import LOG_NAME
-from hxloop.training.checkpoint import CHECKPOINT, CHECKPOINTS, METRICS
-from hxloop.runs.config import ExperimentConfig
 from hxloop.errors import FileFormatError, OutputError
-from hxloop.files.lock import FileLock
 from hxloop.files import remove_leftovers_in, write_atomically
-from hxloop.runs.identity import run_digest
+from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec
+from hxloop.network.weights_file import load_weights as load_weights
+from hxloop.network.weights_file import write_weights
+from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.folder_state import (
     CONFIG,
     IDENTITY,
@@ -30,8 +30,8 @@ from hxloop.runs.folder_state import (
     FolderState,
     state_of,
 )
-from hxloop.network.weights_file import load_weights as load_weights
-from hxloop.network.weights_file import write_weights
+from hxloop.runs.identity import run_digest
+from hxloop.training.checkpoint import CHECKPOINT, CHECKPOINTS, METRICS
 
 _MARKED = """hxloop was making a run in this folder; with its config.toml it is one.
 If nothing is running here any more, start over: hxloop train EXPERIMENT --out FOLDER --force

@@ -11,14 +11,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hxloop.training import identity as training_identity
 from hxloop.activity.log.schema import network_to_json
-from hxloop.runs.config import ExperimentConfig
-from hxloop.runs.config_paths import PATH_KEYS
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.files import sha256_of
-from hxloop.training.notes import Note
+from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.config_paths import PATH_KEYS
 from hxloop.runs.prepare import Prepared
+from hxloop.training import identity as training_identity
 from hxloop.training.identity import (
     Difference,
     describe_data,
@@ -27,6 +26,7 @@ from hxloop.training.identity import (
     listed,
     setting_differences,
 )
+from hxloop.training.notes import Note
 
 SCHEMA = 1
 SPLITS = ("train", "validation", "test")

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.substrate import Backend, Session, get_backend
-from hxloop.text import Brief
 from hxloop.calibration import CalibrationResult, load_calibration
-from hxloop.runs.config import ExperimentConfig
 from hxloop.data import Dataset, load_dataset
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name
+from hxloop.network import NetworkSpec
+from hxloop.runs.config import ExperimentConfig
+from hxloop.substrate import Backend, Session, get_backend
+from hxloop.substrate.recording.record import record
+from hxloop.text import Brief
+from hxloop.training.identity import data_digest
 from hxloop.training.initialisation import balanced_weights, initial_weights
 from hxloop.training.loop import LoopNetwork, digital_twin
 from hxloop.training.losses import Loss, get_loss
-from hxloop.network import NetworkSpec
 from hxloop.training.notes import Note, latest
-from hxloop.substrate.recording.record import record
-from hxloop.training.identity import data_digest
 from hxloop.training.options import EvaluationResult, ImageChannels, SpikeData, TrainingResult
 
 

@@ -24,10 +24,10 @@ from hxloop.activity import (
 )
 from hxloop.activity.log.schema import epoch_of
 from hxloop.errors import FileFormatError, OutputError
+from hxloop.runs.prepare import Prepared
 from hxloop.training.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.notes import Note, tell
-from hxloop.runs.prepare import Prepared
 from hxloop.training.options import SpikeData
 
 FINAL = "final"

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.activity import TRAINED, ActivityWriter
-from hxloop.substrate import Session
+from hxloop.errors import OutputError
+from hxloop.provenance import now, provenance
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.elsewhere import evaluation_backend, without_foreign_calibration
-from hxloop.errors import OutputError
-from hxloop.training.evaluation import EVALUATION_TRIAL, EvaluationListener, RunObserver, evaluate
+from hxloop.runs.folder import RunDirectory
+from hxloop.runs.folder_state import IDENTITY, PROVENANCE
 from hxloop.runs.identity import (
     Difference,
     change_notes,
@@ -33,15 +34,14 @@ from hxloop.runs.identity import (
     identity_of,
     run_digest,
 )
+from hxloop.runs.prepare import Prepared, RunResult, prepare
+from hxloop.runs.recorder import FINAL, ActivityRecorder, about
+from hxloop.substrate import Session
+from hxloop.training.evaluation import EVALUATION_TRIAL, EvaluationListener, RunObserver, evaluate
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.notes import tell
-from hxloop.runs.prepare import Prepared, RunResult, prepare
-from hxloop.provenance import now, provenance
-from hxloop.runs.recorder import FINAL, ActivityRecorder, about
-from hxloop.runs.folder import RunDirectory
-from hxloop.runs.folder_state import IDENTITY, PROVENANCE
-from hxloop.training.trainer import Trainer
 from hxloop.training.options import EvaluationResult, ProgressListener
+from hxloop.training.trainer import Trainer
 
 __all__ = [
     "Prepared",

@@ -14,7 +14,7 @@ from hxloop.analysis.analyse import analyse
 from hxloop.analysis.measures.measured import AnalysisOptions
 from hxloop.analysis.report.page import AnalysisReport, write_analysis_report
 from hxloop.analysis.report.raster import preferred_classes
-from tests.recorded_states import SIZES, all_times, recorded_state
+from tests.analysis.recorded_states import SIZES, all_times, recorded_state
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((path for name in NAMES if (path := shutil.which(name))), None)

@@ -12,8 +12,8 @@ import numpy as np
 from hxloop.conformance import Subject
 from hxloop.network import NeuronSpec
 from hxloop.substrate import get_backend
-from tests.brute_force import first_spike
 from tests.contract_double.control import Laboratory
+from tests.engine.brute_force import first_spike
 
 
 def in_ci(environment: Mapping[str, str]) -> bool:

@@ -5,8 +5,8 @@ effect size. Layers are chosen beforehand, not by looking at the result: the *ea
 are the first half of them (rounded up), the *last* is the one below the output.
 
 Widths of different layers are compared at the same number of spikes, because the shortest half of
-few spikes is short by itself (``null_models.as_many_spikes``). ``tests/unit/test_claim_sizes.py``
-simulates every test under its null: 5 % come out below .05.
+few spikes is short by itself (``null_models.as_many_spikes``). ``test_claim_sizes.py`` simulates
+every test under its null: 5 % come out below .05.
 
 Verdicts: "found" = in the claimed direction, p below ``alpha`` and an effect that is not
 negligible (``claim.NEGLIGIBLE``); "not found" = anything else; "cannot be said" = the recording

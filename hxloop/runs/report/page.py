@@ -8,10 +8,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from hxloop.runs.report import figures as figures
-from hxloop.runs.report.data import DecisionPlane, Evaluation, TrainingReport, decision_plane
 from hxloop.files import write_atomically
 from hxloop.page import Section, page, picture
+from hxloop.runs.report import figures as figures
+from hxloop.runs.report.data import DecisionPlane, Evaluation, TrainingReport, decision_plane
 
 __all__ = ["DecisionPlane", "Evaluation", "TrainingReport", "decision_plane", "write_report"]
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.data import yin_yang_class
+from hxloop.errors import ConfigError
 from hxloop.runs.report.page import (
     DecisionPlane,
     Evaluation,
@@ -16,8 +18,6 @@ from hxloop.runs.report.page import (
     decision_plane,
     write_report,
 )
-from hxloop.data import yin_yang_class
-from hxloop.errors import ConfigError
 from hxloop.training.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.notes import Note

@@ -20,7 +20,7 @@ from hxloop.activity.log.chunks import write_dataset
 from hxloop.activity.log.schema import network_from_json, network_to_json, state_order
 from hxloop.errors import FileFormatError, OutputError, RunInputError, UnknownNameError
 from hxloop.network import NetworkSpec
-from tests.unit.activity_examples import BATCH, NETWORK, assert_holds, further, run, weights
+from tests.activity.activity_examples import BATCH, NETWORK, assert_holds, further, run, weights
 
 
 def write(path, states, n_runs=3, **options):

@@ -21,7 +21,7 @@ from hxloop.errors import (
 )
 from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec, NeuronSpec
-from tests.unit.calibrated_chip import QUICK, calibrated
+from tests.calibration.calibrated_chip import QUICK, calibrated
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from hxloop.runs.folder import RunDirectory
 from hxloop.substrate.recording.file import SessionFile
 from hxloop.substrate.recording.record import RecordingSession
 from hxloop.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from tests.unit.activity_examples import NETWORK, run, weights
+from tests.activity.activity_examples import NETWORK, run, weights
 
 # --- one file of every kind, and what is read from it, as text ------------------------------
 

@@ -35,7 +35,7 @@ from hxloop.errors import (
 )
 from hxloop.network import NetworkSpec, NeuronSpec
 from hxloop.training.loop import digital_twin
-from tests.unit.calibrated_chip import QUICK, TARGET, Keyhole, calibrated, faulty_chip
+from tests.calibration.calibrated_chip import QUICK, TARGET, Keyhole, calibrated, faulty_chip
 
 NETWORK = NetworkSpec.feed_forward(20, 60, 5)
 

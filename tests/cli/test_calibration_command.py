@@ -17,7 +17,7 @@ from hxloop.cli.entry import main
 from hxloop.errors import CalibrationError, ConfigError
 from hxloop.experiments.registry import load_experiment
 from hxloop.runs.run import train
-from tests.unit.calibrated_chip import calibrated, faulty_chip
+from tests.calibration.calibrated_chip import calibrated, faulty_chip
 
 # Options of a faulty chip, and of a quick search.
 CHIP = [

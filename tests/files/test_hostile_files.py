@@ -24,8 +24,8 @@ from hxloop.data import mnist as mnist
 from hxloop.errors import FileFormatError
 from hxloop.runs.folder import load_weights
 from hxloop.substrate.recording.file import SessionFile
-from tests.unit.activity_examples import NETWORK, run
-from tests.unit.test_damaged_files import make_calibration, make_log, make_session
+from tests.activity.activity_examples import NETWORK, run
+from tests.files.test_damaged_files import make_calibration, make_log, make_session
 
 HDF5 = {
     "log": (make_log, read_activity, "states/trained/layers/0/first_spike_times"),

@@ -20,7 +20,7 @@ from hxloop.backends.emulated.brian2.solver import Brian2Options, Brian2Solver, 
 from hxloop.engine.psp import psp_after
 from hxloop.errors import CompilerError, ConfigError, RunInputError, SessionClosedError
 from hxloop.machine import child_process
-from tests.brute_force import first_spike, membrane
+from tests.engine.brute_force import first_spike, membrane
 
 WINDOW = 6.0
 SIZES = (4, 6, 3)

@@ -27,7 +27,7 @@ from hxloop.errors import (
 )
 from hxloop.network import NetworkSpec, NeuronSpec
 from hxloop.substrate import Backend, Session, get_backend
-from tests.brute_force import first_spike
+from tests.engine.brute_force import first_spike
 
 # Neither weights nor times are touched, so that a closed form holds to rounding.
 EXACT = {"quantise_weights": False, "quantise_times": False}

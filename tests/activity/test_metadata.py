@@ -9,7 +9,7 @@ import pytest
 
 from hxloop.activity import read_activity
 from hxloop.errors import FileFormatError
-from tests.unit.test_damaged_files import make_log, make_session, read_session
+from tests.files.test_damaged_files import make_log, make_session, read_session
 
 
 def changed(text, **values):

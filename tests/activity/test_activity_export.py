@@ -13,7 +13,7 @@ from hxloop import TimeBase
 from hxloop.activity import ActivityWriter, RecordedActivity, read_activity, to_neo, write_nwb
 from hxloop.activity.formats.export import export_activity
 from hxloop.errors import ConfigError, MissingDependencyError, OutputError, UnknownNameError
-from tests.unit.activity_examples import NETWORK, further, run
+from tests.activity.activity_examples import NETWORK, further, run
 
 MS = TimeBase(1e-3)
 

@@ -17,7 +17,7 @@ from hxloop.engine import first_spike_times as engine
 from hxloop.engine.compiled import interface as kernels
 from hxloop.engine.psp import psp_derivative
 from hxloop.errors import RunInputError
-from tests import extreme_layers
+from tests.engine import extreme_layers
 
 IMPLEMENTATIONS = [pytest.param(reference.first_spike_times, id="reference"),
                    pytest.param(engine, id="kernels")]  # fmt: skip

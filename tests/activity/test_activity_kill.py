@@ -9,14 +9,14 @@ import sys
 import h5py
 
 from hxloop.activity import ActivityLog, ActivityWriter, read_activity
-from tests.unit.activity_examples import NETWORK, assert_holds, run
+from tests.activity.activity_examples import NETWORK, assert_holds, run
 
 # Imports once, then forks writers and kills them: SIGKILL, nothing can be tidied up.
 FORKS = '''
 import json, os, random, signal, sys, time
 from pathlib import Path
 from hxloop.activity import ActivityWriter
-from tests.unit.activity_examples import NETWORK, run
+from tests.activity.activity_examples import NETWORK, run
 
 def write(path, told, states=3, runs=25):
     with ActivityWriter(path, NETWORK) as log:

@@ -55,7 +55,7 @@ from hxloop.runs.config import (
     TrainingConfig,
 )
 from hxloop.training.options import ImageChannels
-from tests.recorded_states import recorded_state
+from tests.analysis.recorded_states import recorded_state
 
 SPEC = NetworkSpec.feed_forward(3, 2, t_window=6.0)
 X = np.array([[0.1, 0.5, 1.0], [0.9, 0.2, np.inf], [1.5, 0.3, 0.2], [0.4, 0.4, 0.4]])

@@ -23,7 +23,7 @@ from hxloop.analysis.report.pathway_figures import own_neurons, pathway_diagrams
 from hxloop.analysis.report.static import DOTS_PER_INCH, packets, style, write_figures
 from hxloop.errors import OutputError
 from hxloop.page import Section, page, script_data
-from tests.recorded_states import SIZES, all_times, recorded_state
+from tests.analysis.recorded_states import SIZES, all_times, recorded_state
 
 STATES = [
     recorded_state("untrained", 1, 0),

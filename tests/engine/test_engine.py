@@ -19,7 +19,7 @@ from hxloop.engine.psp import psp
 from hxloop.engine.reference import first_spike_times as reference
 from hxloop.errors import NetworkError, RunInputError
 from hxloop.network import NeuronSpec
-from tests.brute_force import first_spike, membrane
+from tests.engine.brute_force import first_spike, membrane
 
 IMPLEMENTATIONS = [pytest.param(reference, id="reference"), pytest.param(engine, id="kernels")]
 RATIOS = {"r=1": (1.0, 1.0, 1.0), "r=2": (2.0, 1.0, 1.0), "r=1.7": (1.7, 1.0, 1.0),

@@ -139,7 +139,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from dataclasses import replace
-from tests.unit.test_training import OPTIONS, trainer
+from tests.training.test_training import OPTIONS, trainer
 run = trainer(Path(sys.argv[1]), options=replace(OPTIONS, epochs=200, checkpoint_every=2))
 if sys.argv[2] == "resume":
     run.resume()

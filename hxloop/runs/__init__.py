@@ -1,0 +1,24 @@
+"""What a configuration becomes on disk: a training, its folder, recordings and report."""
+
+from hxloop.runs.prepare import Prepared, prepare
+from hxloop.runs.run import (
+    RunResult,
+    evaluate_prepared,
+    evaluate_run,
+    resume,
+    resume_prepared,
+    train,
+    train_prepared,
+)
+
+__all__ = [
+    "Prepared",
+    "RunResult",
+    "evaluate_prepared",
+    "evaluate_run",
+    "prepare",
+    "resume",
+    "resume_prepared",
+    "train",
+    "train_prepared",
+]
