@@ -22,7 +22,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.experiments.registry import FOLDER, experiment_names
 from hxloop.runs.folder import RunDirectory
-from hxloop.runs.prepare import prepare
+from hxloop.runs.plan import prepare
 from hxloop.runs.run import evaluate_run
 
 LARGEST_WEIGHTS = 1_000_000  # bytes

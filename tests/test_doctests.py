@@ -14,7 +14,7 @@ WITH_EXAMPLES = sorted(module for module in MODULES if ">>> " in source_of(modul
 
 
 def test_there_are_examples() -> None:
-    assert {"hxloop.network", "hxloop.training.trainer", "hxloop.units"} <= set(WITH_EXAMPLES)
+    assert {"hxloop.network.spec", "hxloop.training.trainer", "hxloop.units"} <= set(WITH_EXAMPLES)
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)

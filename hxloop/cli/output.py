@@ -20,7 +20,7 @@ from hxloop.training.progress import counting, say
 if TYPE_CHECKING:
     from hxloop.analysis.run import AnalysisRun
     from hxloop.conformance import Report, Result
-    from hxloop.runs.prepare import Prepared, RunResult
+    from hxloop.runs.plan import Prepared, RunResult
 
 
 def line(text: str) -> None:

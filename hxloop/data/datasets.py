@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.data.mnist import SIDE, SMALL_SIDE, load_mnist
+from hxloop.data.mnist_files import SIDE, SMALL_SIDE, load_mnist
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name
 from hxloop.text import Brief, check_printable
 

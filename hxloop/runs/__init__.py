@@ -1,6 +1,6 @@
 """What a configuration becomes on disk: a training, its folder, recordings and report."""
 
-from hxloop.runs.prepare import Prepared, prepare
+from hxloop.runs.plan import Prepared, prepare
 from hxloop.runs.run import (
     RunResult,
     evaluate_prepared,

@@ -13,7 +13,7 @@ from typing import Any
 
 from hxloop.errors import CalibrationError
 from hxloop.runs.config import BackendConfig
-from hxloop.runs.prepare import Prepared
+from hxloop.runs.plan import Prepared
 
 
 def evaluation_backend(

@@ -16,7 +16,7 @@ from hxloop.errors import ConfigError, FileFormatError
 from hxloop.files import sha256_of
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.config_paths import PATH_KEYS
-from hxloop.runs.prepare import Prepared
+from hxloop.runs.plan import Prepared
 from hxloop.training import identity as training_identity
 from hxloop.training.identity import (
     Difference,

@@ -24,7 +24,7 @@ from hxloop.activity import (
 )
 from hxloop.activity.log.schema import epoch_of
 from hxloop.errors import FileFormatError, OutputError
-from hxloop.runs.prepare import Prepared
+from hxloop.runs.plan import Prepared
 from hxloop.training.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.notes import Note, tell

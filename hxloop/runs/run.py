@@ -34,7 +34,7 @@ from hxloop.runs.identity import (
     identity_of,
     run_digest,
 )
-from hxloop.runs.prepare import Prepared, RunResult, prepare
+from hxloop.runs.plan import Prepared, RunResult, prepare
 from hxloop.runs.recorder import FINAL, ActivityRecorder, about
 from hxloop.substrate import Session
 from hxloop.training.evaluation import EVALUATION_TRIAL, EvaluationListener, RunObserver, evaluate

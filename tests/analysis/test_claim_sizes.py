@@ -10,6 +10,7 @@ test-all`` (a minute) see 13 % in place of 5 %.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -36,7 +37,7 @@ OPTIONS = AnalysisOptions(
 )  # fmt: skip
 
 
-@pytest.fixture(params=[40, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.fixture(params=[40, pytest.param(400, marks=pytest.mark.slow)])
 def n(request: pytest.FixtureRequest) -> int:
     """Number of simulations."""
     return int(request.param)
@@ -54,7 +55,16 @@ def without_what_no_claim_tests(monkeypatch) -> None:
     monkeypatch.setattr(synchrony, "spike_contrast", lambda *args, **more: np.nan)
 
 
-def state(layers, labels=None, weights=None, winners=None, classes=False) -> MeasuredState:
+def anew(rng: np.random.Generator) -> AnalysisOptions:
+    """Options with a seed of their own: what the analysis draws is part of its tests.
+
+    With one seed for all simulations they would share the null models' draws, and the share of
+    small p-values would be that of these draws alone.
+    """
+    return replace(OPTIONS, seed=int(rng.integers(2**32)))
+
+
+def state(layers, options, labels=None, weights=None, winners=None, classes=False) -> MeasuredState:
     """The measures that one of the claims needs."""
     n = len(layers[0])
     decided = layers[-1].min(axis=1)
@@ -62,18 +72,18 @@ def state(layers, labels=None, weights=None, winners=None, classes=False) -> Mea
     return MeasuredState(
         "state",
         ("input", *(f"layer {i}" for i in range(1, len(layers) - 1)), "output"),
-        measure_synchrony(layers, decided, OPTIONS),
-        silhouettes(layers[:-1], labels) if classes else None,
-        None if weights is None else measure_pathways(layers, weights, winners, None, OPTIONS),
+        measure_synchrony(layers, decided, options),
+        silhouettes(layers[:-1], labels, options) if classes else None,
+        None if weights is None else measure_pathways(layers, weights, winners, None, options),
         {},
         labels,
     )
 
 
-def silhouettes(layers, labels) -> SeparabilityMeasures:
+def silhouettes(layers, labels, options) -> SeparabilityMeasures:
     """Of what ``measure_separability`` gives that which the claim tests, computed as there."""
-    rng = np.random.default_rng((OPTIONS.seed, 2))
-    shuffles = [label_shuffled(labels, rng) for _ in range(OPTIONS.n_null)]
+    rng = np.random.default_rng((options.seed, 2))
+    shuffles = [label_shuffled(labels, rng) for _ in range(options.n_null)]
     values, null = [], []
     for times in layers:
         distances = separability.euclidean_distances(separability.latency_features(times, 9.0))
@@ -122,7 +132,7 @@ def test_inputs_spread_evenly_are_not_called_synchronous(n: int, size: int) -> N
         draw = lambda shape: rng.uniform(rng.uniform(0, 3), 5.0, shape)  # noqa: E731
         layers = volleys(rng, (size, 5), draw=draw)
         layers[-1][:, 0] = rng.uniform(3.5, 5.0, len(layers[0]))  # any time, whatever spiked
-        return synchronous_input(state(layers), OPTIONS).p_value
+        return synchronous_input(state(layers, options := anew(rng)), options).p_value
 
     has_its_size(simulate, n)
 
@@ -133,7 +143,7 @@ def test_the_same_width_in_all_layers_is_neither_spread_nor_convergence(n, claim
     """However many neurons spike: the shortest half of few spikes is short by itself."""
 
     def simulate(rng) -> float:
-        return claim(state(volleys(rng, sizes)), OPTIONS).p_value
+        return claim(state(volleys(rng, sizes), options := anew(rng)), options).p_value
 
     has_its_size(simulate, n)
 
@@ -147,9 +157,9 @@ def test_random_labels_are_not_told_apart_better_with_depth(n, sizes) -> None:
 
     def simulate(rng) -> float:
         labels = rng.permutation(np.arange(40) % 4)
-        return growing_separability(
-            state(volleys(rng, sizes), labels, classes=True), OPTIONS
-        ).p_value
+        options = anew(rng)
+        measured = state(volleys(rng, sizes), options, labels, classes=True)
+        return growing_separability(measured, options).p_value
 
     has_its_size(simulate, n)
 
@@ -166,15 +176,15 @@ def apart(rng, sizes, labels) -> list[np.ndarray]:
 def test_classes_told_apart_in_all_layers_alike_are_seldom_found_to_grow(n, sizes) -> None:
     def simulate(rng) -> float:
         labels = np.arange(80) % 4
-        claim = growing_separability(
-            state(apart(rng, sizes, labels), labels, classes=True), OPTIONS
-        )
+        options = anew(rng)
+        measured = state(apart(rng, sizes, labels), options, labels, classes=True)
+        claim = growing_separability(measured, options)
         return 0.0 if claim.verdict == FOUND else 1.0
 
     is_seldom_found(simulate, n)
 
 
-def pathway_state(rng, sizes=(6, 20, 20, 20, 4), specific=0.0, n=80) -> MeasuredState:
+def pathway_state(rng, options, sizes=(6, 20, 20, 20, 4), specific=0.0, n=80) -> MeasuredState:
     """Spikes that know the winner as well in every layer, or not at all; random weights."""
     winners = rng.permutation(np.arange(n) % sizes[-1])
     layers = [depth + rng.random((n, size)) for depth, size in enumerate(sizes)]
@@ -183,20 +193,20 @@ def pathway_state(rng, sizes=(6, 20, 20, 20, 4), specific=0.0, n=80) -> Measured
         times[rng.random(times.shape) < np.where(own, 0.5 - specific, 0.5 + specific)] = INF
     layers[-1][np.arange(n), winners] = len(sizes) - 1.0
     weights = [rng.random(shape) for shape in pairwise(sizes)]
-    return state(layers, winners, weights, winners)
+    return state(layers, options, winners, weights, winners)
 
 
 @pytest.mark.parametrize("sizes", [(6, 20, 20, 20, 4), (6, 8, 20, 60, 4)])
 def test_pathways_without_classes_do_not_become_more_distinct(n, sizes) -> None:
     def simulate(rng) -> float:
-        return distinct_pathways(pathway_state(rng, sizes), OPTIONS).p_value
+        return distinct_pathways(pathway_state(rng, options := anew(rng), sizes), options).p_value
 
     has_its_size(simulate, n)
 
 
 def test_pathways_as_distinct_in_all_layers_are_seldom_found_to_grow(n: int) -> None:
     def simulate(rng) -> float:
-        claim = distinct_pathways(pathway_state(rng, specific=0.35), OPTIONS)
+        claim = distinct_pathways(pathway_state(rng, options := anew(rng), specific=0.35), options)
         return 0.0 if claim.verdict == FOUND else 1.0
 
     is_seldom_found(simulate, n)
@@ -217,14 +227,14 @@ def test_two_states_between_which_nothing_happened_differ_in_5_percent(n, n_befo
     verdicts = []
 
     def simulate(rng) -> float:
-        trained, untrained = state(converging(rng)), state(converging(rng)[:])
-        if n_before < 40:
-            untrained = state([times[:n_before] for times in converging(rng)])
-        now, then = (reconvergence(s, OPTIONS) for s in (trained, untrained))
-        spread = [early_spread(s, OPTIONS) for s in (trained, untrained)]
-        claim = learned(trained, untrained, [spread[0], now], [spread[1], then], OPTIONS)
+        options = anew(rng)
+        trained = state(converging(rng), options)
+        untrained = state([times[:n_before] for times in converging(rng)], options)
+        now, then = (reconvergence(s, options) for s in (trained, untrained))
+        spread = [early_spread(s, options) for s in (trained, untrained)]
+        claim = learned(trained, untrained, [spread[0], now], [spread[1], then], options)
         verdicts.append(claim.verdict)
-        return p_of_difference(now, then, n_before == 40, OPTIONS)
+        return p_of_difference(now, then, n_before == 40, options)
 
     has_its_size(simulate, n)
     assert verdicts.count(FOUND) <= bounds(n, LEVEL)[1]
@@ -233,20 +243,23 @@ def test_two_states_between_which_nothing_happened_differ_in_5_percent(n, n_befo
 @pytest.mark.parametrize("specific", [0.35])
 def test_pathways_of_two_states_of_one_kind_seldom_differ(n, specific: float) -> None:
     def simulate(rng) -> float:
-        claims = [distinct_pathways(pathway_state(rng, specific=specific), OPTIONS) for _ in "ab"]
-        return p_of_difference(*claims, True, OPTIONS)
+        options = anew(rng)
+        claims = [
+            distinct_pathways(pathway_state(rng, options, specific=specific), options) for _ in "ab"
+        ]
+        return p_of_difference(*claims, True, options)
 
     is_seldom_found(simulate, n)
 
 
 def test_separability_of_two_states_of_one_kind_seldom_differs(n: int) -> None:
     def simulate(rng) -> float:
-        labels = np.arange(40) % 4
-        claims: list[Claim] = [
-            growing_separability(state(apart(rng, (16, 16, 16), labels), labels, classes=True),
-                                 OPTIONS)
-            for _ in "ab"
-        ]  # fmt: skip
-        return p_of_difference(*claims, True, OPTIONS)
+        options, labels = anew(rng), np.arange(40) % 4
+        claims: list[Claim] = []
+        for _ in "ab":
+            layers = apart(rng, (16, 16, 16), labels)
+            measured = state(layers, options, labels, classes=True)
+            claims.append(growing_separability(measured, options))
+        return p_of_difference(*claims, True, options)
 
     is_seldom_found(simulate, n)

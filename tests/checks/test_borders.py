@@ -368,7 +368,7 @@ def test_paths_are_text_or_paths_with_the_home_folder(tmp_path, monkeypatch) -> 
 
 
 def test_mnist_is_found_as_others_lay_it_out(tmp_path, monkeypatch) -> None:
-    from hxloop.data import mnist as datasets_mnist
+    from hxloop.data import mnist_files as datasets_mnist
 
     name = "train-images-idx3-ubyte"
     monkeypatch.setenv("HXLOOP_DATA_DIR", "~/data")
@@ -388,7 +388,7 @@ def test_mnist_is_found_as_others_lay_it_out(tmp_path, monkeypatch) -> None:
 
 
 def test_no_home_is_no_raw_error(monkeypatch) -> None:
-    from hxloop.data import mnist as datasets_mnist
+    from hxloop.data import mnist_files as datasets_mnist
 
     monkeypatch.setenv("HXLOOP_DATA_DIR", "~nobody-has-this-name/data")
     with pytest.raises(MissingDataError, match=r"HXLOOP_DATA_DIR.*home folder"):

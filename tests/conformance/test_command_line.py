@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from hxloop import substrate as backend_module
 from hxloop.cli.entry import main
 from hxloop.conformance import ALL_CHECKS, CHECKS
 from hxloop.errors import MissingDependencyError
 from hxloop.substrate import Capabilities
+from hxloop.substrate import registry as backend_module
 from tests.conformance import subjects, test_conformance
 from tests.conformance.subjects import ENTRIES, Entry
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hxloop import LatencyEncoding, load_dataset
-from hxloop.data import mnist as datasets_mnist
+from hxloop.data import mnist_files as datasets_mnist
 from hxloop.errors import ConfigError, FileFormatError, MissingDataError, UnknownNameError
 from hxloop.training.options import ImageChannels
 

@@ -15,7 +15,7 @@ from numba import njit
 from hxloop import NetworkSpec, NeuronParameters, get_backend
 from hxloop.bench import engine as bench
 from hxloop.chip.weight_grid import WeightGrid
-from hxloop.data import mnist as mnist
+from hxloop.data import mnist_files as mnist
 from hxloop.engine import reference
 from hxloop.engine.compiled import forward_unequal
 from hxloop.engine.compiled import interface as kernels

@@ -265,8 +265,8 @@ import sys
 
 import numpy as np
 from hxloop import NeuronParameters
-from hxloop.ttfs import kernels
-from hxloop.ttfs.compiled import backward, forward, forward_unequal
+from hxloop.engine.compiled import interface as kernels
+from hxloop.engine.compiled import backward, forward, forward_unequal
 rng = np.random.default_rng(0)
 for post in (3, 40):
     for spread in (0.0, 0.1):

@@ -13,7 +13,7 @@ from hxloop.experiments.registry import FOLDER, experiment_names, load_experimen
 from hxloop.experiments.results import keep
 from hxloop.machine.memory import resident_mb
 from hxloop.runs.config import ExperimentConfig
-from hxloop.runs.prepare import prepare
+from hxloop.runs.plan import prepare
 from hxloop.runs.run import evaluate_run, train
 
 SMALL = ["dataset.train_size=300", "dataset.validation_size=100", "dataset.test_size=100"]

@@ -9,7 +9,7 @@ import pytest
 from hxloop.errors import ConfigError
 from hxloop.experiments.registry import load_experiment, study_of
 from hxloop.experiments.study_parts import on_backend, prepared_on
-from hxloop.runs.prepare import prepare
+from hxloop.runs.plan import prepare
 
 CHIP = {"solver": "event", "chip": 3}
 OWN = ['backend.name="emulated-chip"', 'backend.options={solver="event", chip=3}']

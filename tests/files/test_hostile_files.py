@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from hxloop.activity import ActivityWriter, read_activity
 from hxloop.activity.formats.export import export_activity
 from hxloop.calibration import load_calibration
-from hxloop.data import mnist as mnist
+from hxloop.data import mnist_files as mnist
 from hxloop.errors import FileFormatError
 from hxloop.runs.folder import load_weights
 from hxloop.substrate.recording.file import SessionFile

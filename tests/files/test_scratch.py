@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hxloop import machine
 from hxloop.files import scratch
 from hxloop.files.scratch import ScratchFolder, sweep
+from hxloop.machine import cores as machine
 from hxloop.machine import usable_cores, user_cache
 
 PREFIX = "hxloop-"

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from hxloop import LoopNetwork, NetworkSpec, get_backend, get_loss
 from hxloop.training import Trainer
-from hxloop.training_options import SpikeData, TrainingOptions
-from hxloop.ttfs import threads
+from hxloop.training.options import SpikeData, TrainingOptions
+from hxloop.engine.compiled import threads
 
 
 def fit(number=0):

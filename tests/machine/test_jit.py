@@ -15,7 +15,7 @@ import pytest
 from numba.core import caching
 
 import hxloop
-from hxloop import machine
+from hxloop.machine import cores as machine
 from hxloop.machine import jit
 
 SOURCE = """

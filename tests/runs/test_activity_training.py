@@ -22,7 +22,7 @@ from hxloop.experiments.registry import load_experiment
 from hxloop.files import replacing
 from hxloop.files.lock import FileLock
 from hxloop.runs.folder import RunDirectory
-from hxloop.runs.prepare import prepare
+from hxloop.runs.plan import prepare
 from hxloop.runs.recorder import ActivityRecorder
 from hxloop.runs.report import training_report as experiment_report
 from hxloop.runs.run import evaluate_run, resume, train

@@ -23,7 +23,7 @@ from hxloop.files import write_atomically
 from hxloop.network import NetworkSpec
 from hxloop.runs.config import ExperimentConfig, apply_override
 from hxloop.runs.folder import RunDirectory, load_weights
-from hxloop.runs.prepare import prepare
+from hxloop.runs.plan import prepare
 from hxloop.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from hxloop.training.options import TrainingOptions
 

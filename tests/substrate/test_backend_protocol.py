@@ -182,7 +182,7 @@ def test_backend_with_a_missing_package_says_which(monkeypatch: pytest.MonkeyPat
         def load(self) -> Any:
             raise ModuleNotFoundError("No module named 'chipware'", name="chipware")
 
-    monkeypatch.setattr(hxloop.substrate, "_entry_points", lambda: {"broken": Broken()})
+    monkeypatch.setattr(hxloop.substrate.registry, "_entry_points", lambda: {"broken": Broken()})
     with pytest.raises(MissingDependencyError, match="needs the package 'chipware'") as caught:
         backend_class("broken")
     assert isinstance(caught.value, ImportError)
@@ -194,7 +194,7 @@ def test_a_third_party_backend_is_found_by_its_entry_point(
     point = EntryPoint(
         "mine", "hxloop.backends.ideal:IdealBackend", hxloop.substrate.ENTRY_POINT_GROUP
     )
-    monkeypatch.setattr(hxloop.substrate, "entry_points", lambda group: [point])
+    monkeypatch.setattr(hxloop.substrate.registry, "entry_points", lambda group: [point])
     assert backend_names() == ("mine",)
     assert isinstance(get_backend("mine"), Backend)
 

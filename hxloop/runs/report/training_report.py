@@ -24,7 +24,7 @@ from hxloop.training.notes import Note
 from hxloop.training.options import SpikeData
 
 if TYPE_CHECKING:
-    from hxloop.runs.prepare import Prepared, RunResult
+    from hxloop.runs.plan import Prepared, RunResult
 
 __all__ = ["plane_of", "report_failure", "training_report", "write_report"]
 
