@@ -255,7 +255,7 @@ STILL_PROBING = {
     "hxloop.training.loop",
 }  # fmt: skip
 STILL_IN_CIRCLES = {
-    "hxloop.analysis.measures.null_models", "hxloop.backends.brainscales2.backend",
+    "hxloop.backends.brainscales2.backend",
     "hxloop.backends.emulated.backend",
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.report.curves import separability_curves, spread_curves
 from hxloop.analysis.report.static import panels, style
 from hxloop.analysis.run import analyse_recording

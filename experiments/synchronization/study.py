@@ -18,7 +18,7 @@ import numpy as np
 from hxloop.activity import RecordedActivity, read_activity
 from hxloop.analysis.analyse import analyse
 from hxloop.analysis.assess.ablation import ablation_study
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.pathways import class_pathways, pathways_from_runs
 from hxloop.analysis.run import analyse_recording
 from hxloop.errors import ConfigError, FileFormatError, MissingDependencyError

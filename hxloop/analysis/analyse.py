@@ -52,7 +52,7 @@ from hxloop.analysis.measures import (
     statistics,
     synchrony,
 )
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.statistics import Array
 from hxloop.errors import RunInputError
 

@@ -14,7 +14,7 @@ import numpy as np
 from hxloop import checks
 from hxloop.activity import LOG_NAME, RecordedActivity, read_activity
 from hxloop.analysis.analyse import analyse
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.report.looks import shown_states
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import write_atomically

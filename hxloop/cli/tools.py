@@ -11,7 +11,7 @@ import typer
 
 from hxloop.activity import LOG_NAME
 from hxloop.activity.formats.export import DEFAULT_TAU_SYN_MS, export_activity
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.run import analyse_recording
 from hxloop.bench import benchmark_names, run_benchmark
 from hxloop.calibration import load_calibration

@@ -14,7 +14,7 @@ import pytest
 
 from hxloop.activity import RecordedActivity, first_output, read_activity
 from hxloop.analysis.analyse import analyse
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec, NeuronSpec
 

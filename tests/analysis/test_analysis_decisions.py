@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hxloop.activity import ActivityLog, RecordedActivity, read_activity, read_plain, write_plain
 from hxloop.analysis.analyse import analyse
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.pathways import pathways_from_runs
 from hxloop.analysis.measures.synchrony import decision_times
 from hxloop.analysis.report.page import AnalysisReport, analysis_page

@@ -17,7 +17,7 @@ from hxloop.analysis.assess.ablation import (
     random_masks,
     silence,
 )
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.pathway_measures import MIN_WINS, measure_pathways
 from hxloop.analysis.measures.pathways import (
     class_pathways,

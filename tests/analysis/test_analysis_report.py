@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 
 from hxloop.analysis.analyse import analyse
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.report import curves, looks, raster
 from hxloop.analysis.report import words as words
 from hxloop.analysis.report.page import AnalysisReport, analysis_page

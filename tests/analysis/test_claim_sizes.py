@@ -22,12 +22,10 @@ from hxloop.analysis.assess.claim_of_learning import learned, p_of_difference
 from hxloop.analysis.assess.claims import early_spread, reconvergence, synchronous_input
 from hxloop.analysis.assess.claims_of_classes import distinct_pathways, growing_separability
 from hxloop.analysis.measures import separability, synchrony
-from hxloop.analysis.measures.measured import (
-    AnalysisOptions,
-    SeparabilityMeasures,
-    measure_synchrony,
-)
+from hxloop.analysis.measures.jackknife import silhouette_pseudo_values
+from hxloop.analysis.measures.measured import SeparabilityMeasures, measure_synchrony
 from hxloop.analysis.measures.null_models import label_shuffled
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.pathway_measures import measure_pathways
 
 INF = np.inf
@@ -84,15 +82,16 @@ def silhouettes(layers, labels, options) -> SeparabilityMeasures:
     """Of what ``measure_separability`` gives that which the claim tests, computed as there."""
     rng = np.random.default_rng((options.seed, 2))
     shuffles = [label_shuffled(labels, rng) for _ in range(options.n_null)]
-    values, null = [], []
+    values, pseudo, null = [], [], []
     for times in layers:
         distances = separability.euclidean_distances(separability.latency_features(times, 9.0))
         own = separability.silhouette(distances, labels)
         drawn = [separability.silhouette(distances, mixed).mean() for mixed in shuffles]
         values.append({"silhouette_times": own, "readout_times": np.ones(len(labels))})
+        pseudo.append({"silhouette_times": silhouette_pseudo_values(distances, labels)})
         null.append({"silhouette_times": np.array(drawn)})
     every = np.arange(len(labels))
-    return SeparabilityMeasures(every, every, every, values, null, [], [], [], [])
+    return SeparabilityMeasures(every, every, every, values, pseudo, null, [], [], [], [])
 
 
 def p_values(simulate: Callable[[np.random.Generator], float], n: int) -> np.ndarray:

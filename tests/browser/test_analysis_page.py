@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hxloop.analysis.analyse import analyse
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.report.page import AnalysisReport, write_analysis_report
 from hxloop.analysis.report.raster import preferred_classes
 from tests.analysis.recorded_states import SIZES, all_times, recorded_state

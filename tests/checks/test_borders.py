@@ -41,7 +41,7 @@ from hxloop import (
 )
 from hxloop.activity import ActivityWriter, RecordedActivity, read_activity, write_plain
 from hxloop.activity.formats.export import export_activity
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.run import analyse_recording
 from hxloop.calibration import CalibrationOptions
 from hxloop.chip.operating_point import OperatingPoint

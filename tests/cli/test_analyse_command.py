@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hxloop.activity import RecordedActivity, first_output, write_plain
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.run import analyse_recording, default_folder
 from hxloop.cli import output as output
 from hxloop.cli.entry import main

@@ -10,11 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.analysis.measures import statistics
-from hxloop.analysis.measures.measured import (
-    AnalysisOptions,
-    SeparabilityMeasures,
-    SynchronyMeasures,
-)
+from hxloop.analysis.measures.measured import SeparabilityMeasures, SynchronyMeasures
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.pathway_measures import PathwayMeasures
 from hxloop.analysis.measures.statistics import Array
 
@@ -53,7 +50,8 @@ class Claim:
         n: how many samples or pairs it rests on.
         details: further numbers, by name.
         of: what the verdict is of, in words: which measure, how many claims.
-        values: one number a sample, where the claim rests on such.
+        values: one number a sample, where the claim rests on such; pseudo-values where those
+            depend on each other.
         null: ``value`` in draws of a null model, where there is one.
         resamples: ``value`` in bootstrap resamples, where it is no mean over samples.
     """
@@ -117,20 +115,29 @@ def pathway_layers(n_hidden: int) -> list[int]:
 
 
 def paired_claim(
-    key: str, values: Array, quantity: str, sign: int, options: AnalysisOptions, of: str
+    key: str,
+    values: Array,
+    quantity: str,
+    sign: int,
+    options: AnalysisOptions,
+    of: str,
+    pseudo_values: Array | None = None,
 ) -> Claim:
     """A claim that one number a sample has a sign.
 
-    The test is exact where, without an effect, a difference and its opposite are equally likely,
-    and holds for many samples where only their mean is 0.
+    Where the numbers depend on each other, the interval and the test are those of their
+    ``pseudo_values`` (see ``measures.jackknife``), effect sizes those of the numbers. The test is
+    exact where, without an effect, a difference and its opposite are equally likely, and holds
+    for many samples where only their mean is 0.
     """
     rng = np.random.default_rng((options.seed, 4, list(STATEMENTS).index(key)))
+    moving = values if pseudo_values is None else pseudo_values
     interval = statistics.bootstrap_interval(
-        values, rng, level=options.level, n_resamples=options.n_resamples
+        moving, rng, level=options.level, n_resamples=options.n_resamples
     )
     if interval.n < 2:
         return unknown(key, f"it is defined for {interval.n} samples only")
-    test = statistics.paired_permutation_test(values, rng, n_resamples=options.n_permutations)
+    test = statistics.paired_permutation_test(moving, rng, n_resamples=options.n_permutations)
     effect = statistics.dominance(values)
     good = sign * interval.value > 0 and sign * effect >= NEGLIGIBLE
     return Claim(
@@ -148,7 +155,7 @@ def paired_claim(
         n=interval.n,
         details={"cohens_d": statistics.cohens_d(values)},
         of=f"{of}, over the samples of this one network",
-        values=values,
+        values=moving,
     )
 
 

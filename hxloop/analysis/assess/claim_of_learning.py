@@ -15,7 +15,7 @@ import numpy as np
 
 from hxloop.analysis.assess.claim import FOUND, NOT_FOUND, UNKNOWN, Claim, MeasuredState, unknown
 from hxloop.analysis.measures import statistics
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 
 _WORDS = {
     "absent before": "Not found before training",

@@ -33,7 +33,8 @@ from hxloop.analysis.assess.claim import (
 from hxloop.analysis.assess.claim_of_learning import learned
 from hxloop.analysis.assess.claims_of_classes import distinct_pathways, growing_separability
 from hxloop.analysis.measures import statistics
-from hxloop.analysis.measures.measured import AnalysisOptions, converging_layers, early_layers
+from hxloop.analysis.measures.measured import converging_layers, early_layers
+from hxloop.analysis.measures.options import AnalysisOptions
 
 
 def assess(
@@ -91,7 +92,7 @@ def synchronous_input(state: MeasuredState, options: AnalysisOptions) -> Claim:
 def early_spread(state: MeasuredState, options: AnalysisOptions) -> Claim:
     """Causal shorth of the early hidden layers minus that of the input; claimed positive.
 
-    At the same number of spikes, see ``synchrony.matched_shorths``.
+    At the same number of spikes, see ``null_models.matched_shorths``.
 
     An untrained network may decide after the background of the image has been sent, all at one
     time; its causal input is then of no width, and everything after it is wider.
@@ -129,7 +130,7 @@ def early_spread(state: MeasuredState, options: AnalysisOptions) -> Claim:
 def reconvergence(state: MeasuredState, options: AnalysisOptions) -> Claim:
     """Causal shorth of the last hidden layer minus that of the early ones; claimed negative.
 
-    At the same number of spikes, see ``synchrony.matched_shorths``.
+    At the same number of spikes, see ``null_models.matched_shorths``.
     """
     if state.n_hidden < 2:
         return unknown("reconvergence", "it takes at least two hidden layers")

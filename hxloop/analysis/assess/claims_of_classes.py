@@ -28,17 +28,18 @@ from hxloop.analysis.assess.claim import (
     unknown,
 )
 from hxloop.analysis.measures import statistics
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.pathways import distinctness
 
 
 def growing_separability(state: MeasuredState, options: AnalysisOptions) -> Claim:
     """Slope of the silhouette (spike times) from the input to the last hidden layer.
 
-    One slope for each sample; claimed positive. The p-value (one-sided) is that of the mean slope
-    among those with shuffled labels, the same shuffles in all layers: silhouettes of classes that
-    are none differ from layer to layer. The silhouette decides because it does not saturate; the
-    read-out is told beside it, and not tested.
+    One slope for each sample; claimed positive. Silhouettes of different samples depend on each
+    other, so the interval and the test over samples rest on pseudo-values (``measures.jackknife``).
+    The p-value (one-sided) is that of the mean slope among those with shuffled labels, the same
+    shuffles in all layers: silhouettes of classes that are none differ from layer to layer. The
+    silhouette decides because it does not saturate; the read-out is told beside it, not tested.
     """
     measured = state.separability
     if measured is None:
@@ -56,6 +57,9 @@ def growing_separability(state: MeasuredState, options: AnalysisOptions) -> Clai
         options,
         "the silhouette of spike times; the linear read-out, which goes from "
         f"{readout[0]:.3g} to {readout[-1]:.3g}, is not tested",
+        statistics.slope_against_depth(
+            np.stack([measured.pseudo_values[i]["silhouette_times"] for i in layers], axis=1)
+        ),
     )
     if claim.verdict == UNKNOWN:
         return claim

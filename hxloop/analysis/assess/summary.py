@@ -13,10 +13,10 @@ from hxloop.analysis.assess.claim import Claim
 from hxloop.analysis.measures import pathways, statistics
 from hxloop.analysis.measures.measured import (
     SEPARABILITY_MEASURES,
-    AnalysisOptions,
     SeparabilityMeasures,
     SynchronyMeasures,
 )
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.pathway_measures import PathwayMeasures
 from hxloop.analysis.measures.statistics import Array, Estimate
 from hxloop.analysis.measures.synchrony import SpikeStatistics
@@ -85,11 +85,14 @@ def separability_summary(
     rng = np.random.default_rng((options.seed, 6))
     layers = []
     for index, name in enumerate(layer_names):
-        values = measured.values[index]
+        values, pseudo = measured.values[index], measured.pseudo_values[index]
         estimates = {
             key: estimate(
                 statistics.bootstrap_interval(
-                    values[key], rng, level=options.level, n_resamples=options.n_resamples
+                    pseudo.get(key, values[key]),
+                    rng,
+                    level=options.level,
+                    n_resamples=options.n_resamples,
                 )
             )
             for key in SEPARABILITY_MEASURES

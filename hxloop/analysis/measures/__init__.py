@@ -2,7 +2,6 @@
 
 from hxloop.analysis.measures.measured import (
     SEPARABILITY_MEASURES,
-    AnalysisOptions,
     SeparabilityMeasures,
     SynchronyMeasures,
     converging_layers,
@@ -10,6 +9,7 @@ from hxloop.analysis.measures.measured import (
     measure_separability,
     measure_synchrony,
 )
+from hxloop.analysis.measures.options import AnalysisOptions
 
 __all__ = [
     "SEPARABILITY_MEASURES",

@@ -4,78 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop import checks
-from hxloop.analysis.measures import null_models, separability, statistics, synchrony
+from hxloop.analysis.measures import (
+    jackknife,
+    null_models,
+    separability,
+    statistics,
+    synchrony,
+)
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.statistics import Array
 from hxloop.analysis.measures.synchrony import SpikeStatistics
-from hxloop.errors import RunInputError
 
 # Measures of separability that are means over samples, in the order of the report.
 SEPARABILITY_MEASURES = (
     "readout_times", "readout_active", "class_mean_times", "class_mean_active",
     "silhouette_times", "silhouette_active", "van_rossum_contrast",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class AnalysisOptions:
-    """How much is computed.
-
-    Args:
-        seed: of all that is random.
-        level: coverage of the confidence intervals.
-        alpha: a claim needs a p-value below this.
-        n_resamples: bootstrap resamples of means over samples.
-        n_permutations: arrangements of permutation tests.
-        n_null: draws of every null model of classes, and resamples of pathways; with fewer than
-            100 no p-value against them can fall below 0.01.
-        readout_samples: at most so many samples train and test the read-outs.
-        pathway_samples: at most so many to trace pathways in null models.
-        distance_samples: at most so many for silhouettes, which cost samples^2.
-        van_rossum_samples: at most so many for van Rossum distances.
-        van_rossum_tau: their time constant, model time; 1 = the synapse's.
-        contrast_samples: at most so many for elephant's spike contrast.
-        jitter: standard deviation of the jittered null model, model time.
-        pathway_fraction: a pathway's members are the fewest neurons with this much of its credit.
-
-    Raises:
-        RunInputError: a value out of its range.
-    """
-
-    seed: int = 0
-    level: float = 0.95
-    alpha: float = 0.01
-    n_resamples: int = 2000
-    n_permutations: int = 9999
-    n_null: int = 200
-    readout_samples: int = 2000
-    pathway_samples: int = 1000
-    distance_samples: int = 1000
-    van_rossum_samples: int = 300
-    van_rossum_tau: float = 1.0
-    contrast_samples: int = 20
-    jitter: float = 0.1
-    pathway_fraction: float = 0.5
-
-    def __post_init__(self) -> None:
-        def settle(name: str, check: Callable[..., Any], **bounds: Any) -> None:
-            where, value = f"AnalysisOptions.{name}", getattr(self, name)
-            checks.settle(self, **{name: check(where, value, error=RunInputError, **bounds)})
-
-        for name in ("level", "alpha", "pathway_fraction"):
-            settle(name, checks.number, above=0, below=1)
-        for name in ("van_rossum_tau", "jitter"):
-            settle(name, checks.number, above=0, what="time (model time)")
-        for name in (
-            "n_resamples", "n_permutations", "n_null", "readout_samples", "pathway_samples",
-            "distance_samples", "van_rossum_samples", "contrast_samples",
-        ):  # fmt: skip
-            settle(name, checks.whole, low=2)
 
 
 @dataclass(frozen=True)
@@ -92,7 +40,7 @@ class SynchronyMeasures:
         jittered: the same with jittered spikes.
         contrast: spike contrast of causal spikes, for each layer.
         spread: causal shorths of the input and the early hidden layers at the same number of
-            spikes, ``(samples, 1 + early)``, see ``synchrony.matched_shorths``.
+            spikes, ``(samples, 1 + early)``, see ``null_models.matched_shorths``.
         converged: those of the early hidden layers and of the last one.
     """
 
@@ -119,6 +67,8 @@ class SeparabilityMeasures:
         distance_samples: those of silhouettes.
         van_rossum_samples: those of van Rossum distances.
         values: for each layer the measures of ``SEPARABILITY_MEASURES``, one value a sample.
+        pseudo_values: of those in which samples are compared with each other, what each sample
+            does to the mean, see ``jackknife``: to be tested and resampled in place of the values.
         null: for each layer the means of some measures with shuffled labels, ``(n_null,)``.
         within: for each layer the mean van Rossum distance within a class.
         between: that between classes.
@@ -131,6 +81,7 @@ class SeparabilityMeasures:
     distance_samples: NDArray[np.int64]
     van_rossum_samples: NDArray[np.int64]
     values: list[dict[str, Array]]
+    pseudo_values: list[dict[str, Array]]
     null: list[dict[str, Array]]
     within: list[float]
     between: list[float]
@@ -172,8 +123,8 @@ def measure_synchrony(
     before = {i: synchrony.causal_spikes(layers[i], decided) for i in (0, *early, len(layers) - 2)}
     return SynchronyMeasures(
         list(everything), list(causal), few, uniform, jittered, contrast,
-        synchrony.matched_shorths([before[i] for i in (0, *early)], rng),
-        synchrony.matched_shorths([before[i] for i in converging_layers(len(layers) - 2)], rng),
+        null_models.matched_shorths([before[i] for i in (0, *early)], rng),
+        null_models.matched_shorths([before[i] for i in converging_layers(len(layers) - 2)], rng),
     )  # fmt: skip
 
 
@@ -212,18 +163,16 @@ def measure_separability(
     nearer = near[separability.balanced_subsample(labels[near], options.van_rossum_samples, rng)]
     shuffles = [null_models.label_shuffled(labels[near], rng) for _ in range(options.n_null)]
     counts = statistics.resampling_weights(labels, options.n_null, rng)
-    values, null, within, between, overlap, resampled = [], [], [], [], [], []
+    values, pseudo, null, within, between, overlap, resampled = [], [], [], [], [], [], []
     for times in layers:
         causal = synchrony.causal_spikes(times, decided)
         late = separability.latency_features(times[few], t_end)
         active = separability.activity_features(causal[few])
         chosen = np.isin(few, near)
         distances = separability.euclidean_distances(late[chosen])
+        of_active = separability.euclidean_distances(active[chosen])
         rossum = separability.van_rossum_distances(causal[nearer], options.van_rossum_tau)
         own, others = separability.class_distances(rossum, labels[nearer])
-        with np.errstate(invalid="ignore"):
-            contrast = np.where(own + others > 0, (others - own) / (others + own), 0.0)
-        contrast[np.isnan(own) | np.isnan(others)] = np.nan
         within.append(_mean(own))
         between.append(_mean(others))
         y, readout_seed = labels[few], options.seed
@@ -234,30 +183,39 @@ def measure_separability(
                 "class_mean_times": separability.nearest_class_mean(late, y),
                 "class_mean_active": separability.nearest_class_mean(active, y),
                 "silhouette_times": separability.silhouette(distances, labels[near]),
-                "silhouette_active": separability.silhouette(
-                    separability.euclidean_distances(active[chosen]), labels[near]
-                ),
-                "van_rossum_contrast": contrast,
+                "silhouette_active": separability.silhouette(of_active, labels[near]),
+                "van_rossum_contrast": jackknife.contrast(own, others),
+            }
+        )
+        pseudo.append(
+            {
+                "silhouette_times": jackknife.silhouette_pseudo_values(distances, labels[near]),
+                "silhouette_active": jackknife.silhouette_pseudo_values(of_active, labels[near]),
+                "van_rossum_contrast": jackknife.contrast_pseudo_values(rossum, labels[nearer]),
             }
         )
         null.append(
             {
-                "silhouette_times": np.array(
-                    [_mean(separability.silhouette(distances, mixed)) for mixed in shuffles]
-                ),
-                "class_mean_times": np.array(
-                    [
-                        _mean(separability.nearest_class_mean(late[chosen], mixed))
-                        for mixed in shuffles[:20]
-                    ]
+                "silhouette_times": _means(separability.silhouette, distances, shuffles),
+                "class_mean_times": _means(
+                    separability.nearest_class_mean, late[chosen], shuffles[:20]
                 ),
             }
         )
         overlap.append(separability.population_overlap(separability.activity_rates(causal, labels)))
         resampled.append(_overlap_of_resamples(causal, labels, counts))
     return SeparabilityMeasures(
-        few, near, nearer, values, null, within, between, overlap, resampled
+        few, near, nearer, values, pseudo, null, within, between, overlap, resampled
     )
+
+
+def _means(
+    measure: Callable[[Array, NDArray[np.int64]], Array],
+    of: Array,
+    shuffles: Sequence[NDArray[np.int64]],
+) -> Array:
+    """The mean of a measure with labels in each of some orders."""
+    return np.array([_mean(measure(of, mixed)) for mixed in shuffles])
 
 
 def _overlap_of_resamples(

@@ -6,12 +6,13 @@ arrays and take their chance from a generator.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hxloop.analysis.measures.synchrony import checked_times
+from hxloop.analysis.measures.synchrony import checked_times, shorth_of_sorted
 from hxloop.errors import RunInputError
 
 Array = NDArray[np.float64]
@@ -84,20 +85,52 @@ def as_many_spikes(
     Returns:
         Sorted times ``(samples, most spikes kept)`` of each layer.
     """
-    spikes = [checked_times(times) for times in layers]
-    counts = [np.isfinite(times).sum(axis=1) for times in spikes]
-    few = np.min(counts, axis=0)
+    return next(_draws_of_as_many(layers, rng, least))
+
+
+def matched_shorths(
+    layers: Sequence[ArrayLike], rng: np.random.Generator, n_draws: int = 4
+) -> Array:
+    """Shorths of several layers at the same number of spikes, ``(samples, layers)``.
+
+    Mean over some draws of ``as_many_spikes``, see there.
+
+    Args:
+        layers: spike times ``(samples, neurons)`` of the layers to compare.
+        rng: draws which spikes.
+        n_draws: how often.
+
+    Returns:
+        NaN for samples in which a layer has fewer than 3 spikes.
+    """
+    draws = islice(_draws_of_as_many(layers, rng, 3), n_draws)
+    return np.mean([[shorth_of_sorted(times) for times in drawn] for drawn in draws], axis=0).T
+
+
+def _draws_of_as_many(
+    layers: Sequence[ArrayLike], rng: np.random.Generator, least: int
+) -> Iterator[list[Array]]:
+    """Draws of ``as_many_spikes``, without end; the layers are sorted once."""
+    ordered = []
+    for times in layers:
+        spikes = np.sort(checked_times(times), axis=1)
+        ordered.append(spikes[:, : int(np.isfinite(spikes).sum(axis=1).max(initial=0))])
+    few = np.min([np.isfinite(spikes).sum(axis=1) for spikes in ordered], axis=0)
     few = np.where(few >= least, few, 0)
-    most = int(few.max(initial=0))
-    result = []
-    for times, count in zip(spikes, counts, strict=True):
-        ordered = np.sort(times, axis=1)[:, : int(count.max(initial=0))]
-        key = rng.random(ordered.shape)
-        key[~np.isfinite(ordered)] = 2.0
-        drawn = np.take_along_axis(ordered, np.argsort(key, axis=1)[:, :most], axis=1)
-        drawn[np.arange(drawn.shape[1]) >= few[:, None]] = np.inf
-        result.append(np.sort(drawn, axis=1))
-    return result
+    kept = np.arange(int(few.max(initial=0))) < few[:, None]
+    while True:
+        drawn = []
+        for spikes in ordered:
+            times = np.full(kept.shape, np.inf)
+            drawn.append(times)
+            key = rng.random(spikes.shape)
+            key[~np.isfinite(spikes)] = 2.0
+            if not kept.size:
+                continue
+            # Those with the smallest keys, in the order of their times.
+            largest = np.take_along_axis(np.sort(key, axis=1), np.maximum(few - 1, 0)[:, None], 1)
+            times[kept] = spikes[(key <= largest) & (few > 0)[:, None]]
+        yield drawn
 
 
 def neuron_shuffled(times: ArrayLike, rng: np.random.Generator) -> Array:

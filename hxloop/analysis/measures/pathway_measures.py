@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.analysis.measures import null_models, pathways, statistics
-from hxloop.analysis.measures.measured import AnalysisOptions
+from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.separability import balanced_subsample
 from hxloop.analysis.measures.statistics import Array
 from hxloop.analysis.measures.synchrony import decision_times

@@ -170,28 +170,18 @@ def shorth(times: ArrayLike) -> Array:
 
     See ``SpikeStatistics.shorth``.
     """
-    return spike_statistics(times).shorth
+    spikes = checked_times(times)
+    result = np.empty(len(spikes))
+    step = max(1, _CHUNK // max(1, spikes.shape[1]))
+    for start in range(0, len(spikes), step):
+        ordered = np.sort(spikes[start : start + step], axis=1)
+        result[start : start + step] = shorth_of_sorted(ordered)
+    return result
 
 
-def matched_shorths(
-    layers: Sequence[ArrayLike], rng: np.random.Generator, n_draws: int = 4
-) -> Array:
-    """Shorths of several layers at the same number of spikes, ``(samples, layers)``.
-
-    Mean over some draws of ``null_models.as_many_spikes``, see there.
-
-    Args:
-        layers: spike times ``(samples, neurons)`` of the layers to compare.
-        rng: draws which spikes.
-        n_draws: how often.
-
-    Returns:
-        NaN for samples in which a layer has fewer than 3 spikes.
-    """
-    from hxloop.analysis.measures.null_models import as_many_spikes
-
-    drawn = [[shorth(times) for times in as_many_spikes(layers, rng)] for _ in range(n_draws)]
-    return np.asarray(np.mean(drawn, axis=0)).T
+def shorth_of_sorted(ordered: Array) -> Array:
+    """The same of rows that are sorted, silent neurons (``inf``) at the end."""
+    return _shortest_half(ordered, np.isfinite(ordered).sum(axis=1))[0]
 
 
 def pulse_packets(times: ArrayLike) -> tuple[Array, Array]:
@@ -280,7 +270,7 @@ def layer_statistics(
 
 def _statistics(ordered: Array) -> dict[str, Array]:
     """Measures of rows of sorted spike times, silent neurons at the end."""
-    rows, neurons = ordered.shape
+    rows = len(ordered)
     n = np.isfinite(ordered).sum(axis=1)
     some = n > 0
     undefined = np.where(some, 0.0, np.nan)
@@ -308,14 +298,7 @@ def _statistics(ordered: Array) -> dict[str, Array]:
     result["iqr"] += quantile(0.75) - quantile(0.25)
     result["std"] += _std(filled, finite, count)
 
-    half = (n + 1) // 2
-    column = np.arange(neurons)
-    end = column + np.maximum(half, 1)[:, None] - 1
-    fits = end < n[:, None]
-    width = np.take_along_axis(filled, np.minimum(end, neurons - 1), 1) - filled
-    width[~fits] = np.inf
-    start = width.argmin(axis=1)
-    shortest = np.where(some, width[np.arange(rows), start], np.nan)
+    shortest, start = _shortest_half(ordered, n)
     result["shorth"] = shortest
 
     first = filled[np.arange(rows), start]
@@ -326,6 +309,19 @@ def _statistics(ordered: Array) -> dict[str, Array]:
     result["packet_a"] = a.astype(np.float64)
     result["packet_sigma"] += _std(filled, inside, np.maximum(a, 1)) / TRUNCATED_STD
     return result
+
+
+def _shortest_half(ordered: Array, n: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:
+    """Length of the shortest interval with half of the ``n`` spikes of each row, and its start."""
+    rows, neurons = ordered.shape
+    if neurons == 0:
+        return np.full(rows, np.nan), np.zeros(rows, np.int64)
+    end = np.arange(neurons) + np.maximum((n + 1) // 2, 1)[:, None] - 1
+    with np.errstate(invalid="ignore"):  # inf - inf, behind the last spike
+        width = np.take_along_axis(ordered, np.minimum(end, neurons - 1), 1) - ordered
+    width[end >= n[:, None]] = np.inf
+    start = width.argmin(axis=1)
+    return np.where(n > 0, width[np.arange(rows), start], np.nan), start
 
 
 def _std(values: Array, mask: NDArray[np.bool_], count: NDArray[np.int64]) -> Array:
