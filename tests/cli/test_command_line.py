@@ -18,7 +18,6 @@ import typer
 
 import hxloop
 from hxloop import HxloopWarning, LatencyEncoding, NeuronSpec, SilentNeuronPolicy, TrainingOptions
-from hxloop import substrate as backend_module
 from hxloop.backends.emulated.brian2 import build as brian2_build
 from hxloop.cli.app import app
 from hxloop.cli.entry import main
@@ -29,6 +28,7 @@ from hxloop.network import NetworkSpec
 from hxloop.runs import config as config_module
 from hxloop.runs.config import ExperimentConfig, apply_override
 from hxloop.runs.folder import RunDirectory, load_weights
+from hxloop.substrate import registry as backend_module
 
 SMALL = [
     word

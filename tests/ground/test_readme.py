@@ -89,7 +89,7 @@ def test_the_readme_shows_what_is_run_here():
 
 def test_a_training_in_python_works_as_written():
     """With nothing imported but what the sentence names."""
-    (call,) = re.findall(r"`(hxloop\.experiment\.train\(.*?\))` in\s+Python", README)
+    (call,) = re.findall(r"`(hxloop\.runs\.train\(.*?\))` in\s+Python", README)
     small = ["training.epochs=1", "dataset.train_size=60", "dataset.test_size=60"]
     code = (
         "import hxloop\nfrom hxloop.experiments.registry import load_experiment as load\n"

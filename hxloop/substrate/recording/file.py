@@ -16,8 +16,7 @@ Checksums were not in files of earlier versions.
 While a session is recorded, its runs are added behind the end of the HDF5 file, see
 ``hxloop.substrate.recording.journal``: what is there is never touched, so that a kill at any
 moment leaves all runs that were done. When the recording is closed, they get their places in the
-HDF5 file, which is a new one renamed over the old. Until then other programs do not see them;
-hxloop does.
+HDF5 file, which is a new one renamed over the old. Until then only hxloop sees them.
 """
 
 from __future__ import annotations
