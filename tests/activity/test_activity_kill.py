@@ -73,15 +73,15 @@ def forked(path, at_random, n):
     return status == 0
 
 folder, at_random, most = Path(sys.argv[1]), sys.argv[2] == "random", int(sys.argv[3])
-for n in range(most):
+for n in range(0, most, int(sys.argv[4])):
     if forked(folder / f"{n}.h5", at_random, n) and not at_random:
         break
 '''
 
 
-def deaths(folder, how, most):
+def deaths(folder, how, most, step=1):
     done = subprocess.run(
-        [sys.executable, "-c", FORKS, str(folder), how, str(most)],
+        [sys.executable, "-c", FORKS, str(folder), how, str(most), str(step)],
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -107,12 +107,12 @@ def check(path, told, n_runs):
     return held
 
 
-def test_at_every_change_of_the_file(tmp_path):
+def test_at_every_change_of_the_file(tmp_path, step):
     seen = set()
-    found = deaths(tmp_path, "everywhere", 200)
+    found = deaths(tmp_path, "everywhere", 200, step)
     assert found[-1][2] == 0 and all(status == 9 for *_, status in found[:-1])
     # Two states of two runs, with eight datasets and the count each, and their renamings.
-    assert len(found) > 2 * 2 * 9
+    assert len(found) * step > 2 * 2 * 9
     for path, told, _ in found:
         if not told and not list(tmp_path.glob(path.rpartition("/")[2])):
             continue  # killed before the file was there at all

@@ -246,7 +246,8 @@ SMALL = [
 
 @pytest.mark.parametrize("backend", SMALL, ids=str)
 def test_an_honest_backend_passes_whatever_its_limits(backend: Small) -> None:
-    checks = [check for check in CHECKS if check.group != "faults"]
+    # What the limits decide; the rest does not know them.
+    checks = [check for check in CHECKS if check.group not in ("faults", "lifecycle", "sharing")]
     report = run_checks(Subject(backend), checks)
     assert [result for result in report.results if not result.good] == []
     names = {result.check for result in report.results if result.status == "passed"}

@@ -27,7 +27,8 @@ def exact(s: float, tau_mem: float, tau_syn: float) -> mpf:
     s, mem, syn = mpf(s), mpf(tau_mem), mpf(tau_syn)
     if mem == syn:
         return s * mp.exp(-s / mem)
-    return (mp.expm1(-s / mem) - mp.expm1(-s / syn)) / (1 / syn - 1 / mem)
+    # Not expm1: beyond s = 140 all 60 digits of a difference of two -1 are gone.
+    return (mp.exp(-s / mem) - mp.exp(-s / syn)) / (1 / syn - 1 / mem)
 
 
 @settings(deadline=None, max_examples=200)
@@ -103,7 +104,7 @@ FINITE = st.floats(0.0, 400.0) | st.floats(0.0, 3.0)
 TIMES = FINITE.map(lambda t: round(t, 13)) | st.just(np.inf)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=50)
 @given(
     pre=arrays(np.float64, 4, elements=TIMES),
     post=arrays(np.float64, 3, elements=TIMES),

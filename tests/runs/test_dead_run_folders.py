@@ -78,10 +78,10 @@ def carry_on(run):
         train(CONFIG, run)
 
 
-def test_a_training_killed_at_any_file_operation_comes_to_the_same(whole, tmp_path):
+def test_a_training_killed_at_any_file_operation_comes_to_the_same(whole, tmp_path, moments):
     finished, operations = whole
     assert operations > 30
-    for after in range(operations):
+    for after in moments(range(operations)):
         run = tmp_path / str(after) / "run"
         with pytest.raises(Killed), stopping(run.parent, after):
             train(CONFIG, run)
@@ -89,7 +89,7 @@ def test_a_training_killed_at_any_file_operation_comes_to_the_same(whole, tmp_pa
         assert outcome(run) == outcome(finished), after
 
 
-def test_a_resume_killed_at_any_file_operation_comes_to_the_same(whole, tmp_path):
+def test_a_resume_killed_at_any_file_operation_comes_to_the_same(whole, tmp_path, moments):
     finished, operations = whole
     # Stopped in the first epoch, after its first checkpoint.
     begun = tmp_path / "begun"
@@ -103,7 +103,7 @@ def test_a_resume_killed_at_any_file_operation_comes_to_the_same(whole, tmp_path
         shutil.copytree(begun, tmp_path / "copy")
         copied = counted.done
         resume(tmp_path / "copy")
-    for after in range(counted.done - copied):
+    for after in moments(range(counted.done - copied)):
         run = tmp_path / str(after)
         shutil.copytree(begun, run)
         with pytest.raises(Killed), stopping(run, after):
@@ -112,7 +112,7 @@ def test_a_resume_killed_at_any_file_operation_comes_to_the_same(whole, tmp_path
         assert outcome(run) == outcome(finished), after
 
 
-def test_a_replacement_killed_at_any_file_operation_can_be_done_again(whole, tmp_path):
+def test_a_replacement_killed_at_any_file_operation_can_be_done_again(whole, tmp_path, moments):
     """Never a folder that can be neither resumed nor trained into nor replaced."""
     finished = whole[0]
     shutil.copytree(finished, tmp_path / "old")
@@ -123,7 +123,7 @@ def test_a_replacement_killed_at_any_file_operation_can_be_done_again(whole, tmp
         shutil.copytree(tmp_path / "old", tmp_path / "counted")
         copied = counted.done
         RunDirectory.create(tmp_path / "counted", force=True)
-    for after in range(counted.done - copied + 8):
+    for after in moments(range(counted.done - copied + 8)):
         run = tmp_path / str(after)
         shutil.copytree(tmp_path / "old", run)
         with pytest.raises(Killed), stopping(run, after):
@@ -142,14 +142,16 @@ def test_a_replacement_killed_at_any_file_operation_can_be_done_again(whole, tmp
         assert outcome(run) == outcome(tmp_path / "new"), after
 
 
-def test_a_full_disk_at_any_file_operation_is_one_error_and_no_dead_folder(whole, tmp_path):
+def test_a_full_disk_at_any_file_operation_is_one_error_and_no_dead_folder(
+    whole, tmp_path, moments
+):
     """One operation fails, and what follows it may work: cleaning up, or worse."""
     finished, operations = whole
 
     def no_room():
         return OSError(errno.ENOSPC, "No space left on device")
 
-    for after in range(operations):
+    for after in moments(range(operations)):
         run = tmp_path / str(after) / "run"
         try:
             with stopping(run.parent, after, no_room, for_good=False):
