@@ -1,0 +1,52 @@
+"""What holds of the whole repository: what loads what, what lies where, what shares a process."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.syntax import FOLDERS, ROOT
+from tests.test_architecture import SIMULATORS
+
+
+def test_few_files_lie_flat() -> None:
+    flat = [path.name for path in (ROOT / "hxloop").glob("*.py")]
+    assert len(flat) <= 11, flat
+
+
+def test_importing_hxloop_and_its_backends_loads_no_simulator() -> None:
+    code = (
+        "import sys, hxloop\n"
+        "from hxloop.substrate import backend_class, backend_names\n"
+        "for name in backend_names(): backend_class(name)\n"
+        f"print([name for name in {SIMULATORS} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_file_holds_a_path_of_somebodys_machine() -> None:
+    owner = "|".join(["work", "home", "root", "tmp", "Users", "mnt", "scratch"])
+    pattern = re.compile(rb"(?<![\w.~/)}])/(?:" + owner.encode() + rb")/[\w.]")
+    files = [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]
+    for folder in (*FOLDERS, "tests", ".ci"):
+        files += [path for path in (ROOT / folder).rglob("*") if path.is_file()]
+    found = [
+        f"{path.relative_to(ROOT)}: {match.group().decode()}..."
+        for path in files
+        if "__pycache__" not in path.parts
+        for match in pattern.finditer(path.read_bytes())
+    ]
+    assert found == []
+
+
+def test_what_is_shared_by_a_group_of_tests_stays_in_one_process(
+    request: pytest.FixtureRequest,
+) -> None:
+    """pytest-xdist marks groups in ``_nodeid``; a pytest without it spreads them in silence."""
+    assert request.node.nodeid == request.node._nodeid
