@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from numpy.typing import NDArray
 
@@ -142,6 +143,27 @@ def empty_results(
     # As it would be read again: lists, not tuples.
     found: dict[str, Any] = json.loads(json.dumps(results))
     return found
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def one_at_a_time(
+    run: Callable[Concatenate[ExperimentConfig, Path, P], R],
+) -> Callable[Concatenate[ExperimentConfig, Path, P], R]:
+    """For the ``run`` of a study: refuses a folder in which another process runs one.
+
+    Raises (when called):
+        OutputError: another process does.
+    """
+
+    @wraps(run)
+    def reserving(config: ExperimentConfig, out: Path, *more: P.args, **named: P.kwargs) -> R:
+        with RunDirectory.reserved(out):
+            return run(config, out, *more, **named)
+
+    return reserving
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from hxloop.experiments.study_parts import (
     check_list,
     check_no_calibration,
     on_backend,
+    one_at_a_time,
     prepared_on,
     study_options,
 )
@@ -93,6 +94,7 @@ class _Chip:
         return replace(self.fresh, calibration=self.first if calibrated else None, twin=twin)
 
 
+@one_at_a_time
 def run(
     config: ExperimentConfig,
     out: Path,

@@ -18,7 +18,13 @@ import numpy as np
 from hxloop import checks
 from hxloop.errors import ConfigError, MissingDependencyError, unknown_name
 from hxloop.experiments.one_network_everywhere.figure import write_figure
-from hxloop.experiments.study_parts import Study, on_backend, prepared_on, study_options
+from hxloop.experiments.study_parts import (
+    Study,
+    on_backend,
+    one_at_a_time,
+    prepared_on,
+    study_options,
+)
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.run import OnTrainer, Prepared, evaluate_prepared, prepare
 from hxloop.training.options import EvaluationResult, ProgressListener
@@ -83,6 +89,7 @@ class StudyOptions:
         return tuple(replace(place, label=place.label or place.name) for place in made)
 
 
+@one_at_a_time
 def run(
     config: ExperimentConfig,
     out: Path,

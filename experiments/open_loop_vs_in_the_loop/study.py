@@ -23,6 +23,7 @@ from hxloop.experiments.study_parts import (
     check_list,
     check_no_calibration,
     on_backend,
+    one_at_a_time,
     study_options,
 )
 from hxloop.runs.config import ExperimentConfig
@@ -69,6 +70,7 @@ class StudyOptions:
         return options
 
 
+@one_at_a_time
 def run(
     config: ExperimentConfig,
     out: Path,

@@ -18,7 +18,7 @@ from hxloop.analysis.report.curves import separability_curves, spread_curves
 from hxloop.analysis.report.static import panels, style
 from hxloop.analysis.run import analyse_recording
 from hxloop.errors import ConfigError, MissingDataError, OutputError, RunInputError
-from hxloop.experiments.study_parts import study_folder, study_options
+from hxloop.experiments.study_parts import one_at_a_time, study_folder, study_options
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.run import OnTrainer
 from hxloop.training.options import ProgressListener
@@ -74,6 +74,7 @@ class StudyOptions:
         )
 
 
+@one_at_a_time
 def run(
     config: ExperimentConfig,
     out: Path,

@@ -27,6 +27,7 @@ from hxloop.experiments.study_parts import (
     check_list,
     empty_results,
     on_backend,
+    one_at_a_time,
     study_options,
 )
 from hxloop.experiments.synchronization.figure import write_figure
@@ -87,6 +88,7 @@ SUBSTRATES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 ON_CHIP = {"solver": "event", "precision": "single", "enforce_limits": False}
 
 
+@one_at_a_time
 def run(
     config: ExperimentConfig,
     out: Path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from hxloop.errors import (
     UnknownNameError,
     unknown_name,
 )
+from hxloop.text import printable
 from hxloop.version import __version__
 
 # Importing them adds their commands to the application.
@@ -67,7 +69,7 @@ def _run(words: list[str], debug: bool) -> int:
     except typer.TyperException as error:
         if debug:
             raise
-        problem = error.format_message().rstrip(".")
+        problem = _in_words(error.format_message().rstrip("."), words)
         hint = f"{words[0]} " if words[0] in known else ""
         output.error(f"{problem}. More: hxloop {hint}--help")
         return error.exit_code
@@ -84,6 +86,19 @@ def _run(words: list[str], debug: bool) -> int:
     if status == INTERRUPTED:  # what typer makes of Ctrl-C
         output.error("interrupted at once; an interrupted training goes on: hxloop resume DIR")
     return int(status) if isinstance(status, int) else 0
+
+
+def _in_words(problem: str, words: list[str]) -> str:
+    """What the parser says of a value, as everything else here would say it."""
+    found = re.match(r"Invalid value for '(--[\w-]+)'.*: .*valid (integer|number)", problem)
+    if found is None:
+        return problem
+    option = found[1]
+    given = [word.partition("=")[2] for word in words if word.startswith(option + "=")]
+    if option in words[:-1]:
+        given.append(words[words.index(option) + 1])
+    kind = "a whole number" if found[2] == "integer" else "a number"
+    return f"{option}: expected {kind}" + (f"; got {printable(given[-1])!r}" if given else "")
 
 
 def _message(error: Exception) -> str:

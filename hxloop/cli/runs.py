@@ -19,6 +19,7 @@ from hxloop.runs.config import ExperimentConfig, apply_override
 from hxloop.runs.folder import RunDirectory
 from hxloop.runs.run import evaluate_run, prepare, train_prepared
 from hxloop.runs.run import resume as resume_run
+from hxloop.substrate import get_backend
 from hxloop.training import progress as progress_of
 from hxloop.training.trainer import Trainer
 
@@ -45,6 +46,8 @@ def train(
     if study_of(config) is not None:
         _study(config, folder, force, json_)
         return
+    # Whoever has to correct the backend should not have to correct the folder first.
+    get_backend(config.backend.name, **config.backend.options)
     RunDirectory.check(folder, force=force)
     prepared = prepare(config)
     output.announce(prepared)
@@ -69,12 +72,18 @@ def resume(
     the training of so many epochs; with "cosine" the learning rate goes on at that of the new
     number.
     """
-    config = RunDirectory.open(run_dir).config()
+    run = RunDirectory.open(run_dir)
+    config = run.config()
     if study_of(config) is not None:
         if epochs is not None:
             raise ConfigError("resume --epochs: this is the folder of a study, not of one training")
         _study(config, run_dir, False, json_)
         return
+    if run.is_finished and epochs in (None, config.training.epochs):
+        output.note(
+            f"{run_dir}: nothing is left to train, all {config.training.epochs} epochs were done; "
+            "evaluated again. Longer: --epochs N"
+        )
     with progress_of.training() as progress, _stop_on_interrupt() as on_trainer:
         result = resume_run(run_dir, epochs=epochs, progress=progress, on_trainer=on_trainer)
     output.trained(result, json_)
@@ -132,11 +141,7 @@ def _study(config: ExperimentConfig, folder: Path, force: bool, as_json: bool) -
         raise UnknownNameError(f"experiment {config.name!r} is not a study")
     output.note(f"{config.name}: {config.description}".rstrip(": "))
     try:
-        with (
-            RunDirectory.reserved(folder),
-            progress_of.training() as progress,
-            _stop_on_interrupt() as on_trainer,
-        ):
+        with progress_of.training() as progress, _stop_on_interrupt() as on_trainer:
             result = study(
                 config,
                 folder,

@@ -8,7 +8,7 @@ from typing import Any
 from hxloop.errors import unknown_name
 from hxloop.text import printable
 
-_WHOLE, _LIST, _TABLE = "a whole number", "a list, like [1, 2]", "a table of key = value"
+_WHOLE, _LIST, _TABLE = "a whole number", "a list", "a table of key = value"
 # What pydantic calls a fault -> what was expected.
 _EXPECTED = {
     "int_type": _WHOLE,
@@ -80,6 +80,9 @@ def _expected(problem: Mapping[str, Any]) -> str:
             return f"{words} {context[key]}"
     # A kind of fault that no section asks about today.
     words = _EXPECTED.get(problem["type"], "another value")
+    if words == _LIST:
+        one = isinstance(problem["input"], int | float)
+        words += f", like [{in_toml(problem['input'])}]" if one else ", like [1, 2]"
     if words == _TABLE and problem["loc"][-1:] in (("backend",), ("loss",), ("dataset",)):
         words += f" (its name is {problem['loc'][-1]}.name)"
     return words

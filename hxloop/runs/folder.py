@@ -153,6 +153,8 @@ class RunDirectory:
             for folder in (path, path / "checkpoints"):
                 remove_leftovers_in(folder)
             return cls(path)
+        if not path.exists():
+            raise FileFormatError(f"{path}: expected the folder of a run; there is no such folder")
         told = f"{path}: expected the folder of a run; there is no config.toml in it"
         if path.is_dir() and (path / MARK).exists():
             told += (
@@ -160,6 +162,11 @@ class RunDirectory:
                 f"over: hxloop train EXPERIMENT --out {path} --force"
             )
         raise FileFormatError(told)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its training came to its end and was evaluated."""
+        return (self.path / "evaluation.json").is_file()
 
     @property
     def report(self) -> Path:

@@ -150,7 +150,11 @@ def test_help_version_and_lists(run):
         (["train", "yin-yan"], "unknown experiment 'yin-yan'.*yin-yang"),
         (["train", "no.toml"], "no.toml: cannot be read"),
         (["train", "yin-yang", "--bogus"], "No such option.*--bogus"),
-        (["train", "yin-yang", "--epochs", "many"], "--epochs.*valid integer"),
+        (
+            ["train", "yin-yang", "--epochs", "many"],
+            "--epochs: expected a whole number; got .many",
+        ),
+        (["calibrate", "--chip=x"], "--chip: expected a whole number; got 'x'"),
         (["train", "yin-yang", "--epochs", "0"], "training.epochs.*got 0"),
         (["train", "yin-yang", "--seed", "-1"], "seed.*-1"),
         (["train", "yin-yang", "--backend", "idael"], "unknown backend 'idael'.*ideal"),
@@ -181,7 +185,10 @@ def test_help_version_and_lists(run):
             "initialisation.method = balanced",
         ),
         (["train", "yin-yang", "--set", "network.hidden=[.5]"], "--set.*write numbers as 0.5"),
-        (["train", "yin-yang", "--set", "network.hidden=60"], "expected a list.*got 60"),
+        (
+            ["train", "yin-yang", "--set", "network.hidden=60"],
+            r"a list, like \[60\]; got 60",
+        ),
         (["train", "yin-yang", "--set", "training.clip_weights=no"], 'true or false; got "no"'),
         (["train", "yin-yang", "--set", "activity.epochs=[-1]"], "at least 0 or 'final'; got -1"),
         (["train", "yin-yang", "--set", "backend=ideal"], "a table.*its name is backend.name"),
@@ -344,6 +351,18 @@ def test_what_is_not_a_run_is_neither_resumed_nor_evaluated(run, tmp_path):
     for command in ("resume", "evaluate"):
         code, _, err = run(command, tmp_path)
         assert code == 1 and "there is no config.toml in it" in err
+        code, _, err = run(command, tmp_path / "nowhere")
+        assert code == 1 and "nowhere: expected the folder of a run; there is no such folder" in err
+
+
+def test_a_finished_run_says_that_nothing_is_left_to_train(run, finished, tmp_path):
+    code, _, err = run("resume", copy_of(finished, tmp_path))
+    assert code == 0 and "nothing is left to train" in err and "--epochs N" in err
+
+
+def test_a_wrong_backend_is_told_before_a_folder_that_is_there(run, finished):
+    code, _, err = run("train", "yin-yang", *SMALL, "--backend", "idael", "--out", finished)
+    assert code == 2 and "unknown backend" in err and "--force" not in err
 
 
 # --- damaged files ------------------------------------------------------------------------

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from hxloop.errors import ConfigError
+from hxloop.errors import ConfigError, OutputError
 from hxloop.experiments.registry import load_experiment, study_of
 from hxloop.experiments.study_parts import on_backend, prepared_on
+from hxloop.runs.folder import RunDirectory
 from hxloop.runs.plan import prepare
 
 CHIP = {"solver": "event", "chip": 3}
@@ -50,3 +51,18 @@ def test_a_study_that_can_use_no_calibration_says_so_before_it_trains(tmp_path, 
     with pytest.raises(ConfigError, match=f"backend.{setting[:6]}.* none in the study"):
         run(config, tmp_path / "study")
     assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["calibration-pays", "one-network-everywhere", "open-loop-vs-in-the-loop",
+             "seed-paper", "synchronization"],
+)  # fmt: skip
+def test_two_at_once_in_one_folder_are_refused_in_python_too(tmp_path, name):
+    config = load_experiment(name)
+    study = study_of(config)
+    assert study is not None
+    with (
+        RunDirectory.reserved(tmp_path / "out"),
+        pytest.raises(OutputError, match=r"one can at a time|at this moment|only one"),
+    ):
+        study(config, tmp_path / "out")

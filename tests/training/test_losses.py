@@ -319,3 +319,15 @@ def test_unknown_name_and_option_list_what_there_is() -> None:
 def test_bad_options_are_refused(name: str, options: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         get_loss(name, **options)
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_halves_are_computed_with_in_single_precision(half) -> None:
+    times = torch.tensor([[0.5, 1.0, 2.0]], dtype=half, requires_grad=True)
+    loss = get_loss("time-to-first-spike")(times, np.array([0]))
+    assert loss.dtype == torch.float32
+    loss.backward()
+    assert times.grad is not None and times.grad.dtype == half
+    assert loss.item() == pytest.approx(
+        float(get_loss("time-to-first-spike")(times.detach().double(), np.array([0]))), rel=1e-6
+    )
