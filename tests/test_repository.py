@@ -17,17 +17,27 @@ def test_few_files_lie_flat() -> None:
     assert len(flat) <= 11, flat
 
 
-def test_importing_hxloop_and_its_backends_loads_no_simulator() -> None:
+def test_a_fresh_import_loads_no_simulator_and_has_all_modules_at_hand() -> None:
+    """The modules also by their old names, and with no import of their own."""
     code = (
         "import sys, hxloop\n"
         "from hxloop.substrate import backend_class, backend_names\n"
         "for name in backend_names(): backend_class(name)\n"
-        f"print([name for name in {SIMULATORS} if name in sys.modules])"
+        f"print([name for name in {SIMULATORS} if name in sys.modules])\n"
+        "from hxloop.ttfs import kernels\n"
+        "for thing in (hxloop.losses, hxloop.experiment, kernels, hxloop.runs.train,\n"
+        "              hxloop.calibration.CalibrationResult, hxloop.load_experiment):\n"
+        "    print(thing.__name__)\n"
+        "import runpy\n"
+        "runpy.run_module('hxloop.backends.neuron_mechanisms', run_name='__main__')\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.splitlines()[:7] == [
+        "[]", "hxloop.training.losses", "hxloop.runs.run", "hxloop.engine.compiled.interface",
+        "train", "CalibrationResult", "load_experiment",
+    ]  # fmt: skip
 
 
 def test_no_file_holds_a_path_of_somebodys_machine() -> None:

@@ -429,12 +429,19 @@ def damaged(good):
             yield bytes(turned)
 
 
+def put(path, content):
+    """In place: a file that is emptied first is written to the disk when it is closed."""
+    with path.open("r+b") as file:
+        file.write(content)
+        file.truncate()
+
+
 def test_damaged_weights_are_refused_or_are_still_the_same(tmp_path):
     path = a_run(tmp_path / "run").path / "weights.safetensors"
     good = path.read_bytes()
     refused = 0
     for content in damaged(good):
-        path.write_bytes(content)
+        put(path, content)
         try:
             read = load_weights(path, NETWORK)
         except FileFormatError as error:
@@ -463,7 +470,7 @@ def test_damaged_checkpoints_are_refused_or_are_still_the_same(tmp_path):
     good = path.read_bytes()
     wrong = []
     for content in damaged(good):
-        path.write_bytes(content)
+        put(path, content)
         try:
             read = load_checkpoint(path)
         except FileFormatError as error:
