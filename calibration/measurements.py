@@ -105,7 +105,8 @@ def rest(bench: Bench, codes: Mapping[str, Codes], exc: bool = True, inh: bool =
     """Resting potential, LSB, with some of the synaptic inputs on."""
     bench.set(codes)
     readings = bench.measure(Stimulus(60.0, exc_input=exc, inh_input=inh), "cadc")
-    return _cadc(readings).mean(axis=1)
+    found: Array = _cadc(readings).mean(axis=1)
+    return found
 
 
 def input_offset(bench: Bench, codes: Mapping[str, Codes], sign: str) -> Array:
@@ -118,7 +119,8 @@ def reset(bench: Bench, codes: Mapping[str, Codes]) -> Array:
     """Reset potential, LSB: the membrane held there."""
     bench.set(codes)
     readings = bench.measure(Stimulus(60.0, reset_until_us=60.0), "cadc")
-    return _cadc(readings)[:, 2:-2].mean(axis=1)
+    found: Array = _cadc(readings)[:, 2:-2].mean(axis=1)
+    return found
 
 
 def threshold(bench: Bench, codes: Mapping[str, Codes]) -> Array:

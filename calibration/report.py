@@ -213,7 +213,8 @@ def _effort(result: CalibrationResult) -> Figure:
 
 
 def _finite(values: Array) -> Array:
-    return values[np.isfinite(values)]
+    found: Array = values[np.isfinite(values)]
+    return found
 
 
 def _sd(values: Array) -> float:

@@ -111,7 +111,8 @@ def fit_scales(
         return np.asarray(stretch * np.where(np.isfinite(spikes), spikes, 20.0) + offset)
 
     def deviations(parameters: Array) -> Array:
-        return model(*parameters) - medians
+        found: Array = model(*parameters) - medians
+        return found
 
     fits = [
         least_squares(deviations, start, loss="soft_l1", f_scale=0.01, x_scale=0.1,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from numpy.typing import NDArray
 
@@ -163,7 +163,7 @@ def one_at_a_time(
         with RunDirectory.reserved(out):
             return run(config, out, *more, **named)
 
-    return reserving
+    return cast("Callable[Concatenate[ExperimentConfig, Path, P], R]", reserving)
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,8 @@ class KnobCurves:
     def _rise(self, name: str, steps: Array) -> Array:
         """Change of a potential over so many codes: monotone, slightly bent."""
         gain, bend = self._gain[name]
-        return steps * gain / CODES_PER_LSB + bend * (steps / 512) * np.abs(steps / 512)
+        found: Array = steps * gain / CODES_PER_LSB + bend * (steps / 512) * np.abs(steps / 512)
+        return found
 
     @cached_property
     def _own_potential(self) -> dict[str, Array]:

@@ -231,4 +231,5 @@ def _yin_yang_epoch_s() -> float:
     result = train(load_experiment("yin-yang", ["training.epochs=12"]))
     if result.training is None:
         return float("nan")
-    return median(m["seconds"] for m in result.training.metrics[2:])
+    found: float = median(m["seconds"] for m in result.training.metrics[2:])
+    return found

@@ -16,17 +16,15 @@ def real_tensor(where: str, value: Any) -> Tensor:
 
     Args:
         where: name of the argument.
-        value: a tensor, which keeps device, gradient and, where it is float32 or float64, its
-            type (halves become float32, whole numbers float64); or whatever
-            ``hxloop.checks.real_array`` takes: float64, or float32 if it is.
+        value: a tensor, which keeps device, gradient and, unless it holds whole numbers, its type;
+            or whatever ``hxloop.checks.real_array`` takes: float64, or float32 if it is.
 
     Raises:
         RunInputError: no rectangular array of real numbers.
     """
     if isinstance(value, Tensor):
         if value.is_floating_point():
-            # Halves hold neither the times nor what is computed from them.
-            return value if value.element_size() >= 4 else value.float()
+            return value
         if value.is_complex() or value.dtype == torch.bool:
             raise RunInputError(f"{where}: expected real numbers; got {value.dtype}")
         return value.to(torch.float64)

@@ -43,7 +43,8 @@ def _n_times(times: Array) -> NDArray[np.int64]:
     ordered = np.sort(times, axis=1)
     new = np.isfinite(ordered)
     new[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
-    return np.count_nonzero(new, axis=1).astype(np.int64)
+    found: NDArray[np.int64] = np.count_nonzero(new, axis=1).astype(np.int64)
+    return found
 
 
 def n_moved(times: Array, truncated: Array, tick: float, t_window: float) -> int:

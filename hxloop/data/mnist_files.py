@@ -183,7 +183,8 @@ def _shrink(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     inner = images[:, border : SIDE - border, border : SIDE - border].astype(np.float32)
     matrix = _interpolation(CROP, side)
     small = np.einsum("ai,nij,bj->nab", matrix, inner, matrix, optimize=True)
-    return np.clip(np.rint(small), 0, 255).astype(np.uint8)
+    found: NDArray[np.uint8] = np.clip(np.rint(small), 0, 255).astype(np.uint8)
+    return found
 
 
 def _interpolation(size: int, side: int) -> NDArray[np.float32]:

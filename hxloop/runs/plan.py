@@ -107,8 +107,10 @@ class Prepared(Brief):
         if parameters is None:
             return {}
         if self.calibration is None:
-            return parameters(self.network)
-        return parameters(self.network, self.calibration)
+            found: Mapping[str, NDArray[np.float64]] = parameters(self.network)
+            return found
+        found = parameters(self.network, self.calibration)
+        return found
 
     @property
     def calibration_in_words(self) -> str | None:

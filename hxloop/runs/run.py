@@ -27,7 +27,6 @@ from hxloop.runs.elsewhere import evaluation_backend, without_foreign_calibratio
 from hxloop.runs.folder import RunDirectory
 from hxloop.runs.folder_state import IDENTITY, PROVENANCE
 from hxloop.runs.identity import (
-    Difference,
     change_notes,
     check_evaluated,
     check_resumed,
@@ -38,6 +37,7 @@ from hxloop.runs.plan import Prepared, RunResult, prepare
 from hxloop.runs.recorder import FINAL, ActivityRecorder, about
 from hxloop.substrate import Session
 from hxloop.training.evaluation import EVALUATION_TRIAL, EvaluationListener, RunObserver, evaluate
+from hxloop.training.identity import Difference
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.notes import tell
 from hxloop.training.options import EvaluationResult, ProgressListener

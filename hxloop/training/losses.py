@@ -327,6 +327,8 @@ def _checked_times(output_times: Times) -> NDArray[np.float64]:
 def _checked(output_times: Any, labels: Any) -> tuple[Tensor, Tensor]:
     """Both as tensors, checked; see ``Loss``."""
     times = real_tensor("output_times", output_times)
+    if times.element_size() < 4:
+        times = times.float()  # halves do not hold what is computed from them
     return times, _checked_labels(times, label_tensor("labels", labels).to(times.device))
 
 

@@ -295,15 +295,19 @@ class ActivityLog:
                 raise FileFormatError(
                     f"{self.path}: {dataset.name} has {len(dataset)} rows; expected {n}"
                 )
+            found: NDArray[Any]
             if samples is None:
-                return dataset[:n]
+                found = dataset[:n]
+                return found
             if isinstance(samples, slice):
                 start, stop, step = samples.indices(n)
-                return dataset[start:stop:step] if step > 0 else dataset[:n][samples]
+                found = dataset[start:stop:step] if step > 0 else dataset[:n][samples]
+                return found
             # HDF5 takes indices in ascending order only, each once.
             indices = np.arange(n)[np.asarray(samples)]
             unique, inverse = np.unique(indices, return_inverse=True)
-            return dataset[unique][inverse]
+            found = dataset[unique][inverse]
+            return found
 
 
 def _text(value: Any) -> str:

@@ -104,7 +104,10 @@ def matched_shorths(
         NaN for samples in which a layer has fewer than 3 spikes.
     """
     draws = islice(_draws_of_as_many(layers, rng, 3), n_draws)
-    return np.mean([[shorth_of_sorted(times) for times in drawn] for drawn in draws], axis=0).T
+    found: Array = np.mean(
+        [[shorth_of_sorted(times) for times in drawn] for drawn in draws], axis=0
+    ).T
+    return found
 
 
 def _draws_of_as_many(

@@ -148,7 +148,8 @@ def silhouette(distances: ArrayLike, labels: ArrayLike) -> Array:
         result = (nearest - own) / np.maximum(nearest, own)
     result[(nearest == 0) & (own == 0)] = 0.0
     result[(sizes[member] < 2) | np.isinf(nearest)] = np.nan
-    return result
+    found: Array = result
+    return found
 
 
 def euclidean_distances(features: ArrayLike) -> Array:
@@ -159,7 +160,8 @@ def euclidean_distances(features: ArrayLike) -> Array:
     """
     from scipy.spatial.distance import pdist, squareform
 
-    return squareform(pdist(np.asarray(features, dtype=np.float64)))
+    found: Array = squareform(pdist(np.asarray(features, dtype=np.float64)))
+    return found
 
 
 def van_rossum_distances(times: ArrayLike, tau: float = 1.0) -> Array:
@@ -197,7 +199,8 @@ def van_rossum_distances(times: ArrayLike, tau: float = 1.0) -> Array:
         # Not 1 minus an exponential: that would cancel for volleys that are nearly alike.
         np.expm1(gaps, out=gaps)
         squared[part] -= 2 * (gaps * (finite[part, None] & finite)).sum(axis=2)
-    return np.sqrt(squared)
+    found: Array = np.sqrt(squared)
+    return found
 
 
 def class_distances(distances: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:

@@ -318,10 +318,12 @@ def slope_against_depth(values: ArrayLike) -> Array:
     if depth < 2:
         return np.full(len(table), np.nan)
     x = np.arange(depth) - (depth - 1) / 2
-    return table @ (x / (x @ x))
+    found: Array = table @ (x / (x @ x))
+    return found
 
 
 def _kept(values: ArrayLike) -> Array:
     """The values that are defined, as one row."""
     array = np.asarray(values, dtype=np.float64).ravel()
-    return array[~np.isnan(array)]
+    found: Array = array[~np.isnan(array)]
+    return found

@@ -105,7 +105,8 @@ def decision_times(output_times: ArrayLike, decisions: ArrayLike | None = None) 
     """
     times = checked_times(output_times)
     if decisions is None:
-        return times.min(axis=1)
+        found: Array = times.min(axis=1)
+        return found
     chosen = np.asarray(decisions)
     if chosen.shape != times.shape[:1] or chosen.dtype.kind not in "iu":
         raise RunInputError(
@@ -291,7 +292,8 @@ def _statistics(ordered: Array) -> dict[str, Array]:
         above = np.minimum(below + 1, last)
         low = np.take_along_axis(filled, below[:, None], 1)[:, 0]
         high = np.take_along_axis(filled, above[:, None], 1)[:, 0]
-        return low + (place - below) * (high - low)
+        found: Array = low + (place - below) * (high - low)
+        return found
 
     count = np.maximum(n, 1)
     result["median"] += quantile(0.5)
@@ -328,7 +330,8 @@ def _std(values: Array, mask: NDArray[np.bool_], count: NDArray[np.int64]) -> Ar
     """Standard deviation of the masked entries of every row; two passes, so nothing cancels."""
     mean = np.where(mask, values, 0.0).sum(axis=1) / count
     deviation = np.where(mask, values - mean[:, None], 0.0)
-    return np.sqrt((deviation**2).sum(axis=1) / count)
+    found: Array = np.sqrt((deviation**2).sum(axis=1) / count)
+    return found
 
 
 def checked_times(times: ArrayLike) -> Array:

@@ -112,7 +112,8 @@ def _state_traces(
     colour = state_colours(analysis)[state]
 
     def height(layer: int, neuron: int) -> float:
-        return (neuron + 0.5) / sizes[layer]
+        found: float = (neuron + 0.5) / sizes[layer]
+        return found
 
     traces: list[dict[str, Any]] = []
     flows = pathways["from_runs"]["flows"][index]

@@ -31,7 +31,8 @@ def chosen_samples(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     rank = np.arange(len(labels)) - np.searchsorted(ordered, ordered)
     in_turn = order[np.argsort(rank, kind="stable")]
     chosen = in_turn[:most]
-    return chosen[np.lexsort((chosen, labels[chosen]))]
+    found: NDArray[np.int64] = chosen[np.lexsort((chosen, labels[chosen]))]
+    return found
 
 
 def preferred_classes(times: Array, labels: NDArray[np.int64], t_end: float) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ import math
 import numpy as np
 
 from hxloop.engine.compiled.forward import VECTOR_MATH
-from hxloop.engine.compiled.membrane import psp
+from hxloop.engine.compiled.psp import psp
 from hxloop.engine.compiled.vectors import widest_vectors
 from hxloop.machine.jit import njit
 

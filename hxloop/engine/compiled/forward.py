@@ -23,11 +23,11 @@ from hxloop.engine.compiled.membrane import (
     first_crossing,
     membrane,
     peak_time,
-    psp,
     rising_crossing,
     rising_crossing_equal,
     time_of_peak,
 )
+from hxloop.engine.compiled.psp import psp
 from hxloop.engine.compiled.vectors import widest_vectors
 from hxloop.machine.jit import njit
 

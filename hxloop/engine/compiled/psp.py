@@ -27,4 +27,5 @@ def scaled_psp(s: float, since: float, tau_mem: float, tau_syn: float) -> float:
 @njit(cache=True, nogil=True)
 def psp(s: float, tau_mem: float, tau_syn: float) -> float:
     """``k(s)``, see ``hxloop.engine.psp.psp``."""
-    return scaled_psp(s, 0.0, tau_mem, tau_syn)
+    found: float = scaled_psp(s, 0.0, tau_mem, tau_syn)
+    return found
