@@ -15,10 +15,15 @@ SLOW = {
     # The session and its order of things are the adapter's, and these are seen on pynn-nest.
     r"test_backend_conforms\[pynn-(brian2|neuron)-[0-9.]+-"
     r"(batch-size|threads|memory|forked-child|fault-transient|shapes)\]": "the same on pynn-nest",
+    # Half a second each, for opening a session of Brian2's.
+    r"test_backend_conforms\[pynn-brian2-0.05-"
+    r"(bad-\S+|unknown-record|results-independent|arguments-untouched|copies"
+    r"|closed-session-refuses|silent-neurons|silent-layer)\]": "the same on pynn-nest",
     r"test_backend_conforms\[pynn-brian2-0.05-(nothing-left-open|tau-ratio-(1|1.7|2))\]": (
         "the same on pynn-neuron; the ratios at both ends stay"
     ),
-    r"test_(strong_weights|silence_and_simultaneous|what_is_reported)\w*\[pynn-brian2\]": (
+    r"test_(strong_weights|silence_and_simultaneous|what_is_reported|a_b_a|gradient_agrees"
+    r"|training_through|other_time_constants)\w*\[pynn-brian2": (
         "the same on pynn-nest, and the conformance suite on pynn-brian2"
     ),
     r"test_short_version_of_mnist_learns\[mnist-eight-dale": "mnist-eight and mnist-deep-dale",

@@ -12,72 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hxloop.activity import RecordedActivity, first_output, read_activity
+from hxloop.activity import read_activity
 from hxloop.analysis.analyse import analyse
-from hxloop.analysis.measures.options import AnalysisOptions
-from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec, NeuronSpec
-
-INF = np.inf
-N_CLASSES, N_SAMPLES, N_NEURONS = 4, 64, 24
-QUICK = AnalysisOptions(n_resamples=200, n_permutations=999, n_null=120, contrast_samples=5)
-
-
-def chain_weights() -> tuple[np.ndarray, ...]:
-    """Three hidden layers; the deeper, the more a neuron's weights keep to its own class."""
-    member = np.arange(N_NEURONS) % N_CLASSES
-    same = member[:, None] == member
-    blocks = [np.where(same, 1.0, other) for other in (0.9, 0.5, 0.1)]
-    output = np.where(member[:, None] == np.arange(N_CLASSES), 1.0, 0.02)
-    return (*blocks, output)
-
-
-def trained(name: str = "trained", seed: int = 0, **changes) -> RecordedActivity:
-    """Spikes that do what the paper claims: spread, converge, and separate with depth."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(N_SAMPLES) % N_CLASSES
-    own = (np.arange(N_NEURONS) % N_CLASSES) == labels[:, None]
-    layers = []
-    # Of the last volley only the neurons of the right class come before the decision.
-    for centre, width, gap, late in (
-        (0.2, 0.02, 0.02, 0), (0.8, 0.3, 0.2, 0), (1.6, 0.2, 0.3, 0), (2.2, 0.01, 0.1, 0.7),
-    ):  # fmt: skip
-        others = late + gap * rng.random(own.shape)
-        times = centre + width * rng.random(own.shape) + np.where(own, 0.0, others)
-        layers.append(times)
-    output = 2.9 + 0.1 * rng.random((N_SAMPLES, N_CLASSES))
-    output[np.arange(N_SAMPLES), labels] = 2.82
-    fields = dict(
-        name=name,
-        input_times=layers[0],
-        layer_times=(*layers[1:], output),
-        labels=labels,
-        decisions=first_output(output),
-        weights=chain_weights(),
-    )
-    return RecordedActivity(**{**fields, **changes})
-
-
-def untrained() -> RecordedActivity:
-    """Volleys that spread out further in every layer, at the hand of neurons without a class."""
-    rng = np.random.default_rng(1)
-    widths = (0.02, 0.1, 0.2, 0.3)
-    layers = [
-        0.2 + depth * 0.6 + width * rng.random((N_SAMPLES, N_NEURONS))
-        for depth, width in enumerate(widths)
-    ]
-    output = 2.9 + 0.1 * rng.random((N_SAMPLES, N_CLASSES))
-    return trained(
-        "untrained",
-        input_times=layers[0],
-        layer_times=(*layers[1:], output),
-        decisions=first_output(output),
-        weights=tuple(rng.random(matrix.shape) for matrix in chain_weights()),
-    )
-
-
-def claims_of(result) -> dict[str, dict]:
-    return {claim["key"]: claim for claim in result["claims"]}
+from tests.analysis.analysed_states import (
+    N_CLASSES,
+    N_NEURONS,
+    QUICK,
+    claims_of,
+    trained,
+    untrained,
+)
 
 
 @pytest.fixture(scope="module")
@@ -246,117 +191,3 @@ def test_ten_thousand_samples_of_the_deep_network() -> None:
     used = json.loads(done.stdout)
     assert used["cpu_seconds"] < 240
     assert used["peak_kib"] < 4e9 / 1024
-
-
-# --- partial and odd data -----------------------------------------------------------------
-
-
-def test_without_weights() -> None:
-    result = analyse([trained(weights=None)], options=QUICK)
-    pathways = result["pathways"]["trained"]
-    assert pathways["from_weights"] is None and pathways["from_runs"] is None
-    assert pathways["reason"] == "the recording holds no weights"
-    assert claims_of(result)["distinct_pathways"]["verdict"] == "cannot be said"
-    assert claims_of(result)["separability"]["verdict"] == "found"
-    assert result["overview"]["distinctness"] == [None]
-
-
-def test_one_class_only() -> None:
-    state = trained()
-    result = analyse([state.select(state.labels == 2)], options=QUICK)
-    assert result["separability"]["trained"]["layers"] is None
-    assert "two classes" in result["separability"]["trained"]["reason"]
-    found = claims_of(result)
-    assert found["separability"]["verdict"] == "cannot be said"
-    assert "fewer than two output neurons" in found["distinct_pathways"]["sentence"]
-    assert found["reconvergence"]["verdict"] == "found"
-
-
-def test_all_silent() -> None:
-    state = trained()
-    silent = replace(
-        state,
-        layer_times=tuple(np.full_like(times, INF) for times in state.layer_times),
-        decisions=np.full(N_SAMPLES, -1),
-    )
-    result = analyse([silent], options=QUICK)
-    json.dumps(result, allow_nan=False)
-    assert result["states"]["trained"]["undecided"] == N_SAMPLES
-    causal = result["synchrony"]["trained"]["layers"][1]["causal"]
-    assert causal["n_spikes"] == 0 and causal["shorth"] is None
-    verdicts = {claim["verdict"] for claim in result["claims"]}
-    assert verdicts <= {"cannot be said", "not found"}
-    assert claims_of(result)["reconvergence"]["verdict"] == "cannot be said"
-
-
-def test_silent_input_too() -> None:
-    state = trained()
-    silent = replace(
-        state,
-        input_times=np.full_like(state.input_times, INF),
-        layer_times=tuple(np.full_like(times, INF) for times in state.layer_times),
-        decisions=np.full(N_SAMPLES, -1),
-    )
-    assert claims_of(analyse([silent], options=QUICK))["separability"]["verdict"] == "not found"
-
-
-@pytest.mark.parametrize("n_samples", [1, 2, 5])
-def test_few_samples(n_samples: int) -> None:
-    result = analyse([trained().select(slice(0, n_samples))], options=QUICK)
-    json.dumps(result, allow_nan=False)
-    assert result["states"]["trained"]["n_samples"] == n_samples
-    assert claims_of(result)["separability"]["verdict"] == "cannot be said" or n_samples > 4
-
-
-@pytest.mark.parametrize("n_hidden", [0, 1, 2])
-def test_shallow_networks(n_hidden: int) -> None:
-    state = trained()
-    layers = (*state.layer_times[:n_hidden], state.output_times)
-    weights = (*state.weights[:n_hidden], state.weights[-1])
-    result = analyse([replace(state, layer_times=layers, weights=weights)], options=QUICK)
-    found = claims_of(result)
-    assert (found["early_spread"]["verdict"] == "cannot be said") == (n_hidden < 1)
-    assert (found["reconvergence"]["verdict"] == "cannot be said") == (n_hidden < 2)
-    assert (found["distinct_pathways"]["verdict"] == "cannot be said") == (n_hidden < 2)
-
-
-def test_states_over_training_and_of_several_substrates() -> None:
-    states = [
-        replace(untrained(), name="epoch-000", epoch=0),
-        replace(trained(), name="epoch-005", epoch=5),
-        replace(trained(seed=3).select(slice(0, 48)), name="chip"),
-    ]
-    result = analyse(states, trained="epoch-005", options=QUICK)
-    assert result["roles"] == {"trained": "epoch-005", "untrained": "epoch-000"}
-    assert result["overview"]["epochs"] == [0, 5, None]
-    paired = {entry["state"]: entry["paired"] for entry in result["comparisons"]}
-    assert paired == {"epoch-000": True, "chip": False}
-    assert analyse(states[-1:], options=QUICK)["roles"] == {"trained": "chip", "untrained": None}
-
-
-@pytest.mark.parametrize(
-    ("states", "roles", "message"),
-    [
-        ([], {}, "at least one"),
-        ([trained(), trained()], {}, "different names"),
-        ([trained()], {"trained": "before"}, r"expected one of \['trained'\]; got 'before'"),
-        ([trained()], {"trained": "trained", "untrained": "trained"}, "two states"),
-        (
-            [trained(), trained("b", input_times=np.ones((N_SAMPLES, 3)), weights=None)],
-            {},
-            "expected one network",
-        ),
-    ],
-)
-def test_bad_states_are_refused(states, roles, message: str) -> None:
-    with pytest.raises(RunInputError, match=message):
-        analyse(states, **roles)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"level": 95.0}, {"alpha": 0.0}, {"n_null": 1}, {"n_resamples": 10.5}, {"jitter": -1.0}],
-)
-def test_bad_options_are_refused(options) -> None:
-    with pytest.raises(RunInputError, match=f"AnalysisOptions.{next(iter(options))}"):
-        AnalysisOptions(**options)

@@ -23,6 +23,8 @@ from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec, NeuronSpec
 from tests.calibration.calibrated_chip import QUICK, calibrated
 
+pytestmark = pytest.mark.xdist_group("calibrated-chip")
+
 
 @pytest.fixture
 def file(tmp_path):

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import hxloop.calibration
 from hxloop import LoopNetwork, get_backend
 from hxloop.calibration import (
-    CalibrationOptions,
-    CalibrationTarget,
-    calibrate,
     scale_network,
 )
-from hxloop.calibration.files import load_calibration
 from hxloop.calibration.measurements import averaged, decay_constant
 from hxloop.calibration.sequence import sequence
-from hxloop.calibration.verdict import check_failures
-from hxloop.calibration.verify import verify
 from hxloop.calibration.workflow import RATIO_BOUNDS, judge_result
-from hxloop.chip.readout import Stimulus
 from hxloop.errors import (
-    CalibrationError,
     CapacityError,
-    ConfigError,
-    FileFormatError,
     NetworkError,
-    UnknownNameError,
 )
-from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.network import NetworkSpec
 from hxloop.training.loop import digital_twin
-from tests.calibration.calibrated_chip import QUICK, TARGET, Keyhole, calibrated, faulty_chip
+from tests.calibration.calibrated_chip import TARGET, calibrated, faulty_chip
+from tests.calibration.calibrations import NETWORK
 
-NETWORK = NetworkSpec.feed_forward(20, 60, 5)
+pytestmark = pytest.mark.xdist_group("calibrated-chip")
 
 
 def workload(network=NETWORK, seed=0):
@@ -141,243 +127,6 @@ def test_scales_of_a_session_convert_times_and_weights():
     np.testing.assert_allclose(
         a.output_times[spiked], b.output_times[spiked] / 1.1 - 0.05, atol=1e-9
     )
-
-
-# --- only through the session -------------------------------------------------------------
-
-
-def test_the_calibrator_sees_no_more_than_the_protocol():
-    # The calibration of all these tests was made through a keyhole that shows the protocol only.
-    with faulty_chip().open(NETWORK, seed=1) as session:
-        seen = Keyhole(session)
-        assert seen.n_circuits == 512 and seen.capabilities.knobs
-        for hidden in ("_curves", "_readout", "_backend", "_layers", "chip_model", "__dict__x"):
-            with pytest.raises(AttributeError, match="no business"):
-                getattr(seen, hidden)
-    assert calibrated().runs > 5000
-
-
-def test_the_calibrator_cannot_import_the_curves_nor_touch_what_is_private():
-    folder = Path(inspect.getfile(hxloop.calibration)).parent
-    # All but what calls it and asks for the truth afterwards.
-    modules = sorted(path for path in folder.glob("*.py") if path.name != "workflow.py")
-    assert len(modules) > 6
-    for path in modules:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom):
-                assert "backends" not in (node.module or ""), path
-            elif isinstance(node, ast.Import):
-                assert all("backends" not in alias.name for alias in node.names), path
-            elif isinstance(node, ast.Attribute) and node.attr.startswith("_"):
-                owner = ast.unparse(node.value)
-                assert owner == "self", f"{path}:{node.lineno}: {owner}.{node.attr}"
-            elif isinstance(node, ast.Call):
-                called = ast.unparse(node.func)
-                assert called not in ("getattr", "vars", "eval", "exec", "__import__") or (
-                    called == "getattr" and not isinstance(node.args[1], ast.Constant)
-                ), f"{path}:{node.lineno}"
-        # What is asked for by a computed name is a field of the result, never of the session.
-        text = path.read_text(encoding="utf-8")
-        assert "getattr(session" not in text and "getattr(chip" not in text
-    for banned in ("parameters_at", "substrate_parameters", "chip_model"):
-        assert not any(banned in path.read_text(encoding="utf-8") for path in modules)
-
-
-# --- when it does not work ----------------------------------------------------------------
-
-
-def calibrate_with(backend, options=QUICK, **more):
-    with backend.open(scale_network(512), seed=1) as session:
-        return calibrate(session, TARGET, options, **more)
-
-
-def test_too_much_noise_is_reported_with_numbers():
-    loud = faulty_chip(knob_options={"cadc_noise": 300.0, "madc_noise": 600.0})
-    with pytest.raises(CalibrationError) as error:
-        calibrate_with(loud, replace(QUICK, repeats=2, refine_steps=0))
-    message = str(error.value)
-    assert "of 512 circuits failed; at most 20%" in message
-    assert "v_leak:" in message and "median deviation" in message and "tolerance 4" in message
-
-
-def test_a_chip_with_too_many_failures_is_refused_and_can_be_allowed():
-    broken = faulty_chip(knob_options={"stuck": 0.6})
-    quick = replace(QUICK, repeats=2, refine_steps=0, scales=False)
-    result = calibrate_with(broken, replace(quick, max_failed=0.9))
-    with pytest.raises(CalibrationError, match=r"circuits failed.*max_failed"):
-        check_failures(result.failures, result.estimates, TARGET, quick)
-    assert len(result.failed) > 0.2 * 512
-    big = NetworkSpec.feed_forward(20, 480)
-    with pytest.raises(CapacityError, match=r"needs 480 neuron circuits; of 512 .* usable"):
-        broken.open(big, calibration=result)
-
-
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        ({"v_leak_lsb": 30.0}, "v_leak_lsb: expected a number from 50 to 160.*got 30"),
-        ({"v_threshold_lsb": 230.0}, "from 50 to 220"),
-        ({"tau_mem_us": 0.1}, "from 0.5 to 60"),
-        ({"tau_syn_us": float("nan")}, "from 0.3 to 30"),
-        ({"tau_syn_us": "6"}, "from 0.3 to 30"),
-        ({"v_threshold_lsb": 90.0}, "at least 20 LSB above leak and reset; got 90"),
-    ],
-)
-def test_targets_out_of_reach_are_refused(target, message):
-    with pytest.raises(ConfigError, match=message):
-        CalibrationTarget(**target)
-    with pytest.raises(UnknownNameError, match="unknown target 'tau'"):
-        CalibrationTarget.from_mapping({"tau": 3.0})
-
-
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [
-        ({"search": "bisektion"}, UnknownNameError),
-        ({"repeats": 1}, ConfigError),
-        ({"refine_steps": -1}, ConfigError),
-        ({"tolerance_lsb": 0.0}, ConfigError),
-        ({"tolerance_tau": float("inf")}, ConfigError),
-        ({"max_failed": "all"}, ConfigError),
-    ],
-)
-def test_bad_options_are_refused(options, error):
-    with pytest.raises(error):
-        CalibrationOptions(**options)
-
-
-def test_sessions_that_cannot_be_calibrated_are_refused():
-    with (
-        get_backend("ideal").open(scale_network(4)) as ideal,
-        pytest.raises(CapacityError, match="no knobs to turn"),
-    ):
-        calibrate(ideal)
-    with faulty_chip().open(NETWORK, seed=0) as session:
-        with pytest.raises(CalibrationError, match=r"tau_mem_us=6 .*tau_syn_us=6|needs 6 and 6"):
-            calibrate(session, CalibrationTarget(tau_mem_us=12.0))
-        with pytest.raises(NetworkError, match="one layer and at least 16 inputs"):
-            calibrate(session, TARGET, QUICK)
-
-
-def test_a_calibration_of_another_chip_or_network_is_refused_unless_told_to():
-    result = calibrated()
-    other = faulty_chip(chip=6)
-    with pytest.raises(CalibrationError, match=r"made on chip emulated-5.*this is emulated-6"):
-        other.open(NETWORK, calibration=result)
-    other.open(NETWORK, calibration=result.for_any_chip(), seed=0).close()
-    slow = NetworkSpec.feed_forward(20, 10, neuron=NeuronSpec(tau_mem=2.0))
-    with pytest.raises(CalibrationError, match=r"layer 0 .* needs 12 and 6 us.*--target"):
-        faulty_chip().open(slow, calibration=result)
-
-
-# --- interruption -------------------------------------------------------------------------
-
-
-class StopAt:
-    def __init__(self, step):
-        self.step, self.names = step, []
-
-    def on_step(self, name, index, steps):
-        self.names.append(name)
-        if name == self.step:
-            raise KeyboardInterrupt
-
-    def on_run(self, runs):
-        self.runs = runs
-
-
-def test_an_interrupted_calibration_goes_on_where_it_was(tmp_path):
-    file, backend = tmp_path / "half.h5", faulty_chip()
-    options = replace(QUICK, repeats=2, refine_steps=0)
-    stopped = StopAt("offset_exc")
-    with pytest.raises(KeyboardInterrupt):
-        calibrate_with(backend, options, progress=stopped, resume=file)
-    assert file.exists() and stopped.names[0] == "before"
-    again = StopAt(None)
-    result = calibrate_with(backend, options, progress=again, resume=file)
-    assert again.names[0] == "offset_exc" and not file.exists()
-    assert result.runs > stopped.runs and result.runs == again.runs
-    names = [step.name for step in result.steps]
-    assert names[:3] == ["tau_syn_exc", "tau_syn_inh", "v_threshold"] and "v_leak again" in names
-    assert judge_result(backend, result).passed_bad == ()
-
-
-class StopInTheMiddle(StopAt):
-    """Stop at the second measurement after a step began."""
-
-    def on_step(self, name, index, steps):
-        self.left = 2 if name == self.step else None
-
-    def on_run(self, runs):
-        if self.left is not None:
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-
-
-def test_a_stopped_calibration_is_the_same_to_the_last_bit(tmp_path):
-    """The noise began anew, so that other circuits failed; the digest took in the seconds."""
-    options = replace(QUICK, repeats=2, refine_steps=0)
-    whole = calibrate_with(faulty_chip(), options)
-    file, out = tmp_path / "half.h5", tmp_path / "chip.h5"
-    for step in ("strength_exc", "verify"):
-        with pytest.raises(KeyboardInterrupt):
-            calibrate_with(faulty_chip(), options, progress=StopInTheMiddle(step), resume=file)
-    result = calibrate_with(faulty_chip(), options, resume=file, out=out)
-    assert not file.exists() and load_calibration(out).digest == result.digest
-    assert whole.digest == result.digest and whole.failures == result.failures
-    assert whole.scales == result.scales and whole.runs == result.runs
-    for part in ("codes", "before", "estimates", "errors_of_estimates"):
-        ours, theirs = getattr(result, part), getattr(whole, part)
-        assert ours.keys() == theirs.keys()
-        for name, values in ours.items():
-            np.testing.assert_array_equal(values, theirs[name], err_msg=f"{part}: {name}")
-    assert replace(result, seconds=0.0, made="another day").digest == result.digest
-    fewer = dict(list(result.failures.items())[1:])
-    assert replace(result, failures=fewer).digest != result.digest
-
-
-def test_a_measurement_s_noise_is_that_of_its_trial():
-    with faulty_chip().open(scale_network(512), seed=1) as session:
-        stimulus = Stimulus(20.0)
-        first = [session.measure(stimulus, ["cadc"]).cadc for _ in range(3)]
-        again = session.measure(stimulus, ["cadc"], trial=2).cadc
-        np.testing.assert_array_equal(again, first[1])
-        traces = [session.trace(stimulus, [[0, 1]], trial=7).samples for _ in range(2)]
-        np.testing.assert_array_equal(*traces)
-        assert (session.measure(stimulus, ["cadc"]).cadc != first[0]).any()
-
-
-def test_what_was_interrupted_is_not_mixed_with_something_else(tmp_path):
-    file, backend = tmp_path / "half.h5", faulty_chip()
-    with pytest.raises(KeyboardInterrupt):
-        calibrate_with(backend, QUICK, progress=StopAt("tau_syn_inh"), resume=file)
-    with pytest.raises(CalibrationError, match="another target, other options, another chip"):
-        calibrate_with(backend, replace(QUICK, seed=1), resume=file)
-    file.write_bytes(file.read_bytes()[:-200])
-    with pytest.raises(FileFormatError, match="truncated or corrupt"):
-        calibrate_with(backend, QUICK, resume=file)
-
-
-# --- drift --------------------------------------------------------------------------------
-
-
-def test_verification_tells_a_fresh_calibration_from_an_old_one():
-    result = calibrated()
-    with faulty_chip().open(scale_network(512), seed=9) as session:
-        fresh = verify(session, result)
-    assert not fresh.expired and "still holds" in fresh.message
-    with faulty_chip(hours=24 * 60.0).open(scale_network(512), seed=9) as session:
-        old = verify(session, result)
-    assert old.expired and "has expired" in old.message
-    assert old.moved["v_leak"] > 3 * max(fresh.moved["v_leak"], 0.1)
-    assert old.runs < 0.05 * result.runs
-    with (
-        faulty_chip(chip=6).open(scale_network(512), seed=9) as session,
-        pytest.raises(CalibrationError, match="made on chip"),
-    ):
-        verify(session, result)
 
 
 # --- the digital twin ---------------------------------------------------------------------

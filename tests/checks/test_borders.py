@@ -8,10 +8,7 @@ by name, before anything runs.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
-from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,47 +31,36 @@ from hxloop import (
     first_spike_times,
     get_backend,
     get_loss,
-    initial_weights,
-    load_dataset,
-    record,
     yin_yang,
 )
-from hxloop.activity import ActivityWriter, RecordedActivity, read_activity, write_plain
-from hxloop.activity.formats.export import export_activity
+from hxloop.activity import RecordedActivity
 from hxloop.analysis.measures.options import AnalysisOptions
-from hxloop.analysis.run import analyse_recording
 from hxloop.calibration import CalibrationOptions
 from hxloop.chip.operating_point import OperatingPoint
-from hxloop.errors import ConfigError, HxloopError, MissingDataError, OutputError, RunInputError
-from hxloop.runs.config import (
-    EncodingConfig,
-    ExperimentConfig,
-    NetworkConfig,
-    NeuronConfig,
-    SilentConfig,
-    TrainingConfig,
-)
+from hxloop.errors import ConfigError, HxloopError, RunInputError
 from hxloop.training.options import ImageChannels
-from tests.analysis.recorded_states import recorded_state
-
-SPEC = NetworkSpec.feed_forward(3, 2, t_window=6.0)
-X = np.array([[0.1, 0.5, 1.0], [0.9, 0.2, np.inf], [1.5, 0.3, 0.2], [0.4, 0.4, 0.4]])
-Y = np.array([0, 1, 1, 0])
-W = np.array([[2.0, 1.0], [0.5, 1.5], [1.0, 1.0]])
-LOSS = get_loss("time-to-first-spike")
+from tests.checks.odd_inputs import LOSS, SPEC, W, X, Y, network, output
 
 WHOLE = [np.int64, np.uint8, np.array, torch.tensor]
+
+
 REAL = [np.float32, np.float64, np.longdouble, np.array, torch.tensor,
         lambda value: torch.tensor(float(value), requires_grad=True)]  # fmt: skip
+
+
 FLAG = [np.bool_, np.array, torch.tensor]
+
+
 NOT_WHOLE = [1.5, "3", True, [3], np.array([3]), math.nan, None, {}, torch.tensor([3, 3])]
+
+
 NOT_REAL = ["3", True, [3.0], np.array([3.0]), math.nan, None, {}, 3j, torch.tensor([3.0])]
+
+
 NOT_A_FLAG = ["no", "true", 1, 0, None, 1.0, [True]]
+
+
 KINDS = {"whole": (WHOLE, NOT_WHOLE), "real": (REAL, NOT_REAL), "flag": (FLAG, NOT_A_FLAG)}
-
-
-def network(**options: Any) -> LoopNetwork:
-    return LoopNetwork(get_backend("ideal").open(SPEC), [W], **options)
 
 
 def fields_of(cls: type, kind: str, names: str, value: Any, **others: Any) -> list[tuple]:
@@ -197,18 +183,20 @@ ARRAYS: dict[str, Callable[[np.ndarray], Any]] = {
     "read-only": still,
     "Fortran": np.asfortranarray,
 }
+
+
 FLOATS = {**ARRAYS, "gradient": lambda a: torch.tensor(a, requires_grad=True)}
+
+
 COUNTS = {**ARRAYS, "uint16": lambda a: a.astype(np.uint16), "int8": lambda a: a.astype(np.int8)}
+
+
 NO_TIMES = [None, "abc", {}, X.astype(object), X > 0.3, X + 0j, -X,
             np.where(X > 1, np.nan, X), np.where(X > 1, -np.inf, X),
             (row for row in X), np.ma.masked_greater(X, 1)]  # fmt: skip
+
+
 NO_LABELS = [None, "0110", Y.astype(float), Y.astype(object), Y > 0, Y[:, None], Y[:3], Y - 1]
-
-
-def output(weights: Any = (W,), inputs: Any = X) -> np.ndarray:
-    with torch.no_grad():
-        net = LoopNetwork(get_backend("ideal").open(SPEC), weights)
-        return net(inputs)[0].numpy()
 
 
 def trained(data: SpikeData) -> tuple:
@@ -299,144 +287,3 @@ def test_losses_take_numpy_and_give_the_same() -> None:
         for make in ARRAYS.values():
             assert float(loss(make(output()), make(Y))) == expected.item()
         np.testing.assert_array_equal(loss.decide(output().tolist()), loss.decide(times))
-
-
-# --- before anything runs -----------------------------------------------------------------
-
-
-def test_validation_data_are_checked_before_the_first_epoch() -> None:
-    good = SpikeData(X, Y)
-    wide = SpikeData(np.ones((4, 5)), Y)
-    classes = SpikeData(X, Y + 1)
-    for where, index in (("train", 0), ("validation", 1)):
-        for bad in (wide, classes, (X, Y), None):
-            data = [good, good]
-            data[index] = bad
-            with pytest.raises(RunInputError, match=f"^{where}"):
-                Trainer(network(), LOSS, *data, TrainingOptions())
-    with pytest.raises(RunInputError, match=r"^loss: expected a loss"):
-        Trainer(network(), "time-to-first-spike", good, good, TrainingOptions())
-    with pytest.raises(ConfigError, match="max_shift"):
-        Trainer(network(), LOSS, good, good, TrainingOptions(max_shift=1))
-
-
-@pytest.mark.parametrize("bad", ["3", 1.5, True, -1])
-def test_trials_and_seeds_are_whole_everywhere(bad: Any) -> None:
-    for call in (
-        lambda: network().forward(X, trial=bad),
-        lambda: get_backend("ideal").open(SPEC).run([W], X, trial=bad),
-        lambda: get_backend("ideal").open(SPEC, seed=bad),
-        lambda: get_backend("emulated-chip", solver="event").open(SPEC, seed=bad),
-        lambda: initial_weights(SPEC, [1.0], [1.0], bad),
-        lambda: load_dataset("yin-yang", "test", seed=bad),
-    ):
-        with pytest.raises(HxloopError, match=r"trial|seed"):
-            call()
-
-
-def test_options_of_a_backend_that_are_missing_or_of_another_type_are_named() -> None:
-    with pytest.raises(ConfigError, match=r"'replay': needs the option 'path'.*--set path="):
-        get_backend("replay")
-    for options in ({"retries": 1.5}, {"clip_weights": "no"}, {"weight_limit": "3"}):
-        with pytest.raises(ConfigError, match=next(iter(options))):
-            TrainingOptions(**options)
-
-
-# --- paths and defaults -------------------------------------------------------------------
-
-
-def test_paths_are_text_or_paths_with_the_home_folder(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    data = SpikeData(X, Y)
-    Trainer(network(), LOSS, data, data, TrainingOptions(epochs=1), run_dir="~/run").fit()
-    assert (tmp_path / "run" / "metrics.jsonl").is_file()
-    with record(get_backend("ideal").open(SPEC), "~/chip.h5") as session:
-        session.run([W], X)
-    with get_backend("replay", path="~/chip.h5").open(SPEC) as session:
-        np.testing.assert_array_equal(session.run([W], X).output_times, output())
-    ActivityWriter("~/log.h5", SPEC)
-    assert (tmp_path / "log.h5").is_file()
-    for bad in (3, None, b"x", ""):
-        with pytest.raises(HxloopError, match="path"):
-            record(get_backend("ideal").open(SPEC), bad)
-        with pytest.raises(HxloopError, match="path"):
-            read_activity(bad)
-    with pytest.raises(HxloopError, match="cache_dir"):
-        get_backend("emulated-chip", cache_dir=3)
-    made = get_backend("emulated-chip", cache_dir="~/cache")
-    assert Path(made.cache_dir) == tmp_path / "cache"
-
-
-def test_mnist_is_found_as_others_lay_it_out(tmp_path, monkeypatch) -> None:
-    from hxloop.data import mnist_files as datasets_mnist
-
-    name = "train-images-idx3-ubyte"
-    monkeypatch.setenv("HXLOOP_DATA_DIR", "~/data")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    root = tmp_path / "data"
-    for folder in (root / "MNIST" / "raw", root / "raw", root, root / "mnist"):
-        for file in (f"{name}.gz", "train-images.idx3-ubyte.gz", "train-images.idx3-ubyte", name):
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / file).touch()
-            assert datasets_mnist._find(name) == folder / file
-            os.unlink(folder / file)
-            if file.startswith("train-images."):
-                with pytest.raises(HxloopError, match=name):
-                    (folder / file).write_bytes(b"")
-                    datasets_mnist._content(folder / file)
-                os.unlink(folder / file)
-
-
-def test_no_home_is_no_raw_error(monkeypatch) -> None:
-    from hxloop.data import mnist_files as datasets_mnist
-
-    monkeypatch.setenv("HXLOOP_DATA_DIR", "~nobody-has-this-name/data")
-    with pytest.raises(MissingDataError, match=r"HXLOOP_DATA_DIR.*home folder"):
-        datasets_mnist.folders()
-    monkeypatch.delenv("HXLOOP_DATA_DIR")
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
-    assert all(folder.is_absolute() for folder in datasets_mnist.folders())
-
-
-@pytest.mark.parametrize(
-    ("section", "source"),
-    [(EncodingConfig, LatencyEncoding), (NeuronConfig, NeuronSpec), (NetworkConfig, NetworkSpec),
-     (SilentConfig, SilentNeuronPolicy), (TrainingConfig, TrainingOptions)],
-)  # fmt: skip
-def test_defaults_in_configurations_are_those_in_python(section: Any, source: Any) -> None:
-    """The window was 4 in a configuration and 6 in Python."""
-    shared = {f.name for f in fields(source)} & set(section.model_fields) - {"silent", "neuron"}
-    assert shared
-    for name in shared:
-        assert getattr(section(), name) == getattr(source, name), name
-    assert SPEC.t_window == NetworkConfig().t_window == NetworkSpec(1, (LayerSpec(1),)).t_window
-
-
-def test_a_configuration_made_in_python_takes_numpy() -> None:
-    config = ExperimentConfig.from_mapping(
-        {
-            "training": {"epochs": np.int64(3), "learning_rate": np.float32(0.5)},
-            "network": {"hidden": np.array([4])},
-        },
-        "test",
-    )
-    assert (config.training.epochs, config.training.learning_rate) == (3, 0.5)
-    assert config.network.hidden == (4,)
-    for bad in ({"retries": 1.5}, {"clip_weights": "no"}, {"epochs": True}, {"epochs": "3"}):
-        with pytest.raises(ConfigError, match=next(iter(bad))):
-            ExperimentConfig.from_mapping({"training": bad}, "test")
-
-
-# --- folders and files in text ------------------------------------------------------------
-
-
-def test_results_go_where_a_text_says(tmp_path, monkeypatch):
-    source = tmp_path / "spikes.npz"
-    write_plain(source, [recorded_state("trained", 0)])
-    monkeypatch.chdir(tmp_path)
-    assert analyse_recording("spikes.npz", "out").out == Path("out")
-    assert export_activity("spikes.npz", "again.npz", "npz")["file"] == "again.npz"
-    for wrong in (3, b"out", None, ""):
-        with pytest.raises(OutputError, match=r"out: expected a path; got"):
-            export_activity(source, wrong, "npz")

@@ -1,0 +1,188 @@
+"""BrainScaleS-2: what does not fit or work is told before the chip is used; placement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hxloop import (
+    LayerSpec,
+    NetworkSpec,
+    NeuronSpec,
+    get_backend,
+)
+from hxloop.backends.brainscales2.placement import bus_of, place_neurons
+from hxloop.errors import (
+    CapacityError,
+    ConfigError,
+    FileFormatError,
+    MissingDependencyError,
+    UnknownNameError,
+)
+from tests.backends.brainscales2_laboratory import INPUTS, NAME, NETWORK, TICK, WEIGHTS, differences
+from tests.contract_double.router import check_routing
+
+# --- what does not work, said before time of the chip is spent ------------------------------
+
+
+def test_without_the_vendors_software_the_error_says_where_it_comes_from() -> None:
+    with pytest.raises(MissingDependencyError, match=r"Heidelberg University.*not on PyPI"):
+        get_backend(NAME).open(NETWORK)
+
+
+def test_calibration_files_that_are_none(lab: Any, tmp_path: Path) -> None:
+    lab()
+    with pytest.raises(ConfigError, match=r"no calibration file .*absent\.pbin"):
+        get_backend(NAME, calibration_file=str(tmp_path / "absent.pbin")).open(NETWORK)
+    (tmp_path / "foreign.pbin").write_bytes(b"PK\x03\x04")
+    backend = get_backend(NAME, calibration_file=str(tmp_path / "foreign.pbin"))
+    with pytest.raises(FileFormatError, match=r"foreign\.pbin"):
+        backend.open(NETWORK)
+    # The failed attempt holds nothing.
+    with get_backend(NAME).open(NETWORK) as session:
+        session.run(WEIGHTS, INPUTS)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tau_syn_us": 0.0},
+        {"tau_syn_us": 31.0},
+        {"tau_refrac_us": 33.0},
+        {"relative_weight_lsb": float("nan")},
+        {"weight_lsb": 1 / 78},
+        {"slot": True},
+        {"v_leak_lsb": 150.0, "v_threshold_lsb": 140.0},
+        {"failed_neurons": (512,)},
+        {"failed_neurons": (-1,)},
+        {"failed_neurons": (1.5,)},
+        {"calibration_file": 3},
+    ],
+)
+def test_options_out_of_range(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        get_backend(NAME, **options)
+
+
+def test_an_unknown_option() -> None:
+    with pytest.raises(UnknownNameError, match="calibration_file"):
+        get_backend(NAME, calibration_fil="x")
+
+
+def test_slots_that_are_too_short(lab: Any) -> None:
+    lab()
+    with pytest.raises(ConfigError, match="slot = 5 is too short"):
+        get_backend(NAME, slot=5.0).open(NETWORK)
+
+
+def test_time_constants_that_the_calibration_file_does_not_have(
+    lab: Any, calibration_file: str
+) -> None:
+    lab()
+    backend = get_backend(NAME, calibration_file=calibration_file)
+    other = NetworkSpec.feed_forward(10, 3, neuron=NeuronSpec(tau_mem=2.0), t_window=4.0)
+    with pytest.raises(CapacityError, match="tau_mem/tau_syn"):
+        backend.open(other)
+    double = NetworkSpec.feed_forward(
+        10, 3, neuron=NeuronSpec(tau_mem=2.0, tau_syn=2.0), t_window=4.0
+    )
+    with pytest.raises(CapacityError, match="unit of model time"):
+        backend.open(double)
+
+
+def test_neurons_calibrated_to_the_time_constants_of_the_network(lab: Any) -> None:
+    lab()
+    neuron = NeuronSpec(tau_mem=2.0)
+    network = NetworkSpec.feed_forward(10, 30, 3, neuron=neuron, t_window=4.0)
+    with get_backend(NAME).open(network) as session:
+        activity = session.run([0.8 * w for w in WEIGHTS], INPUTS)
+    for off in differences(activity, network):
+        assert np.median(np.abs(off)) <= TICK
+
+
+def test_thresholds_that_differ_between_layers(lab: Any) -> None:
+    lab()
+    layers = (LayerSpec(3), LayerSpec(3, NeuronSpec(v_threshold=2.0)))
+    with pytest.raises(CapacityError, match="same distance"):
+        get_backend(NAME).open(NetworkSpec(3, layers))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((10, 500, 13), "needs 513 neurons"),
+        ((129, 10), "layer 0 .* has 129 inputs"),
+        ((10, 129, 3), "layer 1 .* has 129 inputs"),
+        ((128, 300, 3), "layer 1"),
+    ],
+)
+def test_networks_beyond_the_chip(sizes: tuple[int, ...], message: str) -> None:
+    with pytest.raises(CapacityError, match=message):
+        get_backend(NAME).open(NetworkSpec.feed_forward(*sizes))
+
+
+def test_a_batch_longer_than_the_timer(lab: Any) -> None:
+    lab()
+    limit = get_backend(NAME).capabilities.max_batch
+    # 2^32 cycles of 8 ns, in slots of 30 x 6 us.
+    assert limit == int(2**32 * 8e-9 / 180e-6) - 1
+
+
+# --- placement ------------------------------------------------------------------------------
+
+
+def test_failed_neurons_are_left_out() -> None:
+    hidden, output = place_neurons(NETWORK, {0, 5, 31}, NAME)
+    assert hidden[:5] == (1, 2, 3, 4, 6)
+    assert set(hidden + output).isdisjoint({0, 5, 31})
+
+
+def test_full_buses_are_left_out() -> None:
+    # Half of the columns 0..127 have failed: the rest of 100 comes from where the buses repeat.
+    network = NetworkSpec.feed_forward(10, 100, 3)
+    hidden, _ = place_neurons(network, set(range(0, 128, 2)), NAME)
+    assert np.bincount([bus_of(n) for n in hidden], minlength=4).max() <= 32
+    assert max(hidden) > 128
+
+
+def test_layers_after_the_first_go_to_the_other_half_when_rows_run_out() -> None:
+    hidden, output = place_neurons(NetworkSpec.feed_forward(128, 128, 10), (), NAME)
+    assert max(hidden) < 256 <= min(output)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 128), min_size=1, max_size=4),
+    n_inputs=st.integers(1, 128),
+    failed=st.sets(st.integers(0, 511), max_size=150),
+)
+def test_what_is_placed_can_be_routed(sizes: list[int], n_inputs: int, failed: set[int]) -> None:
+    network = NetworkSpec.feed_forward(n_inputs, *sizes)
+    try:
+        layers = place_neurons(network, failed, NAME)
+    except CapacityError:
+        # Only where it is tight.
+        assert sum(sizes) > 200 or n_inputs + max(sizes) > 120 or len(failed) > 100
+        return
+    used = [neuron for layer in layers for neuron in layer]
+    assert len(set(used)) == len(used) == sum(sizes)
+    assert failed.isdisjoint(used)
+    populations = [object() for _ in network.sizes]
+    place = {id(p): np.array(n) for p, n in zip(populations[1:], layers, strict=True)}
+    projections = [
+        SimpleNamespace(
+            pre=populations[index],
+            post=populations[index + 1],
+            receptor_type=receptor,
+            weights=np.zeros(shape, dtype=np.int64),
+        )
+        for index, shape in enumerate(network.shapes)
+        for receptor in ("excitatory", "inhibitory")
+    ]
+    check_routing(projections, place)
