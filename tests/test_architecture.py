@@ -219,9 +219,6 @@ STILL_LONG = {
     "hxloop.runs.config", "hxloop.runs.run", "hxloop.substrate.recording.file",
     "hxloop.training.losses", "hxloop.training.notes", "hxloop.training.trainer",
 }  # fmt: skip
-STILL_LONG_TESTS = {
-    "cli/test_command_line.py", "runs/test_config_and_rundir.py", "runs/test_identity.py",
-}  # fmt: skip
 STILL_PROBING = {
     "hxloop.backends.brainscales2.backend", "hxloop.calibration.workflow", "hxloop.cli.output",
     "hxloop.conformance.subject", "hxloop.runs.elsewhere", "hxloop.runs.plan",
@@ -308,7 +305,7 @@ def test_what_a_backend_has_is_declared_not_probed() -> None:
 
 def test_files_of_tests_can_be_read_at_once() -> None:
     found = long_files_of_tests(ROOT / "tests", MOST_LINES_OF_TESTS)
-    assert set(found) == STILL_LONG_TESTS, found
+    assert found == {}
 
 
 def test_no_modules_import_each_other() -> None:

@@ -2,89 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from hxloop.activity import ActivityLog
-from hxloop.cli.entry import main
-from hxloop.data import Dataset
-from hxloop.errors import ConfigError, FileFormatError, HxloopWarning, TrainingInterrupted
+from hxloop.errors import ConfigError, FileFormatError, HxloopWarning
 from hxloop.experiments.registry import load_experiment
-from hxloop.network import NetworkSpec
 from hxloop.runs.folder import RunDirectory
 from hxloop.runs.report import training_report as experiment_report
 from hxloop.runs.run import (
-    evaluate_prepared,
     evaluate_run,
     prepare,
     resume,
-    resume_prepared,
     train,
-    train_prepared,
 )
-from hxloop.training.initialisation import initial_weights
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.losses import get_loss
 from hxloop.training.options import SpikeData, TrainingOptions
 from hxloop.training.state import check_epochs
 from hxloop.training.trainer import Trainer
-
-TINY = ["dataset.train_size=60", "dataset.validation_size=5", "dataset.test_size=10",
-        "training.batch_size=20", "network.hidden=[4]", "training.epochs=3",
-        'initialisation.method="balanced"', "activity.epochs=[]"]  # fmt: skip
-CONFIG = load_experiment("yin-yang", TINY)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_provenance():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hxloop.runs.run.provenance", lambda **more: {"started": "now", **more})
-        yield
-
-
-@pytest.fixture
-def no_reports(monkeypatch):
-    monkeypatch.setattr(experiment_report, "training_report", lambda *arguments: None)
-    monkeypatch.setattr(experiment_report, "write_report", lambda *arguments: None)
-
-
-def stopped_after(epoch):
-    """For ``on_trainer``: stop after so many epochs."""
-
-    def observe(trainer):
-        trainer.after_epoch = lambda done: trainer.request_stop() if done == epoch else None
-        end = trainer._end_epoch
-
-        def stop(start):
-            end(start)
-            if trainer.epochs_done == epoch:
-                trainer.request_stop()
-
-        trainer._end_epoch = stop
-
-    return observe
-
-
-def stopped(config, folder, epoch=1, **keywords):
-    with pytest.raises(TrainingInterrupted):
-        train(config, folder, on_trainer=stopped_after(epoch), **keywords)
-    return folder
+from tests.runs.short_runs import CONFIG, TINY, stopped
+from tests.runs.short_runs import no_provenance as no_provenance
 
 
 def same_weights(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-
-
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory):
-    return stopped(CONFIG, tmp_path_factory.mktemp("begun") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -293,120 +239,3 @@ def test_another_number_of_threads_is_told(begun, tmp_path, no_reports):
             resume(tmp_path / "run")
     finally:
         torch.set_num_threads(threads)
-
-
-# --- own data -----------------------------------------------------------------------------
-
-
-def own(kind, **changes):
-    """Data of one's own in the place of Yin-Yang: Iris has its shape, Wine has not."""
-    n_features = 4 if kind == "iris" else 13
-    rng = np.random.default_rng(5)
-    centres = rng.random((3, n_features))
-    config = load_experiment("yin-yang", [*TINY, *(f"{k}={v}" for k, v in changes.items())])
-    prepared = prepare(config)
-    encoding, datasets, data = config.latency_encoding(), {}, {}
-    for split, n in (("train", 60), ("validation", 30), ("test", 30)):
-        labels = np.arange(n) % 3
-        samples = np.clip(centres[labels] + 0.1 * rng.standard_normal((n, n_features)), 0, 1)
-        datasets[split] = Dataset(kind, samples, labels, 3, ("a", "b", "c"))
-        data[split] = SpikeData(encoding.encode(samples), labels)
-    network = NetworkSpec.feed_forward(encoding.n_channels(n_features), 4, 3, t_window=4.0)
-    weights = initial_weights(network, [1.5, 0.5], [0.8, 0.8], seed=3)
-    return replace(prepared, datasets=datasets, data=data, network=network, weights=weights)
-
-
-@pytest.mark.parametrize("kind", ["iris", "wine"])
-def test_own_data_are_not_taken_for_those_of_the_configuration(tmp_path, kind):
-    """Iris was right in 96.7 %, and then in 15.2 %, of Yin-Yang; Wine crashed at the end."""
-    prepared, run = own(kind), tmp_path / f"run-{kind}"
-    result = train_prepared(prepared, run)
-    page = (run / "report.html").read_text()
-    assert kind in page and "Yin-Yang disk" not in page
-    assert not result.problems and "finished" in json.loads((run / "provenance.json").read_text())
-    for again in (evaluate_run, resume):
-        with pytest.raises(ConfigError, match=rf"its train data were '{kind}', 60 samples .*"
-                           r"these are 'yin-yang', 60 samples of 5 .*resume_prepared"):  # fmt: skip
-            again(run)
-    weights = RunDirectory.open(run).weights(prepared.network)
-    assert evaluate_prepared(prepared, weights, run).test.accuracy == result.test.accuracy
-    assert resume_prepared(prepared, run).test.accuracy == result.test.accuracy
-
-
-def test_a_data_set_under_the_name_of_another_is_noticed(tmp_path):
-    prepared = own("iris")
-    named = {k: replace(d, name="yin-yang") for k, d in prepared.datasets.items()}
-    prepared = replace(prepared, datasets=named)
-    assert prepared.data_name == "own data"
-    train_prepared(prepared, tmp_path / "run")
-    assert "own data" in (tmp_path / "run" / "report.html").read_text()
-    with pytest.raises(ConfigError, match="its train data were 'own data'"):
-        evaluate_run(tmp_path / "run")
-
-
-def test_own_data_are_noticed_before_the_first_checkpoint(tmp_path, no_reports):
-    """Killed before it, the run would have begun anew with Yin-Yang."""
-    prepared = own("iris")
-
-    def fail(trainer, samples):
-        raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_step", fail)
-        with pytest.raises(KeyboardInterrupt):
-            train_prepared(prepared, tmp_path / "run")
-    with pytest.raises(ConfigError, match="its train data were 'iris'"):
-        resume(tmp_path / "run")
-    yin_yang = prepare(prepared.config)
-    only_weights = replace(yin_yang, weights=tuple(2 * w for w in yin_yang.weights))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_step", fail)
-        with pytest.raises(KeyboardInterrupt):
-            train_prepared(only_weights, tmp_path / "weights")
-    with pytest.raises(ConfigError, match="other initial weights"):
-        resume(tmp_path / "weights")
-
-
-def test_logs_name_own_data(tmp_path, no_reports):
-    prepared = own("wine", **{"activity.epochs": "['final']"})
-    train_prepared(prepared, tmp_path / "run")
-    with ActivityLog.open(tmp_path / "run" / "activity.h5") as log:
-        assert log.about["dataset"] == "wine"
-
-
-# --- paths --------------------------------------------------------------------------------
-
-
-def test_paths_are_relative_to_the_file_that_names_them(tmp_path, monkeypatch, no_reports):
-    """They were looked up where ``resume`` was typed."""
-    (tmp_path / "experiments").mkdir()
-    (tmp_path / "elsewhere").mkdir()
-    text = CONFIG.to_toml().replace("[backend]\n", '[backend]\nrecord = "chip.h5"\n')
-    (tmp_path / "experiments" / "mine.toml").write_text(text)
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    config = load_experiment("../experiments/mine.toml")
-    assert Path(config.backend.record) == tmp_path / "experiments" / "chip.h5"
-    typed = load_experiment("../experiments/mine.toml", ["backend.calibration=c.h5"])
-    assert Path(typed.backend.calibration) == tmp_path / "elsewhere" / "c.h5"
-    assert load_experiment("yin-yang", ["backend.record=~/x.h5"]).backend.record == str(
-        Path("~/x.h5").expanduser()
-    )
-    # Given in Python: relative to where one is, absolute in the folder.
-    made = CONFIG.model_copy(
-        update={"backend": CONFIG.backend.model_copy(update={"record": "made.h5"})}
-    )
-    stopped(made, tmp_path / "run")
-    stored = RunDirectory.open(tmp_path / "run").config()
-    assert Path(stored.backend.record) == tmp_path / "elsewhere" / "made.h5"
-    monkeypatch.chdir(tmp_path)
-    resume(tmp_path / "run")
-    assert (tmp_path / "elsewhere" / "made.h5").is_file() and not (tmp_path / "made.h5").exists()
-
-
-def test_resume_to_more_epochs_on_the_command_line(begun, tmp_path, no_reports, capsys):
-    shutil.copytree(begun, tmp_path / "run")
-    with pytest.raises(SystemExit) as ended:
-        main(["resume", str(tmp_path / "run"), "--epochs", "4", "--json"])
-    assert ended.value.code == 0
-    result = json.loads(capsys.readouterr().out)
-    assert result["epochs"] == 4 and "other-epochs" in {note["key"] for note in result["notes"]}
