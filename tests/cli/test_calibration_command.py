@@ -19,6 +19,8 @@ from hxloop.experiments.registry import load_experiment
 from hxloop.runs.run import train
 from tests.calibration.calibrated_chip import calibrated, faulty_chip
 
+pytestmark = pytest.mark.xdist_group("calibrated-chip")
+
 # Options of a faulty chip, and of a quick search.
 CHIP = [
     word
