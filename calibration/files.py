@@ -32,6 +32,7 @@ from hxloop.errors import CalibrationError, FileFormatError, HxloopError, Output
 from hxloop.files import replacing, sha256_of
 from hxloop.files.hdf5 import open_checked
 from hxloop.files.hdf5_new_file import new_file
+from hxloop.files.json_text import parse_json
 from hxloop.network import NetworkSpec
 
 UNFINISHED = "hxloop-calibration-unfinished-1"
@@ -208,7 +209,7 @@ def _read(
                 )
             if file.attrs.get("checksum") != _checksum(file):
                 raise _Refused("corrupt, its checksum does not match")
-            header = json.loads(file.attrs["header"])
+            header = parse_json(file.attrs["header"])
             groups = {
                 group: {name: values[()] for name, values in file[group].items()}
                 for group in file
@@ -230,7 +231,7 @@ class _Refused(FileFormatError):
 
 def _step(group: Any) -> StepRecord:
     arrays = {name: group[name][()] for name in _STEP_ARRAYS}
-    return StepRecord(**json.loads(group.attrs["header"]), **arrays)
+    return StepRecord(**parse_json(group.attrs["header"]), **arrays)
 
 
 def _checksum(file: Any) -> str:

@@ -9,7 +9,6 @@ run folder: ``hxloop evaluate`` takes it.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.experiments.registry import FOLDER, experiment_names
+from hxloop.files.json_text import parse_json
 from hxloop.runs.folder import RunDirectory
 from hxloop.runs.plan import prepare
 from hxloop.runs.run import evaluate_run
@@ -63,7 +63,7 @@ def keep(run_dir: Path, folder: Path = FOLDER) -> Path:
     kept.write_json("evaluation.json", evaluation)
     kept.write_json("provenance.json", {k: v for k, v in provenance.items() if k != "command"})
     kept.write_text("metrics.jsonl", metrics)
-    figure = accuracy_over_time([json.loads(line) for line in metrics.splitlines()], evaluation)
+    figure = accuracy_over_time([parse_json(line) for line in metrics.splitlines()], evaluation)
     figure.savefig(target / "figure.png", dpi=110)
     return target
 
@@ -123,7 +123,7 @@ def main(run_dirs: Sequence[str]) -> None:
         raise ConfigError("usage: python -m hxloop.experiments.results RUN_DIR ...")
     for run_dir in run_dirs:
         target = keep(Path(run_dir))
-        evaluation = json.loads((target / "evaluation.json").read_text(encoding="utf-8"))
+        evaluation = parse_json((target / "evaluation.json").read_text(encoding="utf-8"))
         half = evaluation.get("test_accuracy_half_precision")
         weights = f", {100 * half:.2f} % with weights in half precision" if half else ""
         sys.stdout.write(f"{target}: test {100 * evaluation['test_accuracy']:.2f} %{weights}\n")

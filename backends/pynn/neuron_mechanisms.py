@@ -26,6 +26,7 @@ from pathlib import Path
 
 from hxloop.errors import CompilerError, MissingDependencyError
 from hxloop.files import sha256_of
+from hxloop.files.json_text import parse_json
 from hxloop.files.scratch import ScratchFolder
 from hxloop.machine.child_process import run_child
 
@@ -77,7 +78,7 @@ def misfit(folder: Path) -> str | None:
     if library is None:
         return "nothing has been compiled"
     try:
-        written = json.loads((library.parent / MANIFEST).read_text(encoding="utf-8"))
+        written = parse_json((library.parent / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return _misfit_of_a_stranger(folder, library)
     except (OSError, ValueError) as error:

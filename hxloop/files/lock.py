@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from hxloop.errors import OutputError
+from hxloop.files.json_text import parse_json
 
 NO_LOCKS = "HXLOOP_NO_LOCKS"
 _LOCKLESS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
@@ -161,7 +162,7 @@ class FileLock:
     def _holder(self) -> str:
         """Who holds it, in words; what the file says is not trusted."""
         try:
-            told = json.loads(os.pread(self._file, 4096, 0))
+            told = parse_json(os.pread(self._file, 4096, 0))
             process, host = int(told["process"]), str(told["host"])
             since = datetime.fromisoformat(told["since"]).strftime("%Y-%m-%d %H:%M:%S")
         except (OSError, ValueError, KeyError, TypeError):

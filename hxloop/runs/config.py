@@ -304,6 +304,8 @@ class ExperimentConfig(_Section):
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"configuration {path}: cannot be read: {error.strerror}") from error
+        except RecursionError:
+            raise ConfigError(f"configuration {path}: nested too deeply") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"configuration {path}: not valid TOML: {error}") from error
         values.setdefault("name", path.stem)
@@ -324,6 +326,8 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override!r}: expected KEY=VALUE, for example training.epochs=5")
     try:
         parsed = tomllib.loads(f"value = {text}")
+    except RecursionError:
+        raise ConfigError(f"--set {key.strip()}: nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         if text.strip().startswith(("[", "{")):
             raise ConfigError(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hxloop.activity import LOG_NAME
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import remove_leftovers_in, write_atomically
+from hxloop.files.json_text import parse_json
 from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec
 from hxloop.network.weights_file import load_weights as load_weights
@@ -234,7 +235,7 @@ class RunDirectory:
         """
         path = self.path / name
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise FileFormatError(f"{path}: cannot be read: {error.strerror}") from error
         except ValueError as error:

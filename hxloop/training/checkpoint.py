@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hxloop.errors import FileFormatError
 from hxloop.files import sha256_of, write_atomically
+from hxloop.files.json_text import parse_json
 from hxloop.text import Brief
 
 SCHEMA = "hxloop-checkpoint-1"
@@ -78,7 +79,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise FileFormatError(
             f"checkpoint {path}: corrupt, its digest does not match its data. {advice}"
         )
-    return Checkpoint(tensors, json.loads(state))
+    return Checkpoint(tensors, parse_json(state))
 
 
 def _digest(tensors: Mapping[str, Tensor], state: str) -> str:

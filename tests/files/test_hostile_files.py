@@ -21,8 +21,10 @@ from hxloop.activity import ActivityWriter, read_activity
 from hxloop.activity.formats.export import export_activity
 from hxloop.calibration import load_calibration
 from hxloop.data import mnist_files as mnist
-from hxloop.errors import FileFormatError
-from hxloop.runs.folder import load_weights
+from hxloop.errors import ConfigError, FileFormatError, HxloopError
+from hxloop.experiments.registry import load_experiment
+from hxloop.files.json_text import parse_json
+from hxloop.runs.folder import RunDirectory, load_weights
 from hxloop.substrate.recording.file import SessionFile
 from tests.activity.activity_examples import NETWORK, run
 from tests.files.test_damaged_files import make_calibration, make_log, make_session
@@ -239,3 +241,30 @@ def test_what_is_written_is_believed(tmp_path):
         for _ in range(100):
             state.append(silent, labels, decisions)
     assert len(read_activity(path)["trained"]) == 2000
+
+
+DEEP = "[" * 100_000
+
+
+def test_nesting_without_end_is_a_value_error_and_what_is_json_is_read():
+    """Regression: Python's RecursionError came out, raw, of every damaged JSON file."""
+    assert parse_json('{"a": [1, null]}') == {"a": [1, None]}
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_json(DEEP)
+    with pytest.raises(ValueError, match="Expecting"):
+        parse_json(b"{")
+
+
+@pytest.mark.parametrize("name", ["identity.json", "provenance.json", "config.toml"])
+def test_files_of_a_run_may_be_nested_without_end(tmp_path, name):
+    run = RunDirectory.create(tmp_path / "run")
+    run.write_config(load_experiment("yin-yang"))
+    path = run.path / name
+    path.write_text(f"a = {DEEP}" if name.endswith("toml") else DEEP, encoding="utf-8")
+    with pytest.raises(HxloopError, match=f"{name}.*nested too deeply"):
+        run.config() if name.endswith("toml") else run.read_json(name)
+
+
+def test_a_setting_may_be_nested_without_end():
+    with pytest.raises(ConfigError, match=r"--set network.hidden: nested too deeply"):
+        load_experiment("yin-yang", [f"network.hidden={DEEP}"])

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hxloop.errors import CompilerError
+from hxloop.files.json_text import parse_json
 from hxloop.files.scratch import ScratchFolder
 from hxloop.machine import make_private, say_once
 from hxloop.substrate.guard import ForkSafeLock
@@ -32,7 +33,7 @@ _lock = ForkSafeLock()
 def damage(folder: Path) -> str | None:
     """What is wrong with a kept model; None: nothing, it is there and whole."""
     try:
-        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        listed = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))
         for name, expected in listed["files"].items():
             file = folder / name
             if not file.is_file():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +27,7 @@ from hxloop.activity.types import RunInfo
 from hxloop.errors import FileFormatError, UnknownNameError
 from hxloop.files import reading
 from hxloop.files.hdf5 import open_checked
+from hxloop.files.json_text import parse_json
 from hxloop.network import NetworkSpec
 
 Samples = slice | Sequence[int] | NDArray[Any] | None
@@ -61,7 +61,7 @@ class ActivityLog:
             with reading(self.path, _WHAT):
                 self._check_header()
                 self.network: NetworkSpec = network_from_json(_text(self._file.attrs["network"]))
-                self.about: dict[str, Any] = json.loads(_text(self._file.attrs["about"]))
+                self.about: dict[str, Any] = parse_json(_text(self._file.attrs["about"]))
                 check_signed(self._file["states"], self._file)
         except BaseException:
             self._file.close()

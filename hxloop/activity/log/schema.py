@@ -54,6 +54,7 @@ from hxloop.activity.recorded import TRAINED, UNTRAINED
 from hxloop.activity.types import RunInfo
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import sha256_of
+from hxloop.files.json_text import parse_json
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
 
 SCHEMA, VERSION = "hxloop-activity", 1
@@ -151,7 +152,7 @@ def network_from_json(text: str) -> NetworkSpec:
         FileFormatError: it is no such text.
     """
     try:
-        values = json.loads(text)
+        values = parse_json(text)
         layers = tuple(
             LayerSpec(**{**layer, "neuron": NeuronSpec(**layer["neuron"])})
             for layer in values.pop("layers")
@@ -175,7 +176,7 @@ def info_from_json(text: bytes) -> RunInfo:
         FileFormatError: it is no such text.
     """
     try:
-        values: Mapping[str, Any] = json.loads(text)
+        values: Mapping[str, Any] = parse_json(text)
         known = {
             field.name: values[field.name] for field in fields(RunInfo) if field.name in values
         }

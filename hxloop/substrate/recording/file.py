@@ -45,6 +45,7 @@ from hxloop.activity.log.schema import (
 from hxloop.errors import FileFormatError
 from hxloop.files import digest_of, reading, sha256_of
 from hxloop.files.hdf5 import SEAL, end_of_hdf5, open_checked, seal_end
+from hxloop.files.json_text import parse_json
 from hxloop.substrate.capabilities import Capabilities
 from hxloop.substrate.recording.journal import MARK, Journal, read_array, read_journal
 from hxloop.version import __version__
@@ -91,7 +92,7 @@ class RecordedRun:
         Raises:
             ValueError: it is no such text.
         """
-        values = json.loads(text)
+        values = parse_json(text)
         trial = values["trial"]
         if trial is not None and (not isinstance(trial, int) or trial < 0):
             raise ValueError(f"trial {trial!r}; expected a whole number from 0 on, or none")
@@ -305,7 +306,7 @@ def capabilities_from_json(text: str) -> Capabilities:
     Raises:
         ValueError: values that no substrate has.
     """
-    values = json.loads(text)
+    values = parse_json(text)
     for name, value in values.items():
         # No count, limit or error of a substrate is negative.
         numbers = value if isinstance(value, list) else [value]

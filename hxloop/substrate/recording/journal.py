@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from hxloop.errors import FileFormatError
 from hxloop.files import digest_of, sha256_of
+from hxloop.files.json_text import parse_json
 
 ARRAY, RUN = b"ARRY", b"RUN_"
 MARK = b"HXJ1"
@@ -98,7 +99,7 @@ def read_array(raw: BinaryIO, place: int, length: int, digest: str) -> NDArray[A
     line = raw.readline(min(_LINE_BYTES, length))
     data = bytearray(raw.read(length - len(line)))
     try:
-        told = json.loads(line)
+        told = parse_json(line)
         dtype, shape = np.dtype(told["dtype"]), tuple(int(n) for n in told["shape"])
         if dtype.kind not in _NUMBERS or dtype.itemsize * math.prod(shape) != len(data):
             raise ValueError("another size than declared")
