@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hxloop.analysis.measures import statistics
 from hxloop.analysis.measures.null_models import (
     jittered,
     label_shuffled,
@@ -210,3 +211,15 @@ def test_shuffled_weights_keep_dales_law_and_shuffled_labels_their_number() -> N
     assert not np.array_equal(got, matrix)
     labels = np.repeat([0, 1, 2], [5, 3, 2])
     assert np.bincount(label_shuffled(labels, rng(6))).tolist() == [5, 3, 2]
+
+
+def test_of_many_values_the_interval_is_the_normal_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the bootstrap's, though the values are skewed; and without random numbers."""
+    values = np.random.default_rng(1).lognormal(0.0, 1.0, statistics.NORMAL_FROM)
+    normal = statistics.bootstrap_interval(values, np.random.default_rng(2))
+    monkeypatch.setattr(statistics, "NORMAL_FROM", len(values) + 1)
+    drawn = statistics.bootstrap_interval(values, np.random.default_rng(2))
+    width = drawn.high - drawn.low
+    assert (normal.value, normal.n) == (drawn.value, drawn.n)
+    assert normal.low == pytest.approx(drawn.low, abs=0.05 * width)
+    assert normal.high == pytest.approx(drawn.high, abs=0.05 * width)
