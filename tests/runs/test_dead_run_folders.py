@@ -72,7 +72,7 @@ def carry_on(run):
     try:
         resume(run)
     except FileFormatError as error:
-        assert "no config.toml in it" in str(error)
+        assert ("no config.toml in it" if run.exists() else "no such folder") in str(error)
         if run.exists() and any(run.iterdir()):
             assert "hxloop train" in str(error) or not (run / ".unfinished").exists()
         train(CONFIG, run)
