@@ -38,7 +38,7 @@ FLOORS = (
     ("engine", "activity"),
     ("network", "data"),
     ("units", "files", "page"),
-    ("checks", "text", "machine"),
+    ("checks", "text", "machine", "registry"),
     ("errors", "version", "provenance", "moved"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -29,7 +29,7 @@ from hxloop.cli import output as output
 from hxloop.cli.app import FAILURE, Json, app
 from hxloop.cli.words import keyword_names, read_settings
 from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_checks
-from hxloop.data import DATASETS
+from hxloop.data import dataset_descriptions
 from hxloop.errors import ConfigError, HxloopError, OutputError, UnknownNameError, unknown_name
 from hxloop.experiments.registry import experiment_description, experiment_names, reanalysis_of
 from hxloop.provenance import provenance
@@ -269,4 +269,4 @@ def backends(json_: Json = False) -> None:
 @app.command()
 def datasets(json_: Json = False) -> None:
     """List the data sets."""
-    output.listing("datasets", dict(DATASETS), json_)
+    output.listing("datasets", dataset_descriptions(), json_)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from hxloop import checks
 from hxloop.data.mnist_files import SIDE, SMALL_SIDE, load_mnist
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name
+from hxloop.registry import Registry
 from hxloop.text import Brief, check_printable
 
 
@@ -122,14 +124,23 @@ DATASETS = {
 
 
 def dataset_names() -> tuple[str, ...]:
-    """Names that ``load_dataset`` knows."""
-    return tuple(sorted(DATASETS))
+    """Names that ``load_dataset`` knows, those of other packages among them."""
+    return REGISTRY.names()
+
+
+def dataset_descriptions() -> dict[str, str]:
+    """Every data set in a line; those of other packages with the place they are from."""
+    others = {name: f"of {point.value}" for name, point in REGISTRY.others().items()}
+    return dict(sorted({**DATASETS, **others}.items()))
 
 
 def load_dataset(
     name: str, split: str, size: int | None = None, seed: int | None = None
 ) -> Dataset:
     """A split of a data set.
+
+    Another package's is a function of ``(split, size, seed)`` that returns a ``Dataset``, in the
+    entry points ``hxloop.datasets``.
 
     Args:
         name: one of ``dataset_names()``.
@@ -139,20 +150,42 @@ def load_dataset(
 
     Raises:
         UnknownNameError: no such data set or split; the message lists the known ones.
-        ConfigError: a size or seed out of range.
+        MissingDependencyError: another package's needs one that is not installed.
+        ConfigError: a size or seed out of range, or what is registered returns no ``Dataset``.
     """
-    if name not in DATASETS:
-        raise UnknownNameError(unknown_name("data set", name, DATASETS))
-    if split not in YIN_YANG_SPLITS:
+    load = REGISTRY.get(name)
+    if name in REGISTRY.built_in and split not in YIN_YANG_SPLITS:
         raise UnknownNameError(unknown_name("split", split, YIN_YANG_SPLITS))
-    if name != "yin-yang":
-        if seed is not None:
-            raise ConfigError(f"data set {name!r}: is not drawn, so it takes no seed; got {seed}")
-        return _first(mnist(split, SIDE if name == "mnist" else SMALL_SIDE), size)
+    found = load(split, size, seed)
+    if not isinstance(found, Dataset):
+        raise ConfigError(
+            f"data set {name!r}: expected a hxloop.Dataset; its package gave {checks.shown(found)}"
+        )
+    return found
+
+
+def _yin_yang_split(split: str, size: int | None, seed: int | None) -> Dataset:
     published_size, published_seed = YIN_YANG_SPLITS[split]
     return yin_yang(
         published_size if size is None else size, published_seed if seed is None else seed
     )
+
+
+def _mnist_split(name: str, side: int, split: str, size: int | None, seed: int | None) -> Dataset:
+    if seed is not None:
+        raise ConfigError(f"data set {name!r}: is not drawn, so it takes no seed; got {seed}")
+    return _first(mnist(split, side), size)
+
+
+REGISTRY = Registry(
+    "data set",
+    "hxloop.datasets",
+    {
+        "mnist": partial(_mnist_split, "mnist", SIDE),
+        "mnist-16x16": partial(_mnist_split, "mnist-16x16", SMALL_SIDE),
+        "yin-yang": _yin_yang_split,
+    },
+)
 
 
 def _first(dataset: Dataset, size: int | None) -> Dataset:

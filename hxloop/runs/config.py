@@ -106,7 +106,7 @@ class LossConfig(_Section):
     """Loss by name, with its options."""
 
     name: str = "time-to-first-spike"
-    options: dict[str, float] = {}
+    options: dict[str, Any] = {}
 
 
 class SilentConfig(_Section):

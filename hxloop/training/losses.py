@@ -7,7 +7,7 @@ and deciding must agree, so the rule belongs to the loss.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 from hxloop import checks
 from hxloop.checks.tensors import label_tensor, real_tensor
 from hxloop.errors import ConfigError, RunInputError, UnknownNameError, unknown_name
+from hxloop.registry import Registry
 
 # Time scales and other options beyond are mistakes, and would overflow.
 SHORTEST, LARGEST = 1e-9, 1e9
@@ -271,25 +272,38 @@ LOSSES: dict[str, type[Any]] = {
 }
 
 
+REGISTRY = Registry("loss", "hxloop.losses", LOSSES)
+
+
 def loss_names() -> tuple[str, ...]:
-    """Names that ``get_loss`` knows."""
-    return tuple(sorted(LOSSES))
+    """Names that ``get_loss`` knows, those of other packages among them."""
+    return REGISTRY.names()
 
 
 def get_loss(name: str, **options: Any) -> Loss:
     """A loss by name.
 
+    Another package's is a dataclass, see ``Loss``, whose fields are its options, in the entry
+    points ``hxloop.losses``.
+
     Raises:
         UnknownNameError: no such loss or option; the message lists the known ones.
-        ConfigError: an option out of range.
+        MissingDependencyError: another package's needs one that is not installed.
+        ConfigError: an option out of range, or what is registered is no loss.
     """
-    if name not in LOSSES:
-        raise UnknownNameError(unknown_name("loss", name, LOSSES))
-    known = {field.name for field in fields(LOSSES[name])}
+    made_by = REGISTRY.get(name)
+    if not (isinstance(made_by, type) and is_dataclass(made_by)):
+        raise ConfigError(f"loss {name!r}: expected a dataclass; its package registers {made_by!r}")
+    known = {field.name for field in fields(made_by)}
     for option in options:
         if option not in known:
             raise UnknownNameError(unknown_name(f"option of loss {name!r}", option, known))
-    loss: Loss = LOSSES[name](**options)
+    loss: Any = made_by(**options)
+    if not isinstance(loss, Loss):
+        raise ConfigError(
+            f"loss {name!r}: expected what hxloop.Loss asks for (name, decision_rule, decide, a "
+            f"call); {made_by.__qualname__} lacks some of it"
+        )
     return loss
 
 
