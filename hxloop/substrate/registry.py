@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from importlib.metadata import EntryPoint, entry_points
 from os import PathLike
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -13,22 +12,21 @@ from hxloop import checks
 from hxloop.errors import (
     ConfigError,
     HxloopError,
-    MissingDependencyError,
     UnknownNameError,
     unknown_name,
 )
+from hxloop.registry import Registry
 from hxloop.substrate.protocol import Backend
 
 ENTRY_POINT_GROUP = "hxloop.backends"
 
 
-def _entry_points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+REGISTRY = Registry("backend", ENTRY_POINT_GROUP, {})
 
 
 def backend_names() -> tuple[str, ...]:
     """Names of all installed backends, sorted."""
-    return tuple(sorted(_entry_points()))
+    return REGISTRY.names()
 
 
 def backend_class(name: str) -> type[Any]:
@@ -37,17 +35,9 @@ def backend_class(name: str) -> type[Any]:
     Raises:
         UnknownNameError: there is no backend of that name.
         MissingDependencyError: its module needs a package that is not installed.
+        ConfigError: its package registers what is not there.
     """
-    points = _entry_points()
-    if name not in points:
-        raise UnknownNameError(unknown_name("backend", name, points))
-    try:
-        loaded: type[Any] = points[name].load()
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"backend {name!r} needs the package {error.name!r}, which is not installed ({error}); "
-            "try: pip install " + str(error.name).partition(".")[0]
-        ) from error
+    loaded: type[Any] = REGISTRY.get(name)
     return loaded
 
 

@@ -13,13 +13,13 @@ from importlib.metadata import EntryPoint
 import numpy as np
 import pytest
 
+from hxloop import registry as backend_module
 from hxloop.backends.emulated.brian2 import build as brian2_build
 from hxloop.cli.words import in_commands
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.network import NetworkSpec
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.folder import RunDirectory, load_weights
-from hxloop.substrate import registry as backend_module
 from tests.cli.command_line import SMALL, contents, one_object
 
 # --- folders ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import hxloop.registry
 from hxloop.cli.entry import main
 from hxloop.conformance import ALL_CHECKS, CHECKS
 from hxloop.errors import MissingDependencyError
@@ -46,8 +47,8 @@ LATE: list[int] = []
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs a command; returns its exit status, stdout and stderr on one line."""
     mine = EntryPoint("late", f"{MODULE}:Late", backend_module.ENTRY_POINT_GROUP)
-    known = backend_module._entry_points()
-    monkeypatch.setattr(backend_module, "_entry_points", lambda: {**known, "late": mine})
+    known = hxloop.registry.entry_points(group=backend_module.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(hxloop.registry, "entry_points", lambda group: [*known, mine])
     monkeypatch.setattr(EntryPoint, "load", lambda self: Late if self is mine else load(self))
 
     def run(*words: str) -> tuple[int, str, str]:

@@ -27,8 +27,11 @@ POINTS = [
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = hxloop.registry.entry_points
     monkeypatch.setattr(
-        hxloop.registry, "entry_points", lambda group: [p for p in POINTS if p.group == group]
+        hxloop.registry,
+        "entry_points",
+        lambda group: [*real(group=group), *(p for p in POINTS if p.group == group)],
     )
 
 
@@ -67,7 +70,9 @@ def test_what_does_not_work_is_told_by_name():
         get_loss("absent")
     with pytest.raises(UnknownNameError, match="unknown data set 'blob'"):
         load_dataset("blob", "train")
-    with pytest.raises(ConfigError, match=r"data set 'nothing': expected a hxloop.Dataset; .* None"):
+    with pytest.raises(
+        ConfigError, match=r"data set 'nothing': expected a hxloop.Dataset; .* None"
+    ):
         load_dataset("nothing", "train")
     with pytest.raises(ConfigError, match=r"registers .*:gone, which is not there"):
         load_dataset("gone", "train")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import hxloop.registry
 import hxloop.substrate.protocol
 from hxloop.activity import Activity, RunInfo
 from hxloop.errors import (
@@ -178,11 +179,8 @@ def test_unknown_option_lists_the_known_ones() -> None:
 
 
 def test_backend_with_a_missing_package_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Broken:
-        def load(self) -> Any:
-            raise ModuleNotFoundError("No module named 'chipware'", name="chipware")
-
-    monkeypatch.setattr(hxloop.substrate.registry, "_entry_points", lambda: {"broken": Broken()})
+    point = EntryPoint("broken", "chipware.backend:Chip", hxloop.substrate.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(hxloop.registry, "entry_points", lambda group: [point])
     with pytest.raises(MissingDependencyError, match="needs the package 'chipware'") as caught:
         backend_class("broken")
     assert isinstance(caught.value, ImportError)
@@ -194,7 +192,7 @@ def test_a_third_party_backend_is_found_by_its_entry_point(
     point = EntryPoint(
         "mine", "hxloop.backends.ideal:IdealBackend", hxloop.substrate.ENTRY_POINT_GROUP
     )
-    monkeypatch.setattr(hxloop.substrate.registry, "entry_points", lambda group: [point])
+    monkeypatch.setattr(hxloop.registry, "entry_points", lambda group: [point])
     assert backend_names() == ("mine",)
     assert isinstance(get_backend("mine"), Backend)
 
