@@ -10,11 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import numpy as np
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from hxloop import checks
@@ -25,6 +32,7 @@ from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
 from hxloop.runs.config_paths import with_absolute_paths
 from hxloop.runs.config_words import explained
 from hxloop.text import check_printable
+from hxloop.training.losses import LOSSES
 from hxloop.training.notes import Note, tell
 from hxloop.training.options import TrainingOptions
 from hxloop.training.silent_neurons import SilentNeuronPolicy
@@ -269,18 +277,22 @@ class ExperimentConfig(_Section):
         Raises:
             ConfigError: unknown keys or wrong values; all of them, a line each.
         """
+        # What a file names is absolute already, see ``load``; the rest was typed here.
+        values = _with_tuples(with_absolute_paths(values, Path.cwd()))
+        problems = _wrong_loss_options(values)
         try:
-            # What a file names is absolute already, see ``load``; the rest was typed here.
-            config = cls.model_validate(_with_tuples(with_absolute_paths(values, Path.cwd())))
+            config = cls.model_validate(values)
+        except ValidationError as error:
+            problems = [*(dict(problem) for problem in error.errors()), *problems]
+        if problems:
+            raise ConfigError(f"{source}:\n  " + "\n  ".join(explained(problems, cls)))
+        try:
             config.training_options()
             config.latency_encoding()
             NeuronSpec(**config.network.neuron.model_dump())
             config.check_activity()
             if not config.study:  # a study may train nothing, or other networks
                 config.check_initialisation()
-        except ValidationError as error:
-            lines = explained([dict(problem) for problem in error.errors()], cls)
-            raise ConfigError(f"{source}:\n  " + "\n  ".join(lines)) from error
         except (ConfigError, NetworkError) as error:
             raise ConfigError(f"{source}: {_in_the_file(str(error))}") from error
         return config
@@ -386,6 +398,26 @@ _SECTIONS = {
     "SilentNeuronPolicy": "training.silent",
     "TrainingOptions": "training",
 }
+
+
+def _wrong_loss_options(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What pydantic would say of options of another type than a loss that comes along declares."""
+    section = values.get("loss")
+    if not isinstance(section, Mapping) or not isinstance(section.get("options"), Mapping):
+        return []
+    # Another package's is not loaded for it: its configurations are read without that package, too.
+    loss = LOSSES.get(str(section.get("name", LossConfig().name)))
+    kinds = get_type_hints(loss) if loss else {}
+    problems: list[dict[str, Any]] = []
+    for key, value in section["options"].items():
+        if key in kinds:
+            try:
+                TypeAdapter(kinds[key], config=ConfigDict(strict=True)).validate_python(value)
+            except ValidationError as error:
+                for problem in error.errors():
+                    at = ("loss", "options", key, *problem["loc"])
+                    problems.append({**problem, "loc": at})
+    return problems
 
 
 def _in_the_file(text: str) -> str:

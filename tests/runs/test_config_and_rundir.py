@@ -115,8 +115,9 @@ def test_a_value_of_the_wrong_type_is_never_converted(override, key):
 
 def test_all_problems_are_told_at_once():
     with pytest.raises(ConfigError) as caught:
-        overridden("seed=-1", "training.epoch=3", 'network.hidden="a"')
-    assert str(caught.value).count("\n") == 3
+        overridden("seed=-1", "training.epoch=3", 'network.hidden="a"', "loss.options.xi=true")
+    assert str(caught.value).count("\n") == 4
+    assert "\n  loss.options.xi: expected a number; got true" in str(caught.value)
 
 
 @pytest.mark.parametrize("key", LEAVES)
