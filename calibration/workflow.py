@@ -28,6 +28,7 @@ from hxloop.calibration import (
 from hxloop.calibration.procedures import Progress
 from hxloop.calibration.result import QUANTITIES, request_key, wanted
 from hxloop.calibration.verify import Verification, verify
+from hxloop.chip.calibration import truth_at_codes
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.chip.readout import as_readout
 from hxloop.errors import CalibrationInterrupted, OutputError
@@ -186,7 +187,7 @@ def judge_result(backend: Backend, result: CalibrationResult) -> Judgement:
     Where it knows nothing (a real chip), the measurements before and after are compared.
     """
     target = result.target
-    truth = getattr(backend, "parameters_at", None)
+    truth = truth_at_codes(backend)
     if truth is None:
         before, after = result.before, result.estimates
         dead = np.zeros(result.n_circuits, dtype=np.bool_)
@@ -195,8 +196,8 @@ def judge_result(backend: Backend, result: CalibrationResult) -> Judgement:
         medians = {
             name: np.full_like(codes, int(np.median(codes))) for name, codes in result.codes.items()
         }
-        pattern = truth(network, result.codes, target)
-        before = _absolute(truth(network, medians, target), target)
+        pattern = truth.parameters_at(network, result.codes, target)
+        before = _absolute(truth.parameters_at(network, medians, target), target)
         after, dead = _absolute(pattern, target), pattern["dead"] > 0
     usable = result.usable
     # Strengths have no absolute target: they are relative to the median of those in use.

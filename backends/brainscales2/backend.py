@@ -36,6 +36,7 @@ from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec
 from hxloop.substrate import Capabilities, check_network
+from hxloop.substrate.optional import digest_of_calibration, usable_circuits
 from hxloop.units import TimeBase
 
 LONGEST_RUN_SECONDS = 2**32 * CLOCK_SECONDS  # the timer of a run has 32 bits
@@ -175,7 +176,7 @@ class PynnBrainscales2Backend:
             MissingDependencyError: ``pynn_brainscales`` is not installed.
             FileFormatError: the calibration file cannot be read.
         """
-        described, digest = self._with(calibration), getattr(calibration, "digest", None)
+        described, digest = self._with(calibration), digest_of_calibration(calibration)
         check_network(network, described.capabilities, self.name)
         dialect = BrainScaleS2Dialect(described, network, digest)
         limit = dialect.grid.limit
@@ -192,7 +193,7 @@ class PynnBrainscales2Backend:
                 f"{self.name}: calibration: expected weight_scale, time_scale and spike_offset, a "
                 f"result of hxloop.calibration; got {calibration!r}"
             ) from error
-        usable = np.asarray(getattr(calibration, "usable", np.ones(N_CIRCUITS, dtype=np.bool_)))
+        usable = usable_circuits(calibration, N_CIRCUITS)
         if usable.shape != (N_CIRCUITS,):
             raise ConfigError(
                 f"{self.name}: calibration: expected usable for {N_CIRCUITS} circuits; got shape "

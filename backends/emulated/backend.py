@@ -221,6 +221,15 @@ class EmulatedChipBackend:
         model = replace(model, chip_id=self.chip_id)
         return KnobCurves(model, self.chip, self._knobs, float(self.hours))
 
+    def describe(self) -> str:
+        """That the first run of a compiled model takes longer."""
+        if self.solver != "brian2" or self.codegen != "cpp_standalone":
+            return ""
+        return (
+            "Brian2 compiles its model once for every shape of network and batch (about 20 s), "
+            "then it is kept."
+        )
+
     def check_calibration(self, network: NetworkSpec, calibration: Any) -> None:
         """Refuse what is no calibration of this chip, or none for this network.
 

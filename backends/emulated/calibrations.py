@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hxloop.backends.emulated.imperfections import Imperfections
 from hxloop.backends.emulated.knob_options import KnobOptions
 from hxloop.backends.emulated.model import circuits_needed
-from hxloop.chip.readout import is_calibration
+from hxloop.chip.calibration import as_knob_calibration
 from hxloop.errors import CalibrationError, CapacityError
 from hxloop.network import NetworkSpec
 
@@ -40,7 +40,7 @@ def check_fit(backend: EmulatedChipBackend, network: NetworkSpec, calibration: A
         CapacityError: it left too few circuits usable.
     """
     where = f"backend {backend.name!r}"
-    if not is_calibration(calibration):
+    if as_knob_calibration(calibration) is None:
         raise CalibrationError(
             f"{where}: calibration: expected a result of hxloop.calibration.calibrate, or None; "
             f"got {type(calibration).__name__}"

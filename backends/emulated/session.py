@@ -17,9 +17,10 @@ from hxloop.backends.emulated.knob_session import KnobSession
 from hxloop.backends.emulated.model import TrialNoise
 from hxloop.backends.emulated.readout import ChipReadout, ReadoutNoise
 from hxloop.backends.precision import PRECISIONS
+from hxloop.chip.calibration import KnobCalibration
 from hxloop.chip.clock import n_moved, n_tied, truncate
 from hxloop.chip.operating_point import OperatingPoint
-from hxloop.chip.readout import Calibration, Codes, check_codes
+from hxloop.chip.readout import Codes, check_codes
 from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import (
     SessionClosedError,
@@ -58,7 +59,7 @@ class EmulatedChipSession(KnobSession):
         backend: EmulatedChipBackend,
         network: NetworkSpec,
         seed: int,
-        calibration: Calibration | None = None,
+        calibration: KnobCalibration | None = None,
     ) -> None:
         self.network = network
         self.capabilities = backend.capabilities

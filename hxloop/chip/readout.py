@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.errors import CapacityError, RunInputError
 from hxloop.substrate import Session
+from hxloop.substrate.optional import offers
 
 Codes = NDArray[np.int64]
 LINES = ("membrane", "syn_exc", "syn_inh")
@@ -188,56 +189,6 @@ class Readout(Session, Protocol):
         ...
 
 
-class Calibration(Protocol):
-    """What a backend needs to know of a calibration result."""
-
-    @property
-    def target(self) -> OperatingPoint:
-        """What it was made for."""
-        ...
-
-    @property
-    def chip_id(self) -> str | None:
-        """The chip it was made on; None: any chip will do."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """Identifies it."""
-        ...
-
-    @property
-    def codes(self) -> Mapping[str, Codes]:
-        """``(circuits,)`` for each knob."""
-        ...
-
-    @property
-    def usable(self) -> NDArray[np.bool_]:
-        """``(circuits,)``: which may be used."""
-        ...
-
-    @property
-    def weight_scale(self) -> float:
-        """Weight of one bit in units of the nominal one."""
-        ...
-
-    @property
-    def time_scale(self) -> float:
-        """Length of one unit of model time in units of the nominal one."""
-        ...
-
-    @property
-    def spike_offset(self) -> float:
-        """Constant to be taken off every recorded spike time, model time."""
-        ...
-
-
-def is_calibration(value: Any) -> bool:
-    """Whether something has what a backend needs to know of a calibration."""
-    names = [name for name, kind in vars(Calibration).items() if isinstance(kind, property)]
-    return all(hasattr(value, name) for name in names)
-
-
 def as_readout(session: Session) -> Readout:
     """The session, if it can be calibrated.
 
@@ -246,8 +197,7 @@ def as_readout(session: Session) -> Readout:
     """
     knobs = session.capabilities.knobs
     offered: Any = session
-    # By name, not by isinstance: a session may be wrapped.
-    if not knobs or not all(hasattr(offered, name) for name in _OFFERED):
+    if not knobs or not offers(offered, Readout):
         raise CapacityError(
             f"calibration: {type(session).__name__} has no knobs to turn (capabilities.knobs: "
             f"{', '.join(sorted(knobs)) or 'none'}) and converters to read it out; expected a "
@@ -256,11 +206,6 @@ def as_readout(session: Session) -> Readout:
         )
     readout: Readout = offered
     return readout
-
-
-_OFFERED = (
-    "chip_id", "n_circuits", "circuits", "knob_ranges", "codes", "set_knobs", "measure", "trace",
-)  # fmt: skip
 
 
 def check_pairs(circuits: Any, n_circuits: int) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.errors import HxloopWarning
+from hxloop.substrate.optional import description
 from hxloop.text import printable
 from hxloop.training.progress import counting, say
 
@@ -82,13 +83,8 @@ def announce(prepared: Prepared) -> None:
         note(f"         calibrated: {calibration}")
     for text in chip_in_words(prepared.substrate):
         note(f"         {text}")
-    if getattr(prepared.backend, "codegen", None) == "cpp_standalone" and (
-        getattr(prepared.backend, "solver", None) == "brian2"
-    ):
-        note(
-            "         Brian2 compiles its model once for every shape of network and batch (about "
-            "20 s), then it is kept."
-        )
+    for text in description(prepared.backend).splitlines():
+        note(f"         {text}")
 
 
 def chip_in_words(substrate: Mapping[str, NDArray[np.float64]]) -> list[str]:
@@ -209,8 +205,8 @@ def listing(kind: str, entries: Mapping[str, str], as_json: bool) -> None:
         json_object({kind: [{"name": k, "description": v} for k, v in entries.items()]})
         return
     width = max((len(name) for name in entries), default=0)
-    for name, description in entries.items():
-        line(f"{name:<{width}}  {description}")
+    for name, words in entries.items():
+        line(f"{name:<{width}}  {words}")
 
 
 def measured(result: Mapping[str, Any], as_json: bool) -> None:

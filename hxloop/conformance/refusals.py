@@ -83,10 +83,11 @@ def unknown_record(subject: Subject) -> None:
 def unknown_calibration(subject: Subject) -> None:
     """What is no calibration of this substrate is refused, not ignored."""
     subject.close()
+    wrong: Any = object()
     _must_raise(
         "open(calibration=<some object>)",
         HxloopError,
-        lambda: subject.backend.open(subject.network, calibration=object()).close(),
+        lambda: subject.backend.open(subject.network, calibration=wrong).close(),
     )
 
 

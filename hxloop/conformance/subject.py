@@ -20,6 +20,7 @@ from hxloop.engine.reference import first_spike_times
 from hxloop.errors import ConformanceError
 from hxloop.network import NetworkSpec, NeuronSpec
 from hxloop.substrate import Backend, Capabilities, Session
+from hxloop.substrate.optional import known_deviations
 
 Array = NDArray[np.float64]
 Reference = Callable[[Array, Array, NeuronSpec, float], Array]
@@ -104,8 +105,7 @@ class Subject:
     @property
     def known_deviations(self) -> Mapping[str, str]:
         """Names of checks that the backend says it fails, each with the reason."""
-        known: Mapping[str, str] = getattr(self.backend, "known_deviations", {})
-        return known
+        return known_deviations(self.backend)
 
     @cached_property
     def network(self) -> NetworkSpec:

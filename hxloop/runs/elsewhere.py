@@ -14,6 +14,7 @@ from typing import Any
 from hxloop.errors import CalibrationError
 from hxloop.runs.config import BackendConfig
 from hxloop.runs.plan import Prepared
+from hxloop.substrate.optional import check_calibration
 
 
 def evaluation_backend(
@@ -51,12 +52,8 @@ def evaluation_backend(
 
 def without_foreign_calibration(prepared: Prepared) -> Prepared:
     """The same, without a calibration that is of another chip than the one chosen."""
-    # Optional in a backend, as ``substrate_parameters`` is.
-    check = getattr(prepared.backend, "check_calibration", None)
-    if prepared.calibration is None or check is None:
-        return prepared
     try:
-        check(prepared.network, prepared.calibration)
+        check_calibration(prepared.backend, prepared.network, prepared.calibration)
     except CalibrationError:
         backend = prepared.config.backend.model_copy(update={"calibration": None})
         config = prepared.config.model_copy(update={"backend": backend})

@@ -17,6 +17,7 @@ from hxloop.errors import ConfigError, UnknownNameError, unknown_name
 from hxloop.network import NetworkSpec
 from hxloop.runs.config import ExperimentConfig
 from hxloop.substrate import Backend, Session, get_backend
+from hxloop.substrate.optional import true_parameters
 from hxloop.substrate.recording.record import record
 from hxloop.text import Brief
 from hxloop.training.identity import data_digest
@@ -103,14 +104,7 @@ class Prepared(Brief):
 
         Empty where the backend knows of none.
         """
-        parameters = getattr(self.backend, "substrate_parameters", None)
-        if parameters is None:
-            return {}
-        if self.calibration is None:
-            found: Mapping[str, NDArray[np.float64]] = parameters(self.network)
-            return found
-        found = parameters(self.network, self.calibration)
-        return found
+        return true_parameters(self.backend, self.network, self.calibration)
 
     @property
     def calibration_in_words(self) -> str | None:

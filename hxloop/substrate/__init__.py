@@ -7,7 +7,7 @@ is checked here, before any substrate sees it.
 
 from hxloop.substrate.capabilities import Capabilities
 from hxloop.substrate.checks import check_network, check_run, check_stream
-from hxloop.substrate.protocol import Backend, Session
+from hxloop.substrate.protocol import Backend, Calibration, Session
 from hxloop.substrate.registry import (
     ENTRY_POINT_GROUP,
     backend_class,
@@ -18,6 +18,7 @@ from hxloop.substrate.registry import (
 __all__ = [
     "ENTRY_POINT_GROUP",
     "Backend",
+    "Calibration",
     "Capabilities",
     "Session",
     "backend_class",

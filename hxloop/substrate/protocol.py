@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 from numpy.typing import ArrayLike
 
@@ -68,9 +68,35 @@ class Session(Protocol):
     ) -> None: ...
 
 
+class Calibration(Protocol):
+    """What every calibration says: its model units, in nominal ones of the substrate.
+
+    A chip with knobs needs more, ``hxloop.chip.calibration``. Plain scales are a calibration,
+    too (``hxloop.calibration.fit_scales``).
+    """
+
+    @property
+    def weight_scale(self) -> float:
+        """Weight of one bit in units of the nominal one."""
+        ...
+
+    @property
+    def time_scale(self) -> float:
+        """Length of one unit of model time in units of the nominal one."""
+        ...
+
+    @property
+    def spike_offset(self) -> float:
+        """Constant to be taken off every recorded spike time, model time."""
+        ...
+
+
 @runtime_checkable
 class Backend(Protocol):
-    """A substrate, described. Small, picklable, with its options as fields."""
+    """A substrate, described. Small, picklable, with its options as fields.
+
+    What it may offer beyond this: ``hxloop.substrate.optional``.
+    """
 
     @property
     def name(self) -> str:
@@ -83,7 +109,11 @@ class Backend(Protocol):
         ...
 
     def open(
-        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+        self,
+        network: NetworkSpec,
+        *,
+        calibration: Calibration | None = None,
+        seed: int | None = None,
     ) -> Session:
         """Open a session.
 

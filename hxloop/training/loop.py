@@ -18,9 +18,10 @@ from hxloop.activity import Activity
 from hxloop.chip.placement import PlacedLayer, place_layers
 from hxloop.engine import GradientCounts, NeuronParameters, recorded_spike_times
 from hxloop.errors import CapacityError, NetworkError, RunFailed, RunTimeout
-from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.network import NeuronSpec
 from hxloop.substrate import Session, check_stream
 from hxloop.substrate.check_activity import check_activity
+from hxloop.substrate.optional import circuits_of, network_of
 from hxloop.substrate.physics import check_physics
 from hxloop.substrate.time_limit import within
 
@@ -63,13 +64,13 @@ class LoopNetwork(nn.Module):
         time_limit: float | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(getattr(session, "network", None), NetworkSpec):
+        network = network_of(session)
+        if network is None:
             raise NetworkError(
                 "LoopNetwork: session: expected an open session (get_backend(...).open(network)); "
                 f"got {checks.shown(session)}"
             )
-        network, where = session.network, "LoopNetwork: "
-        shapes = network.shapes
+        where, shapes = "LoopNetwork: ", network.shapes
         try:
             matrices = checks.matrices(f"{where}weights", weights, shapes, error=NetworkError)
         except NetworkError as error:
@@ -258,7 +259,7 @@ def digital_twin(
     Raises:
         CapacityError: a session that does not tell its placement.
     """
-    circuits = getattr(session, "circuits", None)
+    circuits = circuits_of(session)
     if circuits is None:
         raise CapacityError(
             f"digital_twin: {type(session).__name__} does not say on which circuits its neurons "
