@@ -248,4 +248,4 @@ class Study:
 
     def weights(self, name: str, prepared: Prepared) -> tuple[NDArray[Any], ...]:
         """Weights of a part that has been trained."""
-        return RunDirectory.open(self.path / name).weights(prepared.network)
+        return RunDirectory.open(self.path / name).weights(prepared.network).weights

@@ -17,12 +17,20 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 from hxloop import moved
-from hxloop.activity import Activity, RunInfo
+from hxloop.activity import Activity, RunInfo, Spikes
 from hxloop.data import Dataset, dataset_names, load_dataset, yin_yang
 from hxloop.data.encoding import LatencyEncoding
 from hxloop.engine import NeuronParameters, first_spike_times, recorded_spike_times
 from hxloop.errors import HxloopError, HxloopWarning
-from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
+from hxloop.network import (
+    Feature,
+    LayerSpec,
+    NetworkSpec,
+    NeuronSpec,
+    Parameters,
+    Population,
+    Projection,
+)
 from hxloop.substrate import (
     Backend,
     Capabilities,
@@ -71,6 +79,7 @@ __all__ = [
     "Capabilities",
     "Dataset",
     "EvaluationResult",
+    "Feature",
     "HxloopError",
     "HxloopWarning",
     "LatencyEncoding",
@@ -81,11 +90,15 @@ __all__ = [
     "NeuronParameters",
     "NeuronSpec",
     "Note",
+    "Parameters",
+    "Population",
+    "Projection",
     "RunInfo",
     "Session",
     "ShiftInvariantTargetLoss",
     "SilentNeuronPolicy",
     "SpikeData",
+    "Spikes",
     "TargetTimeLoss",
     "TimeBase",
     "TimeToFirstSpikeLoss",

@@ -7,8 +7,12 @@ from collections.abc import Callable, Iterable
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+# How long an example takes says how busy the machine is.
+settings.register_profile("hxloop", deadline=None)
+settings.load_profile("hxloop")
 
 # Left to ``make test-all``, by the name of the test, and which faster one sees the same fault.
 SLOW = {

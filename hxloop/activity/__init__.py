@@ -21,6 +21,7 @@ from hxloop.activity.recorded import (
     RecordedActivity,
     first_output,
 )
+from hxloop.activity.spikes import Spikes
 from hxloop.activity.types import Activity, RunInfo
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "FurtherSpikes",
     "RecordedActivity",
     "RunInfo",
+    "Spikes",
     "StateWriter",
     "epoch_name",
     "first_output",

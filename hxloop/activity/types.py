@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity.spikes import Spikes
 from hxloop.checks import read_only
+from hxloop.network import Parameters
 from hxloop.text import Brief
 
 Array = NDArray[np.float64]
@@ -89,19 +92,67 @@ class RunInfo:
 
 @dataclass(frozen=True, repr=False)
 class Activity(Brief):
-    """The first spikes of every layer in one run. Times in model time, ``inf`` = silent.
+    """The spikes of every population in one run. Times in model time, ``inf`` = silent.
+
+    A substrate whose neurons spike once gives the first four; ``inputs`` and ``spikes`` are made
+    of them then. ``of_spikes`` makes it from all spikes.
 
     Attributes:
-        input_times: ``(batch, n_inputs)``, as delivered to the first layer.
-        first_spike_times: one array ``(batch, post)`` for each layer.
-        weights_used: one array ``(pre, post)`` for each layer, as the substrate held them.
+        input_times: ``(batch, n_inputs)``, first spikes as delivered to the network.
+        first_spike_times: one array ``(batch, post)`` for each population.
+        weights_used: one array ``(pre, post)`` for each projection, as the substrate held them.
         info: how the run went.
+        input_trains: all input spikes; None: there are no others than those of ``input_times``.
+        spike_trains: all spikes of each population; None: no others than the first ones.
+        delays_used: of each projection, as the substrate held them; (): there are none.
     """
 
     input_times: Array
     first_spike_times: tuple[Array, ...]
     weights_used: tuple[Array, ...]
     info: RunInfo
+    input_trains: Spikes | None = None
+    spike_trains: tuple[Spikes, ...] | None = None
+    delays_used: tuple[Array | None, ...] = ()
+
+    @classmethod
+    def of_spikes(
+        cls, inputs: Spikes, spikes: Sequence[Spikes], parameters: Parameters, info: RunInfo
+    ) -> Activity:
+        """An activity of all spikes.
+
+        Args:
+            inputs: as delivered to the network.
+            spikes: of each population.
+            parameters: as the substrate held them.
+            info: how the run went.
+        """
+        return cls(
+            inputs.first,
+            tuple(train.first for train in spikes),
+            parameters.weights,
+            info,
+            inputs,
+            tuple(spikes),
+            parameters.delays,
+        )
+
+    @property
+    def inputs(self) -> Spikes:
+        """All input spikes, as delivered."""
+        return self.input_trains or Spikes.from_first(self.input_times)
+
+    @cached_property
+    def spikes(self) -> tuple[Spikes, ...]:
+        """All spikes of each population."""
+        if self.spike_trains is not None:
+            return self.spike_trains
+        return tuple(Spikes.from_first(times) for times in self.first_spike_times)
+
+    @property
+    def parameters(self) -> Parameters:
+        """Weights and delays, as the substrate held them."""
+        return Parameters(self.weights_used, self.delays_used)
 
     @property
     def batch(self) -> int:
@@ -129,11 +180,15 @@ class Activity(Brief):
 
     def read_only(self) -> Activity:
         """The same, to look at only: its arrays cannot be written to."""
+        trains, delays = self.spike_trains, self.parameters.read_only().delays
         return replace(
             self,
             input_times=read_only(self.input_times),
             first_spike_times=tuple(read_only(times) for times in self.first_spike_times),
             weights_used=tuple(read_only(matrix) for matrix in self.weights_used),
+            input_trains=None if self.input_trains is None else self.input_trains.read_only(),
+            spike_trains=None if trains is None else tuple(each.read_only() for each in trains),
+            delays_used=delays if self.delays_used else (),
         )
 
     def silent_fraction(self) -> tuple[float, ...]:

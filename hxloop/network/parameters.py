@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.errors import NetworkError
-from hxloop.network.spec import NeuronSpec
+from hxloop.network.neuron import NeuronSpec
 from hxloop.text import Brief
 
 
@@ -25,9 +25,13 @@ class NeuronParameters(Brief):
     rests above threshold and fires at time 0. ``v_threshold = inf`` is a neuron that never
     fires (dead).
 
+    ``v_reset`` and ``t_refractory`` matter after a neuron's first spike only; left out, they are
+    the leak potential, and ``inf``: every neuron spikes once.
+
     Raises:
         NetworkError: a field is not one-dimensional, lengths differ, a time constant is
-            not positive and finite, or any value is NaN.
+            not positive and finite, a refractory time is negative, a neuron that spikes more than
+            once has a reset that is not below its threshold, or any value is NaN.
     """
 
     tau_mem: NDArray[np.float64]
@@ -35,9 +39,15 @@ class NeuronParameters(Brief):
     tau_syn_inh: NDArray[np.float64]
     v_threshold: NDArray[np.float64]
     v_leak: NDArray[np.float64]
+    v_reset: NDArray[np.float64] = None  # type: ignore[assignment]
+    t_refractory: NDArray[np.float64] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         shape = np.shape(self.tau_mem)
+        if self.v_reset is None:
+            object.__setattr__(self, "v_reset", self.v_leak)
+        if self.t_refractory is None:
+            object.__setattr__(self, "t_refractory", np.full(shape, np.inf))
         for field in fields(self):
             value = np.array(getattr(self, field.name), dtype=np.float64)
             where = f"NeuronParameters.{field.name}"
@@ -55,8 +65,22 @@ class NeuronParameters(Brief):
                     f"{where}: expected positive finite time constants; "
                     f"got {value[neuron]} at neuron {neuron}"
                 )
+            if field.name == "t_refractory" and (value < 0).any():
+                neuron = int(np.flatnonzero(value < 0)[0])
+                raise NetworkError(
+                    f"{where}: expected times of 0 or more (inf: a neuron spikes once); "
+                    f"got {value[neuron]} at neuron {neuron}"
+                )
             value.flags.writeable = False
             object.__setattr__(self, field.name, value)
+        stuck = (self.v_reset >= self.v_threshold) & np.isfinite(self.t_refractory)
+        if stuck.any():
+            neuron = int(np.flatnonzero(stuck)[0])
+            raise NetworkError(
+                f"NeuronParameters.v_reset: expected potentials below v_threshold = "
+                f"{self.v_threshold[neuron]:g}, else the neuron never stops firing; "
+                f"got {self.v_reset[neuron]:g} at neuron {neuron}"
+            )
 
     @property
     def n_neurons(self) -> int:
@@ -67,6 +91,11 @@ class NeuronParameters(Brief):
     def uniform(cls, neuron: NeuronSpec, n_neurons: int) -> NeuronParameters:
         """``n_neurons`` copies of the nominal neuron."""
         return _uniform(neuron, n_neurons)
+
+    @cached_property
+    def spikes_once(self) -> bool:
+        """Whether every neuron is silent after its first spike."""
+        return bool(np.isinf(self.t_refractory).all())
 
     @cached_property
     def equal_time_constants(self) -> tuple[float, float] | None:
@@ -89,4 +118,6 @@ def _uniform(neuron: NeuronSpec, n_neurons: int) -> NeuronParameters:
         tau_syn_inh=full(neuron.tau_syn),
         v_threshold=full(neuron.v_threshold),
         v_leak=full(neuron.v_leak),
+        v_reset=full(neuron.v_reset),
+        t_refractory=full(neuron.t_refractory),
     )

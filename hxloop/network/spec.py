@@ -1,4 +1,4 @@
-"""What a network is: layers of leaky integrate-and-fire neurons, and nothing else.
+"""What a network is: populations of leaky integrate-and-fire neurons, and nothing else.
 
 Conventions, stated once for the whole project
 ----------------------------------------------
@@ -17,142 +17,146 @@ It starts at rest (``V = v_leak``, ``I = 0``), so that before its first spike::
 
 (Göltz et al., Nat. Mach. Intell. 3, 823, 2021, eqs. 1-3, with C = 1, so that the leak
 conductance is 1/tau_mem). It spikes at the first time at which V reaches ``v_threshold``.
-Only this first spike counts: the neuron is silent afterwards until the next sample.
+Then the membrane is set to ``v_reset`` and held there for ``t_refractory``, while synaptic
+currents go on, and the same equations hold again from there. With ``t_refractory = inf``, the
+default, only the first spike counts: the neuron is silent afterwards until the next sample.
+
+An input spike at ``t`` through a connection with a delay ``d`` arrives at ``t + d``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 from hxloop import checks
 from hxloop.errors import NetworkError
+from hxloop.network.graph import components, reachable
+from hxloop.network.neuron import (
+    INPUT,
+    LayerSpec,
+    NeuronSpec,
+    Population,
+    Projection,
+    chain,
+    named,
+)
 
 _TIME = "time (model time)"
 # How long a sample is observed unless said otherwise, in Python and in configurations.
 DEFAULT_T_WINDOW = 6.0
 
 
-@dataclass(frozen=True)
-class NeuronSpec:
-    """Nominal parameters of a neuron, in model units.
+class Feature(Enum):
+    """What a network asks of a substrate beyond a chain of layers whose neurons spike once."""
 
-    Args:
-        tau_mem: membrane time constant, in units of the synaptic time constant.
-        tau_syn: synaptic time constant; 1 by the definition of model time.
-        v_threshold: spike threshold, in units of the weights.
-        v_leak: resting potential, below ``v_threshold``.
-        v_reset: potential after a spike. First spike times do not depend on it.
-
-    Raises:
-        NetworkError: a value is not a finite number, a time constant is not positive, or
-            ``v_leak`` or ``v_reset`` is not below ``v_threshold``.
-    """
-
-    tau_mem: float = 1.0
-    tau_syn: float = 1.0
-    v_threshold: float = 1.0
-    v_leak: float = 0.0
-    v_reset: float = 0.0
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            above = 0 if field.name.startswith("tau_") else None
-            kind = "number" if above is None else "time constant (model time, in units of tau_syn)"
-            value = checks.number(
-                f"NeuronSpec.{field.name}",
-                getattr(self, field.name),
-                above=above,
-                what=kind,
-                error=NetworkError,
-            )
-            checks.settle(self, **{field.name: value})
-        for name in ("v_leak", "v_reset"):
-            if getattr(self, name) >= self.v_threshold:
-                raise NetworkError(
-                    f"NeuronSpec.{name}: expected a potential below v_threshold = "
-                    f"{self.v_threshold}, else the neuron fires without input; "
-                    f"got {getattr(self, name)}"
-                )
-
-
-@dataclass(frozen=True)
-class LayerSpec:
-    """One fully connected layer.
-
-    Args:
-        n_neurons: number of neurons, at least 1.
-        neuron: their nominal parameters.
-        n_inhibitory: with more than 0, Dale's law: the outgoing weights of the last so many
-            neurons are negative or 0, those of the others positive or 0. What sees to it is
-            ``LoopNetwork.enforce_dale``, after every step.
-
-    Raises:
-        NetworkError: ``n_neurons`` is not a positive integer, or ``n_inhibitory`` not one from
-            0 to ``n_neurons``.
-    """
-
-    n_neurons: int
-    neuron: NeuronSpec = NeuronSpec()
-    n_inhibitory: int = 0
-
-    def __post_init__(self) -> None:
-        size = checks.whole("LayerSpec.n_neurons", self.n_neurons, low=1, error=NetworkError)
-        if not isinstance(self.neuron, NeuronSpec):
-            raise NetworkError(f"LayerSpec.neuron: expected a NeuronSpec; got {self.neuron!r}")
-        inhibitory = checks.whole(
-            "LayerSpec.n_inhibitory", self.n_inhibitory, low=0, high=size, error=NetworkError
-        )
-        checks.settle(self, n_neurons=size, n_inhibitory=inhibitory)
-
-    @property
-    def n_excitatory(self) -> int:
-        """How many neurons are not inhibitory."""
-        return self.n_neurons - self.n_inhibitory
+    MULTI_SPIKE = "multi-spike"
+    RECURRENT = "recurrent"
+    SKIP = "skip"
+    DELAYS = "delays"
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A feed-forward network. Holds no weights: it is opened once, weights change every step.
+    """Populations and projections. Holds no weights: it is opened once, weights change every step.
 
     Args:
         n_inputs: number of input channels, at least 1.
-        layers: from the first hidden layer to the output.
+        layers: the populations; the output is the last one, unless ``output`` names another. In
+            the order in which their activity is reported.
         t_window: how long a sample is observed, in model time. A spike later than this does
             not count.
+        projections: what feeds what, at most one from each population to each. (): a chain,
+            from the input through all populations in their order, without delays.
+        output: name of the population that decides; "": the last.
 
     Raises:
-        NetworkError: a count is not a positive integer, there is no layer, or ``t_window``
-            is not positive and finite.
+        NetworkError: a count is not a positive integer, there is no population, ``t_window``
+            is not positive and finite, names that are unknown or not unique, projections twice or
+            into the input, or a population to which no path leads from the input.
 
     Example:
         >>> NetworkSpec.feed_forward(5, 120, 3).shapes
         ((5, 120), (120, 3))
+        >>> spiking = NeuronSpec(t_refractory=0.5)
+        >>> network = NetworkSpec(
+        ...     5,
+        ...     (Population("hidden", 30, spiking), Population("output", 3)),
+        ...     projections=(
+        ...         Projection("input", "hidden"),
+        ...         Projection("hidden", "hidden", delays="axonal", min_delay=0.1),
+        ...         Projection("hidden", "output"),
+        ...     ),
+        ... )
+        >>> print(network)
+        5-30-3 (delays, multi-spike, recurrent)
     """
 
     n_inputs: int
     layers: tuple[LayerSpec, ...]
     t_window: float = DEFAULT_T_WINDOW
+    projections: tuple[Projection, ...] = ()
+    output: str = ""
 
     def __post_init__(self) -> None:
         n_inputs = checks.whole("NetworkSpec.n_inputs", self.n_inputs, low=1, error=NetworkError)
-        try:
-            layers = tuple(self.layers)
-        except TypeError as error:
-            raise NetworkError(
-                f"NetworkSpec.layers: expected a sequence of LayerSpec; got {self.layers!r}"
-            ) from error
+        layers = _all_of("layers", self.layers, LayerSpec)
         window = checks.number(
             "NetworkSpec.t_window", self.t_window, above=0, what=_TIME, error=NetworkError
         )
-        checks.settle(self, n_inputs=n_inputs, layers=layers, t_window=window)
-        if not self.layers:
+        projections = _all_of("projections", self.projections, Projection)
+        if not layers:
             raise NetworkError("NetworkSpec.layers: expected at least one layer; got none")
-        for index, layer in enumerate(self.layers):
-            if not isinstance(layer, LayerSpec):
+        checks.settle(
+            self, n_inputs=n_inputs, layers=layers, t_window=window, projections=projections
+        )
+        names = [population.name for population in self.populations]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise NetworkError(f"NetworkSpec.layers: expected names that differ; got {twice} twice")
+        if self.output and self.output not in names:
+            raise NetworkError(
+                f"NetworkSpec.output: expected one of {', '.join(names)}; got {self.output!r}"
+            )
+        # The chain, written out or not, is one network.
+        if projections == chain(names) and self.output in ("", names[-1]):
+            checks.settle(self, projections=(), output="")
+        self._check_projections(names)
+
+    def _check_projections(self, names: list[str]) -> None:
+        pairs = [(projection.pre, projection.post) for projection in self.projections]
+        for pre, post in pairs:
+            where = f"projection {pre!r} -> {post!r}"
+            if pre not in (INPUT, *names):
                 raise NetworkError(
-                    f"NetworkSpec.layers[{index}]: expected a LayerSpec; got {layer!r}"
+                    f"{where}: expected pre one of {', '.join((INPUT, *names))}; got {pre!r}"
                 )
+            if post not in names:
+                raise NetworkError(
+                    f"{where}: expected post one of {', '.join(names)}; got {post!r}"
+                )
+            if pairs.count((pre, post)) > 1:
+                raise NetworkError(
+                    f"{where}: expected at most one projection from a population to another; got "
+                    f"{pairs.count((pre, post))}"
+                )
+        if not self.projections:
+            return
+        reached = reachable(len(names) + 1, self._arrows(), 0)
+        for index, name in enumerate(names, start=1):
+            if index not in reached:
+                raise NetworkError(
+                    f"NetworkSpec.projections: no path leads from the input to population "
+                    f"{name!r}, which would never spike; add a projection to it, or leave it out"
+                )
+
+    def _arrows(self) -> list[tuple[int, int]]:
+        """Projections as pairs of numbers: 0 is the input, the populations follow."""
+        number = {name: i for i, name in enumerate((INPUT, *(p.name for p in self.populations)))}
+        return [(number[p.pre], number[p.post]) for p in self.all_projections]
 
     @classmethod
     def feed_forward(
@@ -162,10 +166,12 @@ class NetworkSpec:
         neuron: NeuronSpec | None = None,
         t_window: float = DEFAULT_T_WINDOW,
         n_inhibitory: int = 0,
+        delays: str | None = None,
     ) -> NetworkSpec:
         """A network of equal neurons: ``feed_forward(5, 120, 3)`` is 5 inputs, 120, 3.
 
-        ``n_inhibitory`` neurons of every hidden layer are inhibitory, see ``LayerSpec``.
+        ``n_inhibitory`` neurons of every hidden layer are inhibitory, see ``LayerSpec``; every
+        projection has ``delays``, see ``Projection``.
         """
         neuron = NeuronSpec() if neuron is None else neuron
         where = "feed_forward: n_neurons"
@@ -177,22 +183,114 @@ class NetworkSpec:
             "feed_forward: n_inhibitory", n_inhibitory, low=0, error=NetworkError
         )
         hidden = tuple(LayerSpec(n, neuron, n_inhibitory) for n in n_neurons[:-1])
-        return cls(n_inputs, (*hidden, *(LayerSpec(n, neuron) for n in n_neurons[-1:])), t_window)
+        layers = (*hidden, *(LayerSpec(n, neuron) for n in n_neurons[-1:]))
+        network = cls(n_inputs, layers, t_window)
+        if delays is None:
+            return network
+        names = [population.name for population in network.populations]
+        return replace(network, projections=chain(names, delays))
+
+    @cached_property
+    def populations(self) -> tuple[Population, ...]:
+        """The populations; without a name they are "hidden1", "hidden2", ... and "output"."""
+        return named(self.layers)
+
+    @cached_property
+    def all_projections(self) -> tuple[Projection, ...]:
+        """The projections, those of a chain too; weights and delays are in this order."""
+        return self.projections or chain([population.name for population in self.populations])
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether every population feeds the next one and nothing else, without delays."""
+        return not self.projections
+
+    @cached_property
+    def features(self) -> frozenset[Feature]:
+        """What it asks of a substrate beyond a chain of layers whose neurons spike once."""
+        found = set()
+        if any(not layer.neuron.spikes_once for layer in self.layers):
+            found.add(Feature.MULTI_SPIKE)
+        if any(projection.delays for projection in self.projections):
+            found.add(Feature.DELAYS)
+        if self.is_chain:
+            return frozenset(found)
+        block_of = {node: i for i, block in enumerate(self.blocks) for node in block}
+        pairs = [(pre - 1, post - 1) for pre, post in self._arrows()]
+        if any(pre >= 0 and block_of[pre] == block_of[post] for pre, post in pairs):
+            found.add(Feature.RECURRENT)
+        forward = [p for p in pairs if p[0] < 0 or block_of[p[0]] != block_of[p[1]]]
+        order = [-1, *(block[0] for block in self.blocks)]
+        one_each = all(len(block) == 1 for block in self.blocks)
+        last = self.output in ("", self.populations[self.blocks[-1][-1]].name)
+        if not (one_each and last and sorted(forward) == sorted(pairwise(order))):
+            found.add(Feature.SKIP)
+        return frozenset(found)
+
+    @cached_property
+    def blocks(self) -> tuple[tuple[int, ...], ...]:
+        """Indices of the populations that have to be computed together, in topological order.
+
+        A block is a strongly connected component: one population, or several in a loop.
+        """
+        if self.is_chain:  # the rule, and not worth a search
+            return tuple((index,) for index in range(len(self.layers)))
+        inner = [(pre - 1, post - 1) for pre, post in self._arrows() if pre]
+        return components(len(self.layers), inner)
+
+    @property
+    def output_index(self) -> int:
+        """Index of the population that decides."""
+        if not self.output:
+            return len(self.layers) - 1
+        return [population.name for population in self.populations].index(self.output)
+
+    @cached_property
+    def ends(self) -> tuple[tuple[int, int], ...]:
+        """Of every projection the populations it leads from and to; -1 is the input."""
+        return tuple((pre - 1, post - 1) for pre, post in self._arrows())
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Number of input channels, then the number of neurons of every layer."""
+        """Number of input channels, then the number of neurons of every population."""
         return (self.n_inputs, *(layer.n_neurons for layer in self.layers))
 
-    @property
+    @cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:
-        """Shape ``(pre, post)`` of every weight matrix."""
-        return tuple(pairwise(self.sizes))
+        """Shape ``(pre, post)`` of every weight matrix, one for each projection."""
+        sizes = self.sizes
+        return tuple((sizes[pre], sizes[post]) for pre, post in self._arrows())
+
+    @cached_property
+    def delay_shapes(self) -> tuple[tuple[int, ...] | None, ...]:
+        """Shape of the delays of every projection; None where it has none."""
+        both = zip(self.all_projections, self.shapes, strict=True)
+        return tuple(projection.delay_shape(*shape) for projection, shape in both)
 
     @property
     def n_outputs(self) -> int:
-        """Number of neurons of the last layer."""
-        return self.layers[-1].n_neurons
+        """Number of neurons of the population that decides."""
+        return self.layers[self.output_index].n_neurons
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is computed on demand is not carried along.
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def __str__(self) -> str:
-        return "-".join(str(size) for size in self.sizes)
+        sizes = "-".join(str(size) for size in self.sizes)
+        features = ", ".join(sorted(feature.value for feature in self.features))
+        return f"{sizes} ({features})" if features else sizes
+
+
+def _all_of(name: str, values: Any, kind: type) -> tuple[Any, ...]:
+    where = f"NetworkSpec.{name}"
+    try:
+        found = tuple(values)
+    except TypeError as error:
+        raise NetworkError(
+            f"{where}: expected a sequence of {kind.__name__}; got {values!r}"
+        ) from error
+    for index, value in enumerate(found):
+        if not isinstance(value, kind):
+            raise NetworkError(f"{where}[{index}]: expected a {kind.__name__}; got {value!r}")
+    return found

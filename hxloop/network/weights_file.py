@@ -15,6 +15,7 @@ from safetensors.numpy import save
 from hxloop.errors import FileFormatError
 from hxloop.files import sha256_of, write_atomically
 from hxloop.network.spec import NetworkSpec
+from hxloop.network.values import Parameters
 
 
 def write_weights(
@@ -23,23 +24,21 @@ def write_weights(
     metadata: Mapping[str, str],
     dtype: type[np.floating[Any]] = np.float64,
 ) -> None:
-    """Write ``layer.0``, ``layer.1``, ..., ``(pre, post)`` each.
+    """Write the arrays of ``Parameters``: ``weights.0``, ``weights.1``, ..., ``(pre, post)`` each.
 
     Raises:
         OutputError: the folder cannot be written to.
     """
-    arrays = {f"layer.{i}": np.ascontiguousarray(w, dtype) for i, w in enumerate(weights)}
+    values = weights if isinstance(weights, Parameters) else Parameters(tuple(weights))
+    arrays = {name: np.ascontiguousarray(a, dtype) for name, a in values.named().items()}
     # Of what is read back: all precisions are read as float64.
-    digest = _digest([array.astype(np.float64) for array in arrays.values()])
-    described = {**metadata, "digest": digest}
+    described = {**metadata, "digest": Parameters.from_named(arrays).digest}
     described["checksum"] = _checksum(described)
     write_atomically(path, save(arrays, described))
 
 
-def load_weights(
-    path: Path, network: NetworkSpec, run: str | None = None
-) -> tuple[NDArray[np.float64], ...]:
-    """Read a weights file.
+def load_weights(path: Path, network: NetworkSpec, run: str | None = None) -> Parameters:
+    """Read a weights file, of earlier versions, too, which called them ``layer.0``, ...
 
     Args:
         path: the file.
@@ -58,14 +57,15 @@ def load_weights(
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
-            names = sorted(file.keys(), key=lambda name: int(name.rpartition(".")[2]))
-            arrays = tuple(np.asarray(file.get_tensor(name), dtype=np.float64) for name in names)
+            names = list(file.keys())
+            arrays = {name: np.asarray(file.get_tensor(name), dtype=np.float64) for name in names}
+            parameters = Parameters.from_named(arrays)
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise FileFormatError(
             f"weights {path}: truncated or corrupt ({error}). {_advice(path)}"
         ) from error
     checksum = metadata.pop("checksum", None)
-    if metadata.get("digest", _digest(arrays)) != _digest(arrays):
+    if metadata.get("digest", parameters.digest) != parameters.digest:
         raise FileFormatError(
             f"weights {path}: corrupt, its digest does not match its data. {_advice(path)}"
         )
@@ -73,7 +73,7 @@ def load_weights(
         raise FileFormatError(
             f"weights {path}: corrupt, the checksum of its metadata does not match. {_advice(path)}"
         )
-    shapes = tuple(array.shape for array in arrays)
+    shapes = tuple(matrix.shape for matrix in parameters)
     if shapes != network.shapes:
         raise FileFormatError(
             f"weights {path}: expected shapes {network.shapes} for network {network}; got {shapes}"
@@ -83,15 +83,11 @@ def load_weights(
             f"weights {path}: of another training than the one in this folder (other data, loss "
             f"or network, by digest). {_advice(path)}"
         )
-    return arrays
+    return Parameters.of(network, parameters, where=f"weights {path}: ", error=FileFormatError)
 
 
 def _advice(path: Path) -> str:
     return f"Write it anew from the last checkpoint: hxloop resume {path.parent}"
-
-
-def _digest(arrays: Sequence[NDArray[np.float64]]) -> str:
-    return sha256_of(*(part for array in arrays for part in (f"{array.shape} ", array)))
 
 
 def _checksum(metadata: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import remove_leftovers_in, write_atomically
 from hxloop.files.json_text import parse_json
 from hxloop.files.lock import FileLock
-from hxloop.network import NetworkSpec
+from hxloop.network import NetworkSpec, Parameters
 from hxloop.network.weights_file import load_weights as load_weights
 from hxloop.network.weights_file import write_weights
 from hxloop.runs.config import ExperimentConfig
@@ -250,10 +250,10 @@ class RunDirectory:
         metadata: Mapping[str, str],
         dtype: type[np.floating[Any]] = np.float64,
     ) -> None:
-        """Write ``weights.safetensors``: ``layer.0``, ``layer.1``, ..., ``(pre, post)`` each."""
+        """Write ``weights.safetensors``, see ``hxloop.network.weights_file``."""
         write_weights(self.path / WEIGHTS, weights, metadata, dtype)
 
-    def weights(self, network: NetworkSpec) -> tuple[NDArray[np.float64], ...]:
+    def weights(self, network: NetworkSpec) -> Parameters:
         """Read the weights of a network.
 
         Raises:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hxloop.network import Feature
+
 
 @dataclass(frozen=True)
 class Capabilities:
@@ -29,6 +31,7 @@ class Capabilities:
             its threshold, or noise does the rest. None: those of a substrate that is not
             deterministic may.
         time_limit: seconds after which a run counts as hung; None: never, as for simulators.
+        features: what it can do beyond a chain of layers whose neurons spike once.
     """
 
     deterministic: bool
@@ -46,6 +49,7 @@ class Capabilities:
     observables: frozenset[str] = frozenset()
     spontaneous: bool | None = None
     time_limit: float | None = None
+    features: frozenset[Feature] = frozenset()
 
     @property
     def may_spike_unprompted(self) -> bool:

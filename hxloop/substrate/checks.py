@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hxloop import checks
+from hxloop.activity import Spikes
 from hxloop.errors import (
     CapacityError,
     RunInputError,
 )
-from hxloop.network import NetworkSpec
+from hxloop.network import NetworkSpec, Parameters
 from hxloop.substrate.capabilities import Capabilities
 
 
@@ -23,8 +24,16 @@ def check_network(network: NetworkSpec, capabilities: Capabilities, backend: str
     Limits that depend on placement (merged circuits) are the backend's own business.
 
     Raises:
-        CapacityError: too many layers, or a ratio of time constants it cannot do.
+        CapacityError: a feature that it lacks (several spikes, loops, delays, ...), too many
+            layers, or a ratio of time constants it cannot do.
     """
+    missing = sorted(feature.value for feature in network.features - capabilities.features)
+    if missing:
+        known = ", ".join(sorted(feature.value for feature in capabilities.features))
+        raise CapacityError(
+            f"backend {backend!r}: network {network} needs {', '.join(missing)}, which it cannot "
+            f"do; it does {known or 'chains of layers whose neurons spike once'}"
+        )
     if capabilities.max_layers is not None and len(network.layers) > capabilities.max_layers:
         raise CapacityError(
             f"backend {backend!r}: at most {capabilities.max_layers} layers; network {network} "
@@ -69,8 +78,8 @@ def check_run(
 
     Args:
         network: the network the session was opened with.
-        weights: one matrix ``(pre, post)`` for each layer.
-        input_times: ``(batch, n_inputs)``, model time, ``inf`` = no spike.
+        weights: one matrix ``(pre, post)`` for each layer, or ``Parameters``.
+        input_times: ``(batch, n_inputs)``, model time, ``inf`` = no spike; or ``Spikes``.
         capabilities: of the session.
         record: names of what to record.
 
@@ -82,9 +91,9 @@ def check_run(
         RunInputError: wrong number of matrices, wrong shapes, an empty or too large batch,
             NaN, infinite weights, negative times, or a recording the backend cannot make.
     """
-    matrices = checks.matrices(
-        "weights", weights, network.shapes, of=f"network {network}", error=RunInputError
-    )
+    matrices = Parameters.of(network, weights).weights
+    if isinstance(input_times, Spikes):
+        input_times = np.asarray(input_times)
     times = checks.spike_times("input_times", input_times, shape=("batch", network.n_inputs))
     if times.shape[0] == 0:
         raise RunInputError("input_times: expected at least one sample; got an empty batch")

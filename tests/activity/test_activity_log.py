@@ -148,7 +148,7 @@ def test_any_hdf5_reader_understands_it(path):
         }  # fmt: skip
         times = file["states/trained/layers/2/first_spike_times"]
         assert (times.attrs["unit"], times.compression, times.shuffle) == ("tau_syn", "gzip", True)
-        assert file["states/trained/layers/0/weights"].attrs["unit"] == "unit of v_threshold"
+        assert file["states/trained/weights.0"].attrs["unit"] == "unit of v_threshold"
 
 
 @settings(max_examples=30, deadline=None)
@@ -247,7 +247,7 @@ DAMAGE = {
     "layers/1/first_spike_times is missing": damaged(
         lambda file: file.pop(f"{TRAINED}/layers/1/first_spike_times")
     ),
-    "layers/2/weights is missing": damaged(lambda file: file.pop(f"{TRAINED}/layers/2/weights")),
+    "weights.2 is missing": damaged(lambda file: file.pop(f"{TRAINED}/weights.2")),
     "runs_done is missing": damaged(lambda file: file.pop(f"{TRAINED}/runs_done")),
     "counts 9 runs; there are at most 3": set_value(f"{TRAINED}/runs_done", 0, 9),
     "layer 2: the time of sample 4, neuron 1 is nan": set_value(
@@ -258,9 +258,7 @@ DAMAGE = {
     ),
     "labels: number 5 is 3; expected 0 to 2": set_value(f"{TRAINED}/labels", 5, 3),
     "decisions: number 5 is -2": set_value(f"{TRAINED}/decisions", 5, -2),
-    "weights of layer 0 are not all finite": set_value(
-        f"{TRAINED}/layers/0/weights", (0, 0), np.inf
-    ),
+    "weights of layer 0 are not all finite": set_value(f"{TRAINED}/weights.0", (0, 0), np.inf),
     "record of a run is damaged": set_value(f"{TRAINED}/runs/info", 1, b"{"),
     "has 60 rows; expected 70": set_value(f"{TRAINED}/runs/ends", (2, 0), 70),
 }

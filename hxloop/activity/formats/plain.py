@@ -7,7 +7,7 @@ The layout is that of the spike times published with arXiv 2508.12975. For each 
     output           (n, n_outputs)
     label            (n,)               index of the right output neuron
     decision         (n,)               optional; -1 = none; else the earliest output neuron
-    weights_0, ...   (pre, post)        optional; signed
+    weights.0, ...   (pre, post)        optional; signed (weights_0, ... in earlier versions)
     class_names      (n_outputs,)       optional; text
     decision_rule    ()                 optional; text: how decisions were made
 
@@ -31,6 +31,8 @@ from hxloop.activity.log.schema import epoch_of, state_order
 from hxloop.activity.recorded import RecordedActivity, first_output
 from hxloop.errors import FileFormatError, OutputError, RunInputError
 from hxloop.files import reading, replacing
+from hxloop.network import Parameters
+from hxloop.network.values import weights_name
 
 RECORDED = "recorded"
 EARLIEST = "the output neuron that spikes first (the file holds no decisions)"
@@ -84,8 +86,8 @@ def write_plain(path: str | os.PathLike[str], states: Iterable[RecordedActivity]
             arrays[f"hidden_{layer}{end}"] = times
         arrays[f"output{end}"] = state.output_times
         arrays[f"label{end}"], arrays[f"decision{end}"] = state.labels, state.decisions
-        for layer, matrix in enumerate(state.weights or ()):
-            arrays[f"weights_{layer}{end}"] = matrix
+        named = Parameters(state.weights or ()).named()
+        arrays |= {f"{name}{end}": matrix for name, matrix in named.items()}
         if state.class_names:
             arrays[f"class_names{end}"] = np.array(state.class_names, dtype=np.str_)
         if state.decision_rule is not None:
@@ -128,7 +130,10 @@ def _state(arrays: Mapping[str, NDArray[Any]], state: str) -> RecordedActivity:
     if output.ndim != 2:
         raise FileFormatError(f"'output': expected (samples, outputs); got {output.shape}")
     decision = get("decision")
-    weights = numbered("weights")
+    weights: list[NDArray[Any]] = []
+    known = {name.removesuffix(f"_{state}") for name in arrays} if state else set(arrays)
+    while (name := weights_name(known, len(weights))) and (matrix := get(name)) is not None:
+        weights.append(matrix)
     names = [] if (found := get("class_names")) is None else _texts("class_names", found)
     rule = None if (found := get("decision_rule")) is None else _texts("decision_rule", found)[0]
     if decision is None and rule is None:

@@ -29,6 +29,7 @@ from hxloop.files import reading
 from hxloop.files.hdf5 import open_checked
 from hxloop.files.json_text import parse_json
 from hxloop.network import NetworkSpec
+from hxloop.network.values import WEIGHTS, weights_name
 
 Samples = slice | Sequence[int] | NDArray[Any] | None
 _WHAT = "an activity log of hxloop"
@@ -120,8 +121,8 @@ class ActivityLog:
         group = self._state(state)
         with reading(self.path, _WHAT):
             return tuple(
-                self._dataset(group, f"layers/{layer}/weights")[()]
-                for layer in range(len(self.network.layers))
+                self._dataset(group, weights_name(group, index) or f"{WEIGHTS}.{index}")[()]
+                for index in range(len(self.network.shapes))
             )
 
     def labels(self, state: str, samples: Samples = None) -> NDArray[np.int64]:

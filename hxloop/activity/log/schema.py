@@ -14,14 +14,15 @@ An activity log is plain HDF5 (superblock 0), for any program that reads HDF5::
         runs/digest             (runs,) of all that was written in the run, see ``digest_of_run``
         labels, decisions       (samples,) int64; decision -1 = none
         input_times             (samples, n_inputs), as delivered; attribute unit
+        weights.I               (pre, post), signed, as the substrate held them; attribute unit
         layers/I/               I = 0 for the first hidden layer, ..., the last is the output
             first_spike_times   (samples, post), inf = silent; attribute unit
-            weights             (pre, post), signed, as the substrate held them; attribute unit
             further_spikes/     samples, neurons (spikes,) int64, times (spikes,) float64: spikes
                                 after the first ones; only where they were recorded
 
 ``/states`` has an attribute checksum, of the attributes of the whole file; each state has one of
-its own attributes (see ``sign``). Files of earlier versions have neither, nor digests of runs.
+its own attributes (see ``sign``). Files of earlier versions have neither, nor digests of runs, and
+have the weights as ``layers/I/weights``.
 
 Times are model time (1 = one synaptic time constant), in the precision of the backend.
 Weights are in units in which ``network`` gives the threshold.
@@ -55,7 +56,8 @@ from hxloop.activity.types import RunInfo
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import sha256_of
 from hxloop.files.json_text import parse_json
-from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
+from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec, Population, Projection
+from hxloop.network.values import DELAYS, WEIGHTS
 
 SCHEMA, VERSION = "hxloop-activity", 1
 CHECKSUM = "checksum"
@@ -140,9 +142,25 @@ def digest_of_run(rows: Mapping[str, NDArray[Any]]) -> str:
     return sha256_of(*parts)
 
 
+def is_parameter(name: str) -> bool:
+    """Whether a dataset of a state holds what does not change from run to run."""
+    return name.startswith((f"{WEIGHTS}.", f"{DELAYS}.")) or name.endswith(f"/{WEIGHTS}")
+
+
 def network_to_json(network: NetworkSpec) -> str:
-    """A network as JSON text: the fields of ``NetworkSpec``, nested."""
-    return json.dumps(asdict(network))
+    """A network as JSON text: the fields of ``NetworkSpec``, nested.
+
+    What earlier versions did not know is left out where it is what they took for granted, so that
+    they read the files of a network that they can do.
+    """
+    values = asdict(network)
+    for layer in values["layers"]:
+        if math.isinf(layer["neuron"]["t_refractory"]):
+            del layer["neuron"]["t_refractory"]
+    for name in ("projections", "output"):
+        if not values[name]:
+            del values[name]
+    return json.dumps(values, allow_nan=False)
 
 
 def network_from_json(text: str) -> NetworkSpec:
@@ -154,12 +172,20 @@ def network_from_json(text: str) -> NetworkSpec:
     try:
         values = parse_json(text)
         layers = tuple(
-            LayerSpec(**{**layer, "neuron": NeuronSpec(**layer["neuron"])})
-            for layer in values.pop("layers")
+            _layer(NeuronSpec(**layer.pop("neuron")), **layer) for layer in values.pop("layers")
         )
-        return NetworkSpec(layers=layers, **values)
+        projections = tuple(Projection(**each) for each in values.pop("projections", ()))
+        return NetworkSpec(layers=layers, projections=projections, **values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileFormatError(f"the description of the network is damaged: {error}") from error
+
+
+def _layer(
+    neuron: NeuronSpec, n_neurons: int, n_inhibitory: int, name: str | None = None
+) -> LayerSpec:
+    if name is None:
+        return LayerSpec(n_neurons, neuron, n_inhibitory)
+    return Population(name, n_neurons, neuron, n_inhibitory)
 
 
 def info_to_json(info: RunInfo) -> bytes:

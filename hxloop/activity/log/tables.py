@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity.log.chunks import write_dataset
-from hxloop.activity.log.schema import TIME_UNIT, WEIGHT_UNIT
+from hxloop.activity.log.schema import TIME_UNIT, WEIGHT_UNIT, is_parameter
 from hxloop.errors import OutputError
+from hxloop.network import Parameters
 
 RUNS_DONE = "runs_done"
 _COPIED = 1 << 22  # bytes at a time
@@ -156,8 +157,8 @@ def lay_out(group: h5py.Group, tables: Mapping[str, Table]) -> dict[str, Table]:
 
 def write_weights(group: h5py.Group, weights: tuple[NDArray[Any], ...]) -> None:
     """Write the weights of a state."""
-    for layer, matrix in enumerate(weights):
-        dataset = group.create_dataset(f"layers/{layer}/weights", data=matrix)
+    for name, matrix in Parameters(weights).named().items():
+        dataset = group.create_dataset(name, data=matrix)
         dataset.attrs["unit"] = WEIGHT_UNIT
 
 
@@ -171,7 +172,7 @@ def pack(old: h5py.Group, new: h5py.Group, compress: bool) -> None:
     def copy(name: str, item: h5py.HLObject) -> None:
         if not isinstance(item, h5py.Dataset):
             return
-        n = len(item) if name.endswith("/weights") else n_used(name, runs, ends)
+        n = len(item) if is_parameter(name) else n_used(name, runs, ends)
         dataset = write_dataset(
             new,
             name,
@@ -198,7 +199,7 @@ def rows_of_run(group: h5py.Group, run: int, ends: NDArray[np.int64]) -> dict[st
     rows = {}
 
     def cut(name: str, item: h5py.HLObject) -> None:
-        apart = name in (RUNS_DONE, "runs/digest") or name.endswith("/weights")
+        apart = name in (RUNS_DONE, "runs/digest") or is_parameter(name)
         if isinstance(item, h5py.Dataset) and not apart:
             start, stop = n_used(name, run, before), n_used(name, run + 1, ends[run])
             rows[name] = item[start:stop]

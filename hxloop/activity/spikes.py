@@ -1,0 +1,293 @@
+"""Spikes of one population in a batch: all of them, or the first of each neuron."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hxloop import checks
+from hxloop.errors import HxloopError, RunInputError
+
+Times = NDArray[np.float64]
+Error = type[HxloopError]
+
+
+class Spikes:
+    """The spikes of ``n_units`` neurons (or input channels) in ``len(spikes)`` samples.
+
+    Made from first spike times (``from_first``) or from a list of all spikes (``from_events``), it
+    keeps that form and makes the other on demand, so that a network whose neurons spike once pays
+    nothing. Silence is absence in the list, and ``inf`` in dense arrays. Model time.
+
+    ``numpy.asarray(spikes)`` is ``spikes.first``, where no neuron has spiked more than once.
+
+    Example:
+        >>> spikes = Spikes.from_events([0, 0, 1], [2, 2, 0], [0.5, 1.5, 0.25], batch=2, n_units=3)
+        >>> spikes.count
+        array([[0, 0, 2],
+               [1, 0, 0]])
+        >>> spikes.first
+        array([[ inf,  inf, 0.5 ],
+               [0.25,  inf,  inf]])
+    """
+
+    def __init__(
+        self,
+        times: NDArray[Any],
+        units: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        n_units: int,
+        *,
+        dense: Any = None,
+    ) -> None:
+        """See ``from_first`` and ``from_events``, which check; this does not.
+
+        Args:
+            times: of the spikes, sorted by sample and time.
+            units: which neuron each is of.
+            offsets: ``(batch + 1,)``; those of sample b are ``times[offsets[b]:offsets[b + 1]]``.
+            n_units: number of neurons.
+            dense: ``(batch, n_units)``, in place of all of them, where each spiked at most once.
+        """
+        self.n_units = n_units
+        self._dense = dense
+        if dense is None:  # else when it is asked for
+            self.events = times, units, offsets
+
+    # --- making ----------------------------------------------------------------------------
+
+    @classmethod
+    def from_first(cls, times: ArrayLike, *, where: str = "spikes") -> Spikes:
+        """Of neurons that spike at most once.
+
+        Args:
+            times: ``(batch, n_units)``, ``inf`` = silent. Not copied.
+            where: begins messages.
+
+        Raises:
+            RunInputError: no such array, NaN, or a negative time.
+        """
+        dense = checks.spike_times(where, times, keep_single=True, axes=("sample", "neuron"))
+        empty = np.empty(0, np.int64)
+        return cls(dense, empty, empty, dense.shape[1], dense=dense)
+
+    @classmethod
+    def from_events(
+        cls,
+        samples: ArrayLike,
+        units: ArrayLike,
+        times: ArrayLike,
+        *,
+        batch: int,
+        n_units: int,
+        where: str = "spikes",
+        error: Error = RunInputError,
+    ) -> Spikes:
+        """From a list of spikes in any order.
+
+        Args:
+            samples: ``(spikes,)``, which sample each is of.
+            units: ``(spikes,)``, which neuron.
+            times: ``(spikes,)``, when.
+            batch: number of samples.
+            n_units: number of neurons.
+            where: begins messages.
+            error: what is raised.
+
+        Raises:
+            error: lengths differ, indices that are no whole numbers or out of range, times that
+                are negative or not finite, or two spikes of a neuron at the same time.
+        """
+        when = checks.real_array(f"{where}: times", times, shape=("spikes",), error=error)
+        n = len(when)
+        sample = _indices(f"{where}: samples", samples, n, batch, error)
+        unit = _indices(f"{where}: units", units, n, n_units, error)
+        wrong = ~(np.isfinite(when) & (when >= 0))
+        if wrong.any():
+            i = int(np.argmax(wrong))
+            raise error(
+                f"{where}: spike {i} (sample {sample[i]}, neuron {unit[i]}) is at {when[i]}; "
+                "expected a finite time, 0 or later. A neuron that does not spike has no entry"
+            )
+        order = np.lexsort((unit, when, sample))
+        sample, unit, when = sample[order], unit[order], when[order]
+        twice = np.flatnonzero((np.diff(sample) == 0) & (np.diff(when) == 0) & (np.diff(unit) == 0))
+        if twice.size:
+            i = int(twice[0])
+            raise error(
+                f"{where}: neuron {unit[i]} spikes twice at {when[i]:g} in sample {sample[i]}; "
+                "expected each spike once"
+            )
+        offsets = np.searchsorted(sample, np.arange(batch + 1))
+        return cls(when, unit, offsets.astype(np.int64), n_units)
+
+    @classmethod
+    def of(cls, values: Any, n_units: int, *, where: str = "spikes") -> Spikes:
+        """Spikes from what may be ``Spikes`` or a dense array of first spike times.
+
+        Raises:
+            RunInputError: neither, or of another number of neurons.
+        """
+        spikes = values if isinstance(values, Spikes) else cls.from_first(values, where=where)
+        if spikes.n_units != n_units:
+            raise RunInputError(
+                f"{where}: expected spikes of {n_units} channels; got {spikes.n_units}"
+            )
+        return spikes
+
+    # --- looking ---------------------------------------------------------------------------
+
+    @property
+    def batch(self) -> int:
+        """Number of samples."""
+        return len(self._dense) if self._dense is not None else len(self.offsets) - 1
+
+    def __len__(self) -> int:
+        return self.batch
+
+    @cached_property
+    def events(self) -> tuple[Times, NDArray[np.int64], NDArray[np.int64]]:
+        """``(times, units, offsets)``, sorted by sample and time, see ``Spikes``."""
+        sample, unit = np.nonzero(np.isfinite(self._dense))
+        when = self._dense[sample, unit]
+        order = np.lexsort((unit, when, sample))
+        offsets = np.searchsorted(sample, np.arange(self.batch + 1)).astype(np.int64)
+        return when[order].astype(np.float64), unit[order], offsets
+
+    @property
+    def times(self) -> Times:
+        """``(spikes,)``, sorted by sample and time."""
+        return self.events[0]
+
+    @property
+    def units(self) -> NDArray[np.int64]:
+        """``(spikes,)``, which neuron each spike is of."""
+        return self.events[1]
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """``(batch + 1,)``: the spikes of sample b are those from offsets[b] to offsets[b + 1]."""
+        return self.events[2]
+
+    @cached_property
+    def samples(self) -> NDArray[np.int64]:
+        """``(spikes,)``, which sample each spike is of."""
+        return np.repeat(np.arange(self.batch), np.diff(self.offsets))
+
+    @property
+    def n_spikes(self) -> int:
+        """Number of spikes, of all neurons and samples."""
+        if self._dense is not None:
+            return int(np.isfinite(self._dense).sum())
+        return len(self.times)
+
+    @cached_property
+    def first(self) -> Times:
+        """``(batch, n_units)``, first spike times; ``inf`` = silent."""
+        return self._dense if self._dense is not None else self.nth(0)
+
+    @cached_property
+    def count(self) -> NDArray[np.int64]:
+        """``(batch, n_units)``, number of spikes."""
+        if self._dense is not None:
+            spiked: NDArray[np.int64] = np.isfinite(self._dense).astype(np.int64)
+            return spiked
+        cell = self.samples * self.n_units + self.units
+        counts: NDArray[np.int64] = np.bincount(cell, minlength=self.batch * self.n_units)
+        return counts.reshape(self.batch, self.n_units)
+
+    @cached_property
+    def ranks(self) -> NDArray[np.int64]:
+        """``(spikes,)``, how many spikes of its neuron in its sample were before each."""
+        cell = self.samples * self.n_units + self.units
+        order = np.argsort(cell, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=1))])
+        ranks = np.empty(len(cell), np.int64)
+        ranks[order] = np.arange(len(cell)) - starts[cell[order]]
+        return ranks
+
+    @property
+    def once(self) -> bool:
+        """Whether every neuron spikes at most once in every sample."""
+        return self._dense is not None or not self.n_spikes or int(self.count.max()) <= 1
+
+    def nth(self, k: int) -> Times:
+        """``(batch, n_units)``, the times of spike number k, from 0; ``inf`` = no such spike."""
+        result = np.full((self.batch, self.n_units), np.inf)
+        chosen = self.ranks == k
+        result[self.samples[chosen], self.units[chosen]] = self.times[chosen]
+        return result
+
+    def select(self, samples: slice | Sequence[int] | NDArray[Any]) -> Spikes:
+        """The spikes of some samples, which are numbered anew in the order given."""
+        if self._dense is not None:
+            return Spikes.from_first(self._dense[samples])
+        chosen = np.arange(self.batch)[samples]
+        counts = np.diff(self.offsets)[chosen]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        place = np.repeat(self.offsets[chosen] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return Spikes(self.times[place], self.units[place], offsets, self.n_units)
+
+    def before(self, t_window: float) -> tuple[Spikes, int]:
+        """The spikes up to a time, and how many later ones were left out."""
+        if self._dense is not None:
+            late = np.isfinite(self._dense) & (self._dense > t_window)
+            kept = np.where(late, np.inf, self._dense) if late.any() else self._dense
+            return Spikes.from_first(kept), int(late.sum())
+        kept = self.times <= t_window
+        if kept.all():
+            return self, 0
+        offsets = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
+        return Spikes(self.times[kept], self.units[kept], offsets, self.n_units), int((~kept).sum())
+
+    def read_only(self) -> Spikes:
+        """The same, to look at only: its arrays cannot be written to."""
+        if self._dense is not None:
+            return Spikes.from_first(checks.read_only(self._dense))
+        times, units, offsets = (checks.read_only(array) for array in self.events)
+        return Spikes(times, units, offsets, self.n_units)
+
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """Whatever memory it holds."""
+        return (self._dense,) if self._dense is not None else self.events
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if not self.once:
+            raise RunInputError(
+                f"{self!r}: expected at most one spike of each channel, to make an array of first "
+                "spike times; take spikes.first to leave the others out"
+            )
+        dense = np.asarray(self.first, dtype=dtype)
+        return dense.copy() if copy else dense
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Spikes):
+            return NotImplemented
+        if (self.batch, self.n_units) != (other.batch, other.n_units):
+            return False
+        return all(np.array_equal(a, b) for a, b in zip(self.events, other.events, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Spikes(<{self.n_spikes} of {self.n_units} neurons in {self.batch} samples>)"
+
+
+def _indices(where: str, values: ArrayLike, n: int, high: int, error: Error) -> NDArray[np.int64]:
+    found = np.asarray(values)
+    if found.size == 0:
+        found = found.astype(np.int64)
+    if found.dtype.kind not in "iu" or found.shape != (n,):
+        raise error(
+            f"{where}: expected {n} whole numbers, one for each spike; got {found.dtype} "
+            f"{found.shape}"
+        )
+    wrong = (found < 0) | (found >= high)
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise error(f"{where}: expected 0 to {high - 1}; got {found[i]} at spike {i}")
+    return found.astype(np.int64)
