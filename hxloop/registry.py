@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -73,3 +73,56 @@ class Registry:
                 f"{self.kind} {name!r}: its package registers {others[name].value}, which is not "
                 f"there ({error}); install that package again, or ask its authors"
             ) from error
+
+    def check_options(self, name: str, made_by: Any, options: Mapping[str, Any], how: str) -> None:
+        """Check that options are fields of the dataclass that is to be made with them.
+
+        Args:
+            name: under which it is registered.
+            made_by: the dataclass.
+            options: by name.
+            how: one gives an option that is missing, ``{option}`` in the place of its name.
+
+        Raises:
+            UnknownNameError: there is no such option; the message lists the known ones.
+            ConfigError: one without a default is missing.
+        """
+        known = {field.name: field for field in fields(made_by) if field.init}
+        for option in options:
+            if option not in known:
+                kind = f"option of {self.kind} {name!r}"
+                raise UnknownNameError(unknown_name(kind, option, known))
+        for option, field in known.items():
+            if option not in options and field.default is field.default_factory is MISSING:
+                raise ConfigError(
+                    f"{self.kind} {name!r}: needs the option {option!r}; got "
+                    f"{', '.join(options) or 'no options'}. Give it: {how.format(option=option)}"
+                )
+
+    def make(self, name: str, options: Mapping[str, Any], protocol: Any, asked: str) -> Any:
+        """Make what is registered under a name; it is a dataclass, and its fields are options.
+
+        Args:
+            name: of ``names()``.
+            options: by name.
+            protocol: what it is to be; checkable at run time.
+            asked: that in words, for messages.
+
+        Raises:
+            UnknownNameError: no such name or option; the message lists the known ones.
+            MissingDependencyError: another package's needs one that is not installed.
+            ConfigError: no dataclass, an option missing or out of range, or not that protocol.
+        """
+        made_by = self.get(name)
+        if not (isinstance(made_by, type) and is_dataclass(made_by)):
+            raise ConfigError(
+                f"{self.kind} {name!r}: expected a dataclass; its package registers {made_by!r}"
+            )
+        self.check_options(name, made_by, options, f"{self.kind} option {{option}}=...")
+        made = made_by(**options)
+        if not isinstance(made, protocol):
+            raise ConfigError(
+                f"{self.kind} {name!r}: expected what {asked}; {made_by.__qualname__} lacks some "
+                "of it"
+            )
+        return made

@@ -11,15 +11,18 @@ from hxloop.data.datasets import (
     yin_yang,
     yin_yang_class,
 )
-from hxloop.data.encoding import LatencyEncoding
+from hxloop.data.encoding import Encoding, LatencyEncoding, encoding_names, get_encoding
 
 __all__ = [
     "DATASETS",
     "YIN_YANG_SPLITS",
     "Dataset",
+    "Encoding",
     "LatencyEncoding",
     "dataset_descriptions",
     "dataset_names",
+    "encoding_names",
+    "get_encoding",
     "load_dataset",
     "mnist",
     "yin_yang",

@@ -4,15 +4,41 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hxloop import checks
 from hxloop.errors import ConfigError, RunInputError
+from hxloop.registry import Registry
 
 _TIME = "time (model time)"
+
+
+@runtime_checkable
+class Encoding(Protocol):
+    """What makes spike times of values.
+
+    Another package's is a dataclass whose fields are its options, in the entry points
+    ``hxloop.encodings``.
+    """
+
+    @property
+    def background(self) -> float:
+        """Spike time of the value 0, ``inf`` = no spike: of what lies beyond an image."""
+        ...
+
+    def n_channels(self, n_features: int) -> int:
+        """Number of input channels for so many features."""
+        ...
+
+    def encode(self, samples: ArrayLike) -> NDArray[Any]:
+        """Spike times ``(n, n_channels(features))`` of samples ``(n, features)`` in [0, 1].
+
+        Model time, ``inf`` = no spike. With images, the first ``features`` channels are pixels.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -102,3 +128,25 @@ class LatencyEncoding:
         if self.silent_zero:
             return math.inf
         return self.t_late if self.large_first else self.t_early
+
+
+ENCODINGS: dict[str, type[Any]] = {"latency": LatencyEncoding}
+REGISTRY = Registry("encoding", "hxloop.encodings", ENCODINGS)
+
+
+def encoding_names() -> tuple[str, ...]:
+    """Names that ``get_encoding`` knows, those of other packages among them."""
+    return REGISTRY.names()
+
+
+def get_encoding(name: str, **options: Any) -> Encoding:
+    """An encoding by name.
+
+    Raises:
+        UnknownNameError: no such encoding or option; the message lists the known ones.
+        MissingDependencyError: another package's needs one that is not installed.
+        ConfigError: an option out of range, or what is registered is no encoding.
+    """
+    asked = "hxloop.data.Encoding asks for (background, n_channels, encode)"
+    encoding: Encoding = REGISTRY.make(name, options, Encoding, asked)
+    return encoding

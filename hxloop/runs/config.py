@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import numpy as np
 import tomli_w
@@ -18,20 +18,29 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationError,
     field_validator,
+    model_serializer,
 )
 from pydantic_core import PydanticCustomError
 
 from hxloop import checks
-from hxloop.data.encoding import LatencyEncoding
+from hxloop.data.encoding import ENCODINGS, Encoding, LatencyEncoding, get_encoding
 from hxloop.errors import ConfigError, NetworkError
 from hxloop.files import sha256_of
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
 from hxloop.runs.config_paths import with_absolute_paths
 from hxloop.runs.config_words import explained
 from hxloop.text import check_printable
+from hxloop.training.initialisation import (
+    INITIALISATIONS,
+    BalancedInitialisation,
+    Initialisation,
+    NormalInitialisation,
+    get_initialisation,
+)
 from hxloop.training.losses import LOSSES
 from hxloop.training.notes import Note, tell
 from hxloop.training.options import TrainingOptions
@@ -52,9 +61,58 @@ class DatasetConfig(_Section):
     test_size: int | None = Field(default=None, ge=1)
 
 
-class EncodingConfig(_Section):
-    """See ``hxloop.data.encoding.LatencyEncoding``."""
+class _ChoiceSection(_Section):
+    """One whose keys are the options of what comes along; another package's has ``options``.
 
+    It is written down with what means something for the choice.
+    """
+
+    CHOICE: ClassVar[str]
+    COME_ALONG: ClassVar[Mapping[str, type[Any]]]
+    # A configuration that does not choose reads, and has the digest, as before one could.
+    UNSAID: ClassVar[str | None] = None
+
+    options: dict[str, Any] = {}
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        left = {"options"} if not self.options else set()
+        if values[self.CHOICE] not in self.COME_ALONG:
+            left |= set(values) - {self.CHOICE, "options"}
+        elif values[self.CHOICE] == self.UNSAID:
+            left.add(self.CHOICE)
+        return {key: value for key, value in values.items() if key not in left}
+
+    def options_of_choice(self, section: str) -> dict[str, Any]:
+        """What the chosen one is made with.
+
+        Raises:
+            ConfigError: ``options`` for one that comes along.
+        """
+        name = getattr(self, self.CHOICE)
+        if name not in self.COME_ALONG:
+            return self.options
+        taken = [field.name for field in fields(self.COME_ALONG[name])]
+        if self.options:
+            raise ConfigError(
+                f"{section}.options: expected none for {name!r}, whose options are keys of "
+                f"[{section}]: {', '.join(taken)}; got {', '.join(self.options)}"
+            )
+        return {key: getattr(self, key) for key in taken}
+
+
+class EncodingConfig(_ChoiceSection):
+    """See ``hxloop.data.encoding.LatencyEncoding``, of which the keys are.
+
+    ``name``: "latency", or that of another package's, whose options are ``options``.
+    """
+
+    CHOICE: ClassVar[str] = "name"
+    COME_ALONG: ClassVar[Mapping[str, type[Any]]] = ENCODINGS
+    UNSAID: ClassVar[str | None] = "latency"
+
+    name: str = "latency"
     t_early: float = LatencyEncoding.t_early
     t_late: float = LatencyEncoding.t_late
     bias_times: tuple[float, ...] = LatencyEncoding.bias_times
@@ -85,14 +143,20 @@ class NetworkConfig(_Section):
     neuron: NeuronConfig = NeuronConfig()
 
 
-class InitialisationConfig(_Section):
-    """See ``training.initialisation``: "normal" takes means and stdevs, "balanced" the rest."""
+class InitialisationConfig(_ChoiceSection):
+    """See ``training.initialisation``: "normal" takes means and stdevs, "balanced" the rest.
+
+    With the ``method`` of another package ``options`` are its own.
+    """
+
+    CHOICE: ClassVar[str] = "method"
+    COME_ALONG: ClassVar[Mapping[str, type[Any]]] = INITIALISATIONS
 
     method: str = "normal"
-    means: tuple[float, ...] = (1.5, 0.5)
-    stdevs: tuple[float, ...] = (0.8, 0.8)
-    spread: float = 0.5
-    active: float = 0.9
+    means: tuple[float, ...] = NormalInitialisation.means
+    stdevs: tuple[float, ...] = NormalInitialisation.stdevs
+    spread: float = BalancedInitialisation.spread
+    active: float = BalancedInitialisation.active
 
 
 class BackendConfig(_Section):
@@ -196,14 +260,22 @@ class ExperimentConfig(_Section):
             raise PydanticCustomError("control_character", "control character") from error
         return text
 
-    def latency_encoding(self) -> LatencyEncoding:
+    def spike_encoding(self) -> Encoding:
         """The encoding described."""
-        return LatencyEncoding(**self.encoding.model_dump())
+        section = self.encoding
+        return get_encoding(section.name, **section.options_of_choice("encoding"))
+
+    latency_encoding = spike_encoding  # its name before another one could be chosen
+
+    def weights_drawn_by(self) -> Initialisation:
+        """The initialisation described."""
+        section = self.initialisation
+        return get_initialisation(section.method, **section.options_of_choice("initialisation"))
 
     def network_spec(self, n_features: int, n_classes: int) -> NetworkSpec:
         """The network described, for data of so many features and classes."""
         return NetworkSpec.feed_forward(
-            self.latency_encoding().n_channels(n_features),
+            self.spike_encoding().n_channels(n_features),
             *self.network.hidden,
             n_classes,
             neuron=NeuronSpec(**self.network.neuron.model_dump()),
@@ -288,7 +360,8 @@ class ExperimentConfig(_Section):
             raise ConfigError(f"{source}:\n  " + "\n  ".join(explained(problems, cls)))
         try:
             config.training_options()
-            config.latency_encoding()
+            if config.encoding.name in ENCODINGS:  # others are not loaded for reading
+                config.spike_encoding()
             NeuronSpec(**config.network.neuron.model_dump())
             config.check_activity()
             if not config.study:  # a study may train nothing, or other networks

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop import checks
 from hxloop.calibration import CalibrationResult, load_calibration
 from hxloop.data import Dataset, load_dataset
-from hxloop.errors import ConfigError, UnknownNameError, unknown_name
+from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec
 from hxloop.runs.config import ExperimentConfig
 from hxloop.substrate import Backend, Session, get_backend
@@ -21,7 +22,6 @@ from hxloop.substrate.optional import true_parameters
 from hxloop.substrate.recording.record import record
 from hxloop.text import Brief
 from hxloop.training.identity import data_digest
-from hxloop.training.initialisation import balanced_weights, initial_weights
 from hxloop.training.loop import LoopNetwork, digital_twin
 from hxloop.training.losses import Loss, get_loss
 from hxloop.training.notes import Note, latest
@@ -186,7 +186,8 @@ def prepare(config: ExperimentConfig) -> Prepared:
     """Make what a configuration describes.
 
     Raises:
-        UnknownNameError: an unknown backend, backend option, data set or loss.
+        UnknownNameError: an unknown backend, backend option, data set, loss, encoding or
+            initialisation.
         ConfigError: values that do not fit together.
         NetworkError: a network that makes no sense.
         FileFormatError, CalibrationError: a calibration that cannot be read or does not fit.
@@ -210,7 +211,7 @@ def prepare(config: ExperimentConfig) -> Prepared:
         raise ConfigError(
             f"training.max_shift: the samples of {chosen.name!r} are no images; set it to 0"
         )
-    encoding = config.latency_encoding()
+    encoding = config.spike_encoding()
     data = {
         split: SpikeData(
             encoding.encode(dataset.samples),
@@ -221,17 +222,11 @@ def prepare(config: ExperimentConfig) -> Prepared:
     }
     first = datasets["train"]
     network = config.network_spec(first.samples.shape[1], first.n_classes)
-    start = config.initialisation
-    if start.method == "balanced":
-        weights = balanced_weights(
-            network, data["train"].input_times, start.spread, start.active, config.seed
-        )
-    elif start.method == "normal":
-        weights = initial_weights(network, start.means, start.stdevs, config.seed)
-    else:
-        raise UnknownNameError(
-            unknown_name("initialisation.method", start.method, ("balanced", "normal"))
-        )
+    drawn = config.weights_drawn_by()(network, data["train"].input_times, config.seed)
+    weights = checks.matrices(
+        f"weights of initialisation.method {config.initialisation.method!r}",
+        drawn, network.shapes, of=f"network {network}", error=ConfigError,
+    )  # fmt: skip
     calibration = None
     if config.backend.calibration is not None:
         calibration = load_calibration(Path(config.backend.calibration), network=network)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import is_dataclass
 from os import PathLike
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -12,8 +12,6 @@ from hxloop import checks
 from hxloop.errors import (
     ConfigError,
     HxloopError,
-    UnknownNameError,
-    unknown_name,
 )
 from hxloop.registry import Registry
 from hxloop.substrate.protocol import Backend
@@ -55,17 +53,8 @@ def get_backend(name: str, **options: Any) -> Backend:
     """
     cls = backend_class(name)
     if is_dataclass(cls):
-        known = {field.name: field for field in fields(cls) if field.init}
-        for option in options:
-            if option not in known:
-                raise UnknownNameError(unknown_name(f"option of backend {name!r}", option, known))
-        for option, field in known.items():
-            if option not in options and field.default is field.default_factory is MISSING:
-                raise ConfigError(
-                    f"backend {name!r}: needs the option {option!r}; got "
-                    f"{', '.join(options) or 'no options'}. Give it: --set {option}=..., in Python "
-                    f"get_backend({name!r}, {option}=...)"
-                )
+        how = f"--set {{option}}=..., in Python get_backend({name!r}, {{option}}=...)"
+        REGISTRY.check_options(name, cls, options, how)
     options = {option: checks.plain(value) for option, value in options.items()}
     try:
         backend: Backend = cls(**options)

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hxloop import checks
 from hxloop.checks.random_streams import entropy
 from hxloop.engine.compiled.interface import first_spike_times_cpu
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec, NeuronParameters
+from hxloop.registry import Registry
+
+
+@runtime_checkable
+class Initialisation(Protocol):
+    """What draws initial weights.
+
+    Another package's is a dataclass whose fields are its options, in the entry points
+    ``hxloop.initialisations``.
+    """
+
+    def __call__(
+        self, network: NetworkSpec, input_times: NDArray[np.floating], seed: int
+    ) -> Sequence[ArrayLike]:
+        """One ``(pre, post)`` matrix for each layer.
+
+        Args:
+            network: whose weights.
+            input_times: ``(n, n_inputs)`` of the samples to be trained with.
+            seed: of the draw; the same seed, the same weights.
+        """
+        ...
 
 
 def initial_weights(
@@ -155,3 +179,56 @@ def _drawn(
     weights[:n_excitatory] /= n_excitatory
     weights[n_excitatory:] *= -DALE_BALANCE / n_inhibitory
     return weights / (1 - DALE_BALANCE)
+
+
+@dataclass(frozen=True)
+class NormalInitialisation:
+    """``initial_weights`` with these means and standard deviations."""
+
+    means: tuple[float, ...] = (1.5, 0.5)
+    stdevs: tuple[float, ...] = (0.8, 0.8)
+
+    def __call__(
+        self, network: NetworkSpec, input_times: NDArray[np.floating], seed: int
+    ) -> tuple[NDArray[np.float64], ...]:
+        """One matrix for each layer; see ``initial_weights``."""
+        return initial_weights(network, self.means, self.stdevs, seed)
+
+
+@dataclass(frozen=True)
+class BalancedInitialisation:
+    """``balanced_weights`` with this spread and activity."""
+
+    spread: float = 0.5
+    active: float = 0.9
+
+    def __call__(
+        self, network: NetworkSpec, input_times: NDArray[np.floating], seed: int
+    ) -> tuple[NDArray[np.float64], ...]:
+        """One matrix for each layer; see ``balanced_weights``."""
+        return balanced_weights(network, input_times, self.spread, self.active, seed)
+
+
+INITIALISATIONS: dict[str, type[Any]] = {
+    "balanced": BalancedInitialisation,
+    "normal": NormalInitialisation,
+}
+REGISTRY = Registry("initialisation.method", "hxloop.initialisations", INITIALISATIONS)
+
+
+def initialisation_names() -> tuple[str, ...]:
+    """Names that ``get_initialisation`` knows, those of other packages among them."""
+    return REGISTRY.names()
+
+
+def get_initialisation(name: str, **options: Any) -> Initialisation:
+    """An initialisation by name.
+
+    Raises:
+        UnknownNameError: no such one or option; the message lists the known ones.
+        MissingDependencyError: another package's needs one that is not installed.
+        ConfigError: an option out of range, or what is registered draws no weights.
+    """
+    asked = "hxloop.training.initialisation.Initialisation asks for (a call)"
+    drawn_by: Initialisation = REGISTRY.make(name, options, Initialisation, asked)
+    return drawn_by

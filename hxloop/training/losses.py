@@ -7,7 +7,7 @@ and deciding must agree, so the rule belongs to the loss.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hxloop import checks
 from hxloop.checks.tensors import label_tensor, real_tensor
-from hxloop.errors import ConfigError, RunInputError, UnknownNameError, unknown_name
+from hxloop.errors import ConfigError, RunInputError
 from hxloop.registry import Registry
 
 # Time scales and other options beyond are mistakes, and would overflow.
@@ -291,19 +291,8 @@ def get_loss(name: str, **options: Any) -> Loss:
         MissingDependencyError: another package's needs one that is not installed.
         ConfigError: an option out of range, or what is registered is no loss.
     """
-    made_by = REGISTRY.get(name)
-    if not (isinstance(made_by, type) and is_dataclass(made_by)):
-        raise ConfigError(f"loss {name!r}: expected a dataclass; its package registers {made_by!r}")
-    known = {field.name for field in fields(made_by)}
-    for option in options:
-        if option not in known:
-            raise UnknownNameError(unknown_name(f"option of loss {name!r}", option, known))
-    loss: Any = made_by(**options)
-    if not isinstance(loss, Loss):
-        raise ConfigError(
-            f"loss {name!r}: expected what hxloop.Loss asks for (name, decision_rule, decide, a "
-            f"call); {made_by.__qualname__} lacks some of it"
-        )
+    asked = "hxloop.Loss asks for (name, decision_rule, decide, a call)"
+    loss: Loss = REGISTRY.make(name, options, Loss, asked)
     return loss
 
 

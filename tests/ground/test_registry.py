@@ -1,4 +1,4 @@
-"""Another package's data sets and losses are found by entry point, and trained with by name."""
+"""What another package registers is found by entry point, and trained with by name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import pytest
 import hxloop.registry
 from hxloop import dataset_names, get_loss, load_dataset, loss_names
 from hxloop.cli import main
-from hxloop.errors import ConfigError, MissingDependencyError, UnknownNameError
+from hxloop.data import encoding_names, get_encoding
+from hxloop.errors import ConfigError, HxloopError, MissingDependencyError, UnknownNameError
 from hxloop.experiments.registry import load_experiment
-from hxloop.runs import train
+from hxloop.runs import resume, train
+from hxloop.runs.config import EncodingConfig, ExperimentConfig, InitialisationConfig
+from hxloop.runs.plan import prepare
+from hxloop.training.initialisation import get_initialisation, initialisation_names
 
 MODULE = "tests.ground.third_party"
 POINTS = [
@@ -22,6 +26,10 @@ POINTS = [
     EntryPoint("three", f"{MODULE}:NO_LOSS", "hxloop.losses"),
     EntryPoint("absent", "a_package_that_is_not_there:Loss", "hxloop.losses"),
     EntryPoint("target-time", f"{MODULE}:Race", "hxloop.losses"),
+    EntryPoint("both", f"{MODULE}:Both", "hxloop.encodings"),
+    EntryPoint("weights", f"{MODULE}:Even", "hxloop.encodings"),
+    EntryPoint("even", f"{MODULE}:Even", "hxloop.initialisations"),
+    EntryPoint("crooked", f"{MODULE}:Crooked", "hxloop.initialisations"),
 ]
 
 
@@ -45,6 +53,61 @@ def test_they_are_trained_with_by_name(tmp_path):
     result = train(config, tmp_path / "run")
     assert result.test.accuracy > 0.8  # a half by chance
     assert "blobs" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+CODED = [
+    "dataset.name=blobs", "dataset.train_size=100", "dataset.validation_size=50",
+    "dataset.test_size=50", "network.hidden=[20]", "training.epochs=6", "training.batch_size=25",
+    "encoding.name=both", "encoding.options={span=1.5}",
+    "initialisation.method=even", "initialisation.options={drive=4.0}",
+]  # fmt: skip
+
+
+def test_an_encoding_and_an_initialisation_are_trained_with_by_name(tmp_path):
+    config = load_experiment("yin-yang", CODED)
+    plan = prepare(config)
+    assert plan.network.n_inputs == 5 and plan.data["train"].input_times.max() <= 1.5
+    assert plan.weights[0].mean() == pytest.approx(4.0 / 5, rel=0.1)
+    folder = tmp_path / "run"
+    assert train(config, folder).test.accuracy > 0.8  # a half by chance
+    # What is written is what was chosen, and read again it is the same.
+    text = (folder / "config.toml").read_text(encoding="utf-8")
+    assert "t_late" not in text and "stdevs" not in text and "span = 1.5" in text
+    assert ExperimentConfig.load(folder / "config.toml").digest == config.digest
+    assert resume(folder, epochs=7).test.accuracy > 0.8
+
+
+def test_a_configuration_that_chooses_none_is_written_as_before_there_was_a_choice():
+    assert {"name", "options"}.isdisjoint(EncodingConfig().model_dump())
+    assert set(InitialisationConfig().model_dump()) == {
+        "method", "means", "stdevs", "spread", "active"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["encoding.name=bot"], "unknown encoding 'bot'.*Did you mean 'both'"),
+        (["encoding.name=both", "encoding.options={spam=1}"], "option of encoding 'both' 'spam'"),
+        (["encoding.name=weights"], r"'weights': expected what hxloop.data.Encoding asks for"),
+        (["encoding.options={t_late=3}"], r"expected none for 'latency', .* keys of \[encoding\]"),
+        (["initialisation.method=eve"], "unknown initialisation.method 'eve'.*Did you mean 'even'"),
+        (["initialisation.method=balanced", "initialisation.options={spread=1}"],
+         r"initialisation.options: expected none for 'balanced'.*spread, active; got spread"),
+        (["initialisation.method=crooked"], "method 'crooked': expected a sequence of 2 matrices"),
+    ],
+)  # fmt: skip
+def test_what_is_chosen_wrongly_is_told(overrides, message):
+    with pytest.raises(HxloopError, match=message):
+        prepare(load_experiment("yin-yang", ["dataset.train_size=20", *overrides]))
+
+
+def test_encodings_and_initialisations_are_made_by_name():
+    assert encoding_names() == ("both", "latency", "weights")
+    assert get_encoding("latency", replicate=2).n_channels(4) == 10
+    assert initialisation_names() == ("balanced", "crooked", "even", "normal")
+    with pytest.raises(UnknownNameError, match=r"option of initialisation.method 'normal' 'mean'"):
+        get_initialisation("normal", mean=1)
 
 
 def test_they_are_listed_with_those_that_come_along(capsys):

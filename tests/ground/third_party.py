@@ -1,4 +1,7 @@
-"""What another package registers: a data set and a loss, as its authors would write them."""
+"""What another package registers: a data set, a loss, an encoding and an initialisation.
+
+As its authors would write them.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,41 @@ class Race:
     def decide(self, output_times):
         times = np.asarray(output_times)
         return np.where(np.isfinite(times).any(axis=1), times.argmin(axis=1), -1)
+
+
+@dataclass(frozen=True)
+class Both:
+    """Every value twice, early and late, and one spike for all."""
+
+    span: float = 2.0
+    background: ClassVar[float] = float("inf")
+
+    def n_channels(self, n_features):
+        return 2 * n_features + 1
+
+    def encode(self, samples):
+        samples = np.asarray(samples)
+        channels = [self.span * samples, self.span * (1 - samples), np.full((len(samples), 1), 0.5)]
+        return np.concatenate(channels, axis=1)
+
+
+@dataclass(frozen=True)
+class Even:
+    """All weights of a layer about alike, whatever the input is."""
+
+    drive: float = 3.0
+
+    def __call__(self, network, input_times, seed):
+        rng = np.random.default_rng(seed)
+        return [self.drive / shape[0] * rng.uniform(0.2, 1.8, shape) for shape in network.shapes]
+
+
+@dataclass(frozen=True)
+class Crooked:
+    """Draws for another network."""
+
+    def __call__(self, network, input_times, seed):
+        return [np.ones((2, 2))]
 
 
 NO_LOSS = 3

@@ -41,7 +41,7 @@ def own(kind, **changes):
     centres = rng.random((3, n_features))
     config = load_experiment("yin-yang", [*TINY, *(f"{k}={v}" for k, v in changes.items())])
     prepared = prepare(config)
-    encoding, datasets, data = config.latency_encoding(), {}, {}
+    encoding, datasets, data = config.spike_encoding(), {}, {}
     for split, n in (("train", 60), ("validation", 30), ("test", 30)):
         labels = np.arange(n) % 3
         samples = np.clip(centres[labels] + 0.1 * rng.standard_normal((n, n_features)), 0, 1)

@@ -148,7 +148,7 @@ def plane_of(prepared: Prepared, network: LoopNetwork) -> DecisionPlane | None:
     """Decisions of a network over the Yin-Yang plane; None for other data."""
     if not _is_yin_yang(prepared):
         return None
-    encoding = prepared.config.latency_encoding()
+    encoding = prepared.config.spike_encoding()
 
     def decide(samples: NDArray[np.float64]) -> NDArray[np.int64]:
         data = SpikeData(encoding.encode(samples), np.zeros(len(samples), dtype=np.int64))
@@ -171,5 +171,5 @@ def _is_yin_yang(prepared: Prepared) -> bool:
         return False
     if any(yin_yang_class(*point) != label for *point, label in zip(x, y, raw.labels, strict=True)):
         return False
-    encoded = prepared.config.latency_encoding().encode(samples)
+    encoded = prepared.config.spike_encoding().encode(samples)
     return np.array_equal(encoded, data.input_times)
