@@ -12,8 +12,9 @@ It sees a session and its knobs (``hxloop.chip.readout``), never a backend's ins
 """
 
 from hxloop.calibration.files import load_calibration, save_calibration
+from hxloop.calibration.options import CalibrationOptions, CalibrationTarget
 from hxloop.calibration.procedures import calibrate
-from hxloop.calibration.result import CalibrationOptions, CalibrationResult, CalibrationTarget
+from hxloop.calibration.result import CalibrationResult
 from hxloop.calibration.scales import fit_scales, scale_network
 
 __all__ = [

@@ -19,14 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.calibration.result import (
-    SCHEMA,
-    CalibrationOptions,
-    CalibrationResult,
-    Scales,
-    StepRecord,
-    Unfinished,
-)
+from hxloop.calibration.options import CalibrationOptions
+from hxloop.calibration.result import SCHEMA, CalibrationResult, Scales, StepRecord, Unfinished
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.errors import CalibrationError, FileFormatError, HxloopError, OutputError
 from hxloop.files import replacing, sha256_of

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -18,14 +19,8 @@ from hxloop import checks
 from hxloop.calibration import measurements as of
 from hxloop.calibration.files import load_unfinished, save_calibration, save_unfinished
 from hxloop.calibration.measurements import Bench
-from hxloop.calibration.result import (
-    CalibrationOptions,
-    CalibrationResult,
-    Scales,
-    StepRecord,
-    Unfinished,
-    request_key,
-)
+from hxloop.calibration.options import CalibrationOptions
+from hxloop.calibration.result import CalibrationResult, Scales, StepRecord, Unfinished, request_key
 from hxloop.calibration.scales import check_scale_network, fit_scales
 from hxloop.calibration.search import (
     Search,
@@ -91,40 +86,16 @@ def calibrate(
     target.check_network(session.network, unit_us)
     if options.scales:
         check_scale_network(session.network)
-    key = request_key(target, options, chip.chip_id, __version__)
-    state = load_unfinished(resume, key) if resume is not None else None
     bench = Bench(chip, target, progress.on_run if progress else None)
-    clock = _Clock(bench, state)
-    plan = list(plan_steps(target, options))
-    names = ["before", *(name for name, _, _ in plan), "verify"]
-
-    def begin(index: int) -> None:
-        if progress is not None:
-            progress.on_step(names[index], index, len(names))
-
-    def keep(current: Unfinished) -> None:
-        current.runs, current.seconds = clock.spent()
-        current.trials = bench.trials
-        if resume is not None:
-            save_unfinished(resume, key, current)
-
-    if state is None:
-        begin(0)
-        codes = chip.codes
-        state = Unfinished(codes, characterise(bench, codes, 2)[0])
-        keep(state)
-    for index, (name, step, search) in enumerate(plan[len(state.steps) :], len(state.steps)):
-        begin(index + 1)
-        rng = np.random.default_rng(entropy(options.seed, index))
-        _run_step(bench, name, step, search, state, rng)
-        keep(state)
-    begin(len(names) - 1)
+    key = request_key(target, options, chip.chip_id, __version__)
+    course = _Course(bench, list(plan_steps(target, options)), key, resume, progress)
+    state = course.searched(options.seed)
     estimates, errors = characterise(bench, state.codes, options.repeats)
     failures = judge(estimates, errors, target, options)
     check_failures(failures, estimates, target, options)
     bench.set(state.codes)
     scales = _scales(bench, failures) if options.scales else Scales()
-    keep(state)
+    course.keep(state)
     result = CalibrationResult(
         target=target,
         options=options,
@@ -145,6 +116,59 @@ def calibrate(
     if resume is not None:  # only now: there is always one of the two
         resume.unlink(missing_ok=True)
     return result
+
+
+class _Course:
+    """The steps of a calibration in their order: told when they begin, kept when they are done.
+
+    Runs and seconds count those before an interruption.
+    """
+
+    def __init__(
+        self,
+        bench: Bench,
+        plan: Sequence[tuple[str, Step, Search]],
+        key: str,
+        kept_in: Path | None,
+        progress: Progress | None,
+    ) -> None:
+        self._bench, self._plan, self._progress = bench, plan, progress
+        self._key, self._kept_in = key, kept_in
+        self._names = ["before", *(name for name, _, _ in plan), "verify"]
+        self._found = load_unfinished(kept_in, key) if kept_in is not None else None
+        self._begun = time.perf_counter()
+        self._seconds = self._found.seconds if self._found else 0.0
+        bench.runs = self._found.runs if self._found else 0
+        bench.trials = self._found.trials if self._found else 0
+
+    def searched(self, seed: int) -> Unfinished:
+        """Do all steps that are missing; what comes next is verified."""
+        bench, state = self._bench, self._found
+        if state is None:
+            self._begin(0)
+            codes = bench.session.codes
+            state = Unfinished(codes, characterise(bench, codes, 2)[0])
+            self.keep(state)
+        done = len(state.steps)
+        for index, (name, step, search) in enumerate(self._plan[done:], done):
+            self._begin(index + 1)
+            rng = np.random.default_rng(entropy(seed, index))
+            _run_step(bench, name, step, search, state, rng)
+            self.keep(state)
+        self._begin(len(self._names) - 1)
+        return state
+
+    def keep(self, state: Unfinished) -> None:
+        """Count what was spent, and write it down where it can be gone on from."""
+        state.runs = self._bench.runs
+        state.seconds = self._seconds + time.perf_counter() - self._begun
+        state.trials = self._bench.trials
+        if self._kept_in is not None:
+            save_unfinished(self._kept_in, self._key, state)
+
+    def _begin(self, index: int) -> None:
+        if self._progress is not None:
+            self._progress.on_step(self._names[index], index, len(self._names))
 
 
 def characterise(
@@ -248,19 +272,6 @@ def _run_step(
             seconds=time.perf_counter() - begun,
         )
     )
-
-
-class _Clock:
-    """Runs and seconds, those before an interruption included."""
-
-    def __init__(self, bench: Bench, state: Unfinished | None) -> None:
-        self._bench, self._begun = bench, time.perf_counter()
-        self._before = state.seconds if state else 0.0
-        bench.runs = state.runs if state else 0
-        bench.trials = state.trials if state else 0
-
-    def spent(self) -> tuple[int, float]:
-        return self._bench.runs, self._before + time.perf_counter() - self._begun
 
 
 def _scales(bench: Bench, failures: Mapping[int, str]) -> Scales:

@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from hxloop.calibration.result import QUANTITIES, CalibrationResult, wanted
+from hxloop.calibration.options import QUANTITIES, wanted
+from hxloop.calibration.result import CalibrationResult
 from hxloop.files import write_atomically
 from hxloop.page import Section, escape, page, picture
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hxloop.calibration import measurements as of
 from hxloop.calibration.measurements import Bench
-from hxloop.calibration.result import CalibrationOptions
+from hxloop.calibration.options import CalibrationOptions
 from hxloop.calibration.search import (
     Bisection,
     LinearSearch,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.calibration.result import QUANTITIES, CalibrationOptions, wanted
+from hxloop.calibration.options import QUANTITIES, CalibrationOptions, wanted
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.errors import CalibrationError
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.calibration.measurements import Bench
+from hxloop.calibration.options import QUANTITIES
 from hxloop.calibration.procedures import characterise
-from hxloop.calibration.result import QUANTITIES, CalibrationResult
+from hxloop.calibration.result import CalibrationResult
 from hxloop.calibration.verdict import judge
 from hxloop.chip.readout import as_readout
 from hxloop.substrate import Session

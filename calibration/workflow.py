@@ -25,8 +25,9 @@ from hxloop.calibration import (
     save_calibration,
     scale_network,
 )
+from hxloop.calibration.options import QUANTITIES, wanted
 from hxloop.calibration.procedures import Progress
-from hxloop.calibration.result import QUANTITIES, request_key, wanted
+from hxloop.calibration.result import request_key
 from hxloop.calibration.verify import Verification, verify
 from hxloop.chip.calibration import truth_at_codes
 from hxloop.chip.operating_point import OperatingPoint

@@ -15,7 +15,7 @@ from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.run import analyse_recording
 from hxloop.bench import benchmark_names, run_benchmark
 from hxloop.calibration import load_calibration
-from hxloop.calibration.result import options_from
+from hxloop.calibration.options import options_from
 from hxloop.calibration.workflow import (
     RATIO_BOUNDS,
     calibrate_backend,

@@ -10,7 +10,8 @@ import pytest
 
 from hxloop.calibration import load_calibration, save_calibration
 from hxloop.calibration.files import load_unfinished, save_unfinished
-from hxloop.calibration.result import Unfinished, options_from
+from hxloop.calibration.options import options_from
+from hxloop.calibration.result import Unfinished
 from hxloop.calibration.workflow import calibrate_backend
 from hxloop.errors import (
     CalibrationError,

@@ -10,8 +10,8 @@ import pytest
 
 from hxloop.calibration import load_calibration, save_calibration
 from hxloop.calibration import workflow as calibrating
+from hxloop.calibration.options import QUANTITIES
 from hxloop.calibration.report import _distributions, axis_label
-from hxloop.calibration.result import QUANTITIES
 from hxloop.calibration.workflow import judge_result
 from hxloop.cli.entry import main
 from hxloop.errors import CalibrationError, ConfigError

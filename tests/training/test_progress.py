@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from hxloop import LoopNetwork, NetworkSpec, SpikeData, Trainer, TrainingOptions, get_backend
-from hxloop.calibration.result import CalibrationOptions
+from hxloop.calibration.options import CalibrationOptions
 from hxloop.calibration.sequence import plan_steps
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.experiments.registry import load_experiment
