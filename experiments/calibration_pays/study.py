@@ -130,7 +130,7 @@ def run(
     if study.results["software"] is None:
         steps.begin("Training in software")
         study.train_first("software", software)
-    weights = {"transfer": study.weights("software", software)}
+    transferred = study.weights("software", software)
     for number in options.chips:
         if number in done:
             continue
@@ -142,27 +142,40 @@ def run(
             "networks": {},
         }
         for network in options.networks:
-            seconds, epochs = None, None
-            if network != "transfer":
-                steps.begin(f"Chip {number}: {NETWORKS[network]}")
-                name = f"chip-{number}-{network.replace('_', '-')}"
-                trained = study.train(name, chip.training(network))
-                weights[network] = study.weights(name, chip.fresh)
-                metrics = trained.training.metrics if trained.training else ()
-                seconds, epochs = trained.as_dict()["seconds"], _epochs_to(metrics, 0.9)
-            row["networks"][network] = {
-                "seconds": seconds,
-                "epochs_to_90": epochs,
-                "states": {
-                    state: _tested(chip.in_state(state), weights[network], software)
-                    for state in states_of(network)
-                },
-            }
+            row["networks"][network] = _network_on(
+                study, chip, network, transferred, software, steps
+            )
         study.results["chips"].append(row)
         study.save()
     study.finish()
     write_figure(study.results, study.path / "figure.png")
     return study.results
+
+
+def _network_on(
+    study: Study,
+    chip: _Chip,
+    network: str,
+    transferred: Sequence[NDArray[np.float64]],
+    software: Prepared,
+    steps: Steps,
+) -> dict[str, Any]:
+    """One network on one chip, trained there unless it is the transferred one; in all states."""
+    seconds, epochs, weights = None, None, transferred
+    if network != "transfer":
+        steps.begin(f"Chip {chip.number}: {NETWORKS[network]}")
+        name = f"chip-{chip.number}-{network.replace('_', '-')}"
+        trained = study.train(name, chip.training(network))
+        weights = study.weights(name, chip.fresh)
+        metrics = trained.training.metrics if trained.training else ()
+        seconds, epochs = trained.as_dict()["seconds"], _epochs_to(metrics, 0.9)
+    return {
+        "seconds": seconds,
+        "epochs_to_90": epochs,
+        "states": {
+            state: _tested(chip.in_state(state), weights, software) for state in states_of(network)
+        },
+    }
 
 
 def _chip(

@@ -7,13 +7,14 @@ the same initial weights, for a few epochs in the loop on those that ask for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.errors import ConfigError, MissingDependencyError, unknown_name
@@ -140,6 +141,23 @@ def run(
         steps.begin(f"Training the network on {config.backend.name}")
         study.train_first("network", prepared)
     weights = study.weights("network", prepared)
+    _evaluate_everywhere(study, options, prepared, weights, steps, say)
+    _train_in_the_loop(study, options, prepared, steps)
+    study.finish()
+    write_figure(study.results, study.path / "figure.png")
+    return study.results
+
+
+def _evaluate_everywhere(
+    study: Study,
+    options: StudyOptions,
+    prepared: Prepared,
+    weights: Sequence[NDArray[np.float64]],
+    steps: Steps,
+    say: Callable[[str], None],
+) -> None:
+    """The network as it is on every backend of the list, against the first of them."""
+    rows = study.results["backends"]
     reference = None
     for place in options.places:
         row = rows.setdefault(place.label, {"backend": place.name})
@@ -158,8 +176,14 @@ def run(
             row |= _row(evaluation, reference)
             say(f"  {100 * row['accuracy']:.1f} %, {1e3 * row['batch_seconds']:.0f} ms a batch")
         study.save()
+
+
+def _train_in_the_loop(
+    study: Study, options: StudyOptions, prepared: Prepared, steps: Steps
+) -> None:
+    """The trainings that the list asks for, where there is a backend for them."""
     for place in options.places:
-        row = rows[place.label]
+        row = study.results["backends"][place.label]
         if not place.train or "missing" in row or "training" in row:
             continue
         steps.begin(f"{place.label}: {options.epochs} epochs of training in the loop")
@@ -172,9 +196,6 @@ def run(
             "seconds_per_epoch": trained.as_dict()["seconds_per_epoch"],
         }
         study.save()
-    study.finish()
-    write_figure(study.results, study.path / "figure.png")
-    return study.results
 
 
 def markdown_table(results: Mapping[str, Any]) -> str:
