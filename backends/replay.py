@@ -31,7 +31,8 @@ from hxloop.files import digest_of
 from hxloop.network import NetworkSpec
 from hxloop.substrate import Capabilities, check_run, check_stream
 from hxloop.substrate.guard import SessionGuard, UncopiedSession
-from hxloop.substrate.recording.file import RecordedRun, SessionFile
+from hxloop.substrate.recording.file import SessionFile
+from hxloop.substrate.recording.texts import RecordedRun
 
 Array = NDArray[np.float64]
 

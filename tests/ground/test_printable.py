@@ -17,7 +17,7 @@ from hxloop.data import Dataset
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.page import escape
 from hxloop.runs.config import ExperimentConfig
-from hxloop.substrate.recording.file import capabilities_from_json
+from hxloop.substrate.recording.texts import capabilities_from_json
 from hxloop.text import check_printable, printable
 
 HOSTILE = ["\x1b]0;title\x07", "a\x1b[31mb", "a\rb", "a\x9b2Jb", "a\u202eb", "\udc80", "a\x00"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.activity.formats.spike_lists import spike_lists, window
+from hxloop.activity.formats.spike_lists import SpikeList, spike_lists, window
 from hxloop.activity.recorded import RecordedActivity
 from hxloop.errors import ConfigError
 from hxloop.units import TimeBase
@@ -63,36 +63,14 @@ def to_neo(
         epoch=-1 if chosen.epoch is None else chosen.epoch,
     )
     for position, index in enumerate(indices):
-        block.segments.append(
-            neo.Segment(
-                name=f"sample {index}",
-                index=position,
-                sample=int(index),
-                label=int(chosen.labels[position]),
-                decision=int(chosen.decisions[position]),
-            )
-        )
+        block.segments.append(_segment(chosen, position, int(index)))
     # Quantities, not names of units, which would be parsed for every train.
     unit = pq.ms if units == "ms" else pq.s
     # A spike at the very end must lie inside, whatever rounding does.
-    t_start, t_stop = 0.0 * unit, np.nextafter(window(chosen) * scale, np.inf) * unit
+    t_stop = np.nextafter(window(chosen) * scale, np.inf)
     trains: list[list[neo.SpikeTrain]] = [[] for _ in indices]
     for layer_index, spikes in enumerate(spike_lists(chosen)):
-        places = spikes.samples * spikes.n_neurons + spikes.neurons
-        of_neurons = spikes.by(places, len(chosen) * spikes.n_neurons, spikes.times)
-        made = [
-            neo.SpikeTrain(
-                spikes.times[chosen_spikes] * scale * unit,
-                t_start=t_start,
-                t_stop=t_stop,
-                name=f"{spikes.name}, neuron {place % spikes.n_neurons}",
-                layer=spikes.name,
-                layer_index=layer_index,
-                neuron=place % spikes.n_neurons,
-                population=spikes.populations[place % spikes.n_neurons],
-            )
-            for place, chosen_spikes in enumerate(of_neurons)
-        ]
+        made = _trains(spikes, layer_index, len(chosen), scale * unit, t_stop * unit)
         group = neo.Group(name=spikes.name, layer_index=layer_index)
         group.spiketrains.extend(made)  # at once: to append one takes as long as there are others
         block.groups.append(group)
@@ -102,3 +80,39 @@ def to_neo(
     for segment, of_sample in zip(block.segments, trains, strict=True):
         segment.spiketrains.extend(of_sample)
     return block
+
+
+def _segment(state: RecordedActivity, position: int, sample: int) -> neo.Segment:
+    """The segment of a sample, still without trains."""
+    import neo
+
+    return neo.Segment(
+        name=f"sample {sample}",
+        index=position,
+        sample=sample,
+        label=int(state.labels[position]),
+        decision=int(state.decisions[position]),
+    )
+
+
+def _trains(
+    spikes: SpikeList, layer_index: int, n_samples: int, scale: Any, t_stop: Any
+) -> list[neo.SpikeTrain]:
+    """Trains of all neurons of a layer, sample after sample; ``scale`` has the unit."""
+    import neo
+
+    places = spikes.samples * spikes.n_neurons + spikes.neurons
+    of_neurons = spikes.by(places, n_samples * spikes.n_neurons, spikes.times)
+    return [
+        neo.SpikeTrain(
+            spikes.times[chosen_spikes] * scale,
+            t_start=0.0 * t_stop.units,
+            t_stop=t_stop,
+            name=f"{spikes.name}, neuron {place % spikes.n_neurons}",
+            layer=spikes.name,
+            layer_index=layer_index,
+            neuron=place % spikes.n_neurons,
+            population=spikes.populations[place % spikes.n_neurons],
+        )
+        for place, chosen_spikes in enumerate(of_neurons)
+    ]

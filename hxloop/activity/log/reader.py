@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.activity.log.schema import (
-    SCHEMA,
-    VERSION,
     check_signed,
-    digest_of_run,
     info_from_json,
     network_from_json,
     state_order,
+    text_of,
 )
-from hxloop.activity.log.tables import rows_of_run
+from hxloop.activity.log.soundness import check_header, check_state, dataset_of, runs_done
 from hxloop.activity.recorded import FurtherSpikes, RecordedActivity
 from hxloop.activity.types import RunInfo
 from hxloop.errors import FileFormatError, UnknownNameError
@@ -60,9 +58,9 @@ class ActivityLog:
         self._file = open_checked(self.path, _WHAT)
         try:
             with reading(self.path, _WHAT):
-                self._check_header()
-                self.network: NetworkSpec = network_from_json(_text(self._file.attrs["network"]))
-                self.about: dict[str, Any] = parse_json(_text(self._file.attrs["about"]))
+                check_header(self._file, self.path, _WHAT)
+                self.network: NetworkSpec = network_from_json(text_of(self._file.attrs["network"]))
+                self.about: dict[str, Any] = parse_json(text_of(self._file.attrs["about"]))
                 check_signed(self._file["states"], self._file)
         except BaseException:
             self._file.close()
@@ -78,7 +76,7 @@ class ActivityLog:
         """Names of the states: "untrained", epochs in their order, "trained", others."""
         with reading(self.path, _WHAT):
             states = self._file["states"]
-            begun = (name for name in states if self._runs_done(states[name]))
+            begun = (name for name in states if runs_done(states[name], self.path))
             return tuple(sorted(begun, key=state_order))
 
     def is_complete(self, state: str) -> bool:
@@ -121,7 +119,7 @@ class ActivityLog:
         group = self._state(state)
         with reading(self.path, _WHAT):
             return tuple(
-                self._dataset(group, weights_name(group, index) or f"{WEIGHTS}.{index}")[()]
+                dataset_of(group, weights_name(group, index) or f"{WEIGHTS}.{index}", self.path)[()]
                 for index in range(len(self.network.shapes))
             )
 
@@ -137,7 +135,7 @@ class ActivityLog:
         """How each run went, in the order of the samples."""
         group = self._state(state)
         with reading(self.path, _WHAT):
-            texts = self._dataset(group, "runs/info")[: self._runs_done(group)]
+            texts = dataset_of(group, "runs/info", self.path)[: runs_done(group, self.path)]
             return tuple(info_from_json(text) for text in texts)
 
     def further_spikes(
@@ -152,7 +150,9 @@ class ActivityLog:
             for layer, count in enumerate(ends[1:]):
                 place = f"layers/{layer}/further_spikes"
                 names = ("samples", "neurons", "times")
-                columns = (self._dataset(group, f"{place}/{name}")[:count] for name in names)
+                columns = (
+                    dataset_of(group, f"{place}/{name}", self.path)[:count] for name in names
+                )
                 found.append(FurtherSpikes(*columns))
         if samples is None:
             return tuple(found)
@@ -184,7 +184,7 @@ class ActivityLog:
                 weights=self.weights(state),
                 network=self.network,
                 epoch=None if epoch < 0 else epoch,
-                split=_text(group.attrs.get("split", "")) or None,
+                split=text_of(group.attrs.get("split", "")) or None,
                 runs=self.runs(state) if samples is None else (),
                 further_spikes=self.further_spikes(state, samples),
                 decision_rule=self._about_text("decision_rule"),
@@ -208,20 +208,6 @@ class ActivityLog:
 
     # --- below -----------------------------------------------------------------------------
 
-    def _check_header(self) -> None:
-        schema = _text(self._file.attrs.get("schema", ""))
-        if schema != SCHEMA:
-            raise FileFormatError(
-                f"{self.path}: expected {_WHAT}; it is an HDF5 file of another program "
-                f"(schema {schema!r})"
-            )
-        version = int(self._file.attrs.get("version", -1))
-        if version != VERSION:
-            raise FileFormatError(
-                f"{self.path}: expected version {VERSION} of the layout; got {version}. Read it "
-                "with the version of hxloop that wrote it"
-            )
-
     def _about_text(self, key: str) -> str | None:
         value = self.about.get(key)
         return value if isinstance(value, str) else None
@@ -240,50 +226,14 @@ class ActivityLog:
         group = self._file["states"][name]
         if name not in self._sound:
             with reading(self.path, _WHAT):
-                self._check_state(group)
+                check_state(group, len(self.network.layers), self.path)
             self._sound.add(name)
         return group
-
-    def _check_state(self, group: h5py.Group) -> None:
-        """Check attributes and counts, and each run of a state that was cut off.
-
-        A state that is complete has the checksums of its chunks.
-        """
-        check_signed(group)
-        runs, ends = self._runs_done(group), self._dataset(group, "runs/ends")
-        if not 0 <= runs <= len(ends):
-            raise FileFormatError(
-                f"{self.path}: {group.name} counts {runs} runs; there are at most {len(ends)}"
-            )
-        counted = np.asarray(ends[:runs])
-        layers = len(self.network.layers)
-        if counted.shape != (runs, 1 + layers) or counted.dtype != np.int64:
-            raise FileFormatError(f"{self.path}: {group.name}/runs/ends has another shape or type")
-        steps = np.diff(counted, axis=0, prepend=np.zeros((1, 1 + layers), np.int64))
-        if (steps < 0).any():
-            run = int(np.argwhere(steps < 0)[0, 0])
-            raise FileFormatError(
-                f"{self.path}: {group.name}/runs/ends: run {run} ends before it begins"
-            )
-        if group.attrs["complete"] or "runs/digest" not in group:
-            return
-        for run in range(runs):
-            rows = rows_of_run(group, run, counted)
-            if digest_of_run(rows).encode() != group["runs/digest"][run]:
-                raise FileFormatError(f"{self.path}: {group.name}: run {run} is damaged")
-
-    def _dataset(self, group: h5py.Group, name: str) -> h5py.Dataset:
-        if name not in group or not isinstance(group[name], h5py.Dataset):
-            raise FileFormatError(f"{self.path}: {group.name}/{name} is missing")
-        return group[name]
-
-    def _runs_done(self, group: h5py.Group) -> int:
-        return int(self._dataset(group, "runs_done")[0])
 
     def _ends(self, state: str) -> NDArray[np.int64]:
         group = self._state(state)
         with reading(self.path, _WHAT):
-            ends, runs = self._dataset(group, "runs/ends"), self._runs_done(group)
+            ends, runs = dataset_of(group, "runs/ends", self.path), runs_done(group, self.path)
             if runs == 0:
                 return np.zeros(ends.shape[1], np.int64)
             return np.asarray(ends[runs - 1], dtype=np.int64)
@@ -291,7 +241,7 @@ class ActivityLog:
     def _rows(self, state: str, name: str, samples: Samples) -> NDArray[Any]:
         n = self.n_samples(state)
         with reading(self.path, _WHAT):
-            dataset = self._dataset(self._state(state), name)
+            dataset = dataset_of(self._state(state), name, self.path)
             if len(dataset) < n:
                 raise FileFormatError(
                     f"{self.path}: {dataset.name} has {len(dataset)} rows; expected {n}"
@@ -309,7 +259,3 @@ class ActivityLog:
             unique, inverse = np.unique(indices, return_inverse=True)
             found = dataset[unique][inverse]
             return found
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

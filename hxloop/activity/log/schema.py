@@ -99,6 +99,11 @@ def state_order(name: str) -> tuple[int, int, str]:
     return {UNTRAINED: 0, TRAINED: 2}.get(name, 3), 0, name
 
 
+def text_of(value: Any) -> str:
+    """An attribute as text, whichever way HDF5 keeps it."""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
 def sign(group: Any, owner: Any = None) -> None:
     """Write the digest of attributes into an attribute ``checksum``.
 

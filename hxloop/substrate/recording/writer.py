@@ -19,14 +19,9 @@ from hxloop.files.hdf5_new_file import new_file
 from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec
 from hxloop.substrate.capabilities import Capabilities
-from hxloop.substrate.recording.file import (
-    SCHEMA,
-    VERSION,
-    RecordedRun,
-    SessionFile,
-    capabilities_to_json,
-)
+from hxloop.substrate.recording.file import SCHEMA, VERSION, SessionFile
 from hxloop.substrate.recording.journal import JournalWriter, array_entry, run_entry
+from hxloop.substrate.recording.texts import RecordedRun, capabilities_to_json
 from hxloop.version import __version__
 
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
