@@ -87,12 +87,16 @@ class _KernelCache(FunctionCache):
             say_once(f"Compiled functions cannot be kept in {self.cache_path} ({error}), {_ADVICE}")
 
 
+def inlined_sources() -> list[Path]:
+    """Files of the functions that others have compiled into them."""
+    return sorted((Path(__file__).parents[1] / "engine" / "compiled").glob("*.py"))
+
+
 @cache
 def _digest(file: str) -> str:
     """Of all that a function of this file can have compiled into it."""
-    inlined = sorted((Path(__file__).parent / "ttfs" / "compiled").glob("*.py"))
     digest = hashlib.sha256()
-    for source in (Path(file), *inlined):
+    for source in (Path(file), *inlined_sources()):
         digest.update(source.read_bytes())
     return digest.hexdigest()
 

@@ -29,7 +29,7 @@ Times = NDArray[np.floating]
 MOMENT = 1e-3
 # Shares below this are counted in the result, but nothing is said.
 WORTH_A_WORD = 0.01
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 @dataclass(frozen=True)

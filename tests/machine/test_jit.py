@@ -89,6 +89,18 @@ def test_a_function_is_compiled_anew_when_what_it_calls_has_changed(
     assert [was_kept(load(module)) for _ in range(2)] == [False, True]
 
 
+def test_what_is_compiled_into_others_is_looked_at(
+    module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a move of the kernels the folder was empty, and old machine code was used for new."""
+    kernels = Path(hxloop.__file__).parent / "engine" / "compiled"
+    assert {kernels / "membrane.py", kernels / "psp.py"} <= set(jit.inlined_sources())
+    before = jit._digest(str(module))
+    monkeypatch.setattr(jit, "inlined_sources", lambda: [module])
+    jit._digest.cache_clear()
+    assert jit._digest(str(module)) != before
+
+
 def test_a_full_disk_is_said_once(
     module: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -144,7 +156,8 @@ def test_a_user_without_a_home_gets_no_folder_named_tilde(
 
 def test_every_compiled_function_goes_through_here() -> None:
     """One `from numba import njit` with `cache=True` is enough, and hxloop cannot be imported."""
-    package = Path(jit.__file__).parent
+    package = Path(hxloop.__file__).parent
+    assert (package / "engine" / "compiled").is_dir()
     found = [
         path.name
         for path in package.rglob("*.py")

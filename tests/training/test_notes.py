@@ -24,6 +24,7 @@ from hxloop import (
     get_loss,
 )
 from hxloop.cli.entry import main
+from hxloop.experiments.registry import load_experiment
 from hxloop.training.evaluation import _highest_of_equals
 from hxloop.training.notes import Note, input_notes, tell, weight_notes
 
@@ -148,6 +149,10 @@ def test_twin_outputs_are_ties_and_won_by_the_lower_index():
 def test_a_warning_points_to_the_line_of_the_user():
     with pytest.warns(HxloopWarning) as seen:
         tell([Note("a", "odd")])
+    assert seen[0].filename == __file__
+    # From another room, too: after a move it was a line of hxloop's.
+    with pytest.warns(HxloopWarning) as seen:
+        load_experiment("yin-yang", ["loss.name=target-time"])
     assert seen[0].filename == __file__
 
 
