@@ -15,22 +15,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.activity import Activity
-from hxloop.errors import CapacityError, RunFailed, SessionClosedError
+from hxloop.errors import CapacityError, RunFailed
 from hxloop.files import digest_of
 from hxloop.network import NetworkSpec
-from hxloop.substrate import Capabilities, check_run, check_stream
-from hxloop.substrate.guard import SessionGuard, UncopiedSession
+from hxloop.substrate import BaseBackend, Capabilities, OwnedSession, Simulated, refuse_calibration
 from hxloop.substrate.recording.file import SessionFile
 from hxloop.substrate.recording.texts import RecordedRun
 
@@ -38,7 +35,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ReplayBackend:
+class ReplayBackend(BaseBackend):
     """Answers from a recorded session.
 
     Args:
@@ -82,11 +79,7 @@ class ReplayBackend:
             CapacityError: it is of another network, or a calibration was given.
             FileFormatError: the file cannot be read.
         """
-        if calibration is not None:
-            raise CapacityError(
-                f"backend {self.name!r}: takes no calibration (backend.calibration), a "
-                f"recording cannot be calibrated any more; got {calibration!r}"
-            )
+        refuse_calibration(self.name, calibration, "a recording cannot be calibrated any more")
         file = SessionFile(Path(self.path))
         if file.network != network:
             file.close()
@@ -95,22 +88,25 @@ class ReplayBackend:
                 f"the same with all its settings; got {network}"
                 + (" (equal sizes, other settings)" if file.network.sizes == network.sizes else "")
             )
-        return ReplaySession(file, self.tolerance)
+        return ReplaySession(self, file)
 
 
-class ReplaySession(UncopiedSession):
+class ReplaySession(OwnedSession[ReplayBackend]):
     """An open recording.
 
     A run that was recorded several times is answered with each of the recordings in turn; where
-    ``trial`` is given, with those of that trial, if there are any.
+    ``trial`` is given, with those of that trial, if there are any. A run that was not recorded is
+    refused (``RunFailed``), and what is nearest to it is told.
     """
 
-    def __init__(self, file: SessionFile, tolerance: float) -> None:
-        self.network = file.network
-        self.capabilities = file.capabilities
+    def __init__(self, backend: ReplayBackend, file: SessionFile) -> None:
+        super().__init__(
+            backend,
+            file.network,
+            behind="a place of its own in the open file",
+            capabilities=file.capabilities,
+        )
         self._file = file
-        self._tolerance = tolerance
-        self._guard = SessionGuard("backend 'replay'", "a place of its own in the open file")
         self._asked: Counter[tuple[int, ...]] = Counter()
         # (inputs, weights of each layer) -> numbers of runs.
         self._numbers: dict[tuple[str, ...], list[int]] = {}
@@ -122,46 +118,23 @@ class ReplaySession(UncopiedSession):
                 for weights in (run.asked_weights, run.held_weights)
             ):
                 self._numbers.setdefault(key, []).append(number)
-        self._open = True
 
-    def run(
-        self,
-        weights: Sequence[ArrayLike],
-        input_times: ArrayLike,
-        *,
-        record: Iterable[str] = (),
-        trial: int | None = None,
-    ) -> Activity:
-        """What the substrate did when it was asked this; see ``hxloop.substrate.Session.run``.
-
-        ``info`` is as recorded, but for the name of the backend.
-
-        Raises:
-            RunFailed: this run was not recorded; says what is nearest to it.
-            FileFormatError: what was recorded is damaged.
-            SessionOwnerError: in a forked child, which shares the place in the file.
-        """
-        with self._guard.alone():
-            return self._answer(weights, input_times, record, trial)
-
-    def _answer(
-        self,
-        weights: Sequence[ArrayLike],
-        input_times: ArrayLike,
-        record: Iterable[str],
-        trial: int | None,
-    ) -> Activity:
-        if not self._open:
-            raise SessionClosedError("backend 'replay': this session is closed; open another one")
-        trial = check_stream("trial", trial)
-        matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
-        found = self._find(matrices, times)
+    def _simulate(
+        self, weights: tuple[Array, ...], input_times: Array, trial: int | None
+    ) -> Simulated:
+        """What the substrate did when it was asked this, as recorded but for the name."""
+        found = self._find(weights, input_times)
         of_trial = [n for n in found if trial is not None and self._file.runs[n].trial == trial]
         turn = tuple(of_trial or found)
         number = turn[self._asked[turn] % len(turn)]
         self._asked[turn] += 1
         activity = self._file.activity(self._file.runs[number])
-        return replace(activity, info=replace(activity.info, backend="replay"))
+        return Simulated(
+            first_spike_times=activity.first_spike_times,
+            input_times=activity.input_times,
+            weights_used=activity.weights_used,
+            info=replace(activity.info, backend=self.backend.name),
+        )
 
     def _find(self, matrices: Sequence[Array], times: Array) -> list[int]:
         inputs, weights = digest_of(times), tuple(digest_of(matrix) for matrix in matrices)
@@ -174,7 +147,7 @@ class ReplaySession(UncopiedSession):
                 off = self._distance(matrices, run)
                 if off < distance:
                     nearest, distance = number, off
-        if distance <= self._tolerance:
+        if distance <= self.backend.tolerance:
             return self._numbers[runs[nearest].asked_inputs, *runs[nearest].asked_weights]
         text = (
             f"backend 'replay': a run of {len(times)} samples with these weights and inputs is not "
@@ -185,7 +158,7 @@ class ReplaySession(UncopiedSession):
             text += (
                 f". Run {nearest} has these inputs, and weights that differ by up to "
                 f"{distance:.3g}: to repeat a training, start from the same weights, seed and "
-                f"options (tolerance = {self._tolerance:g}; 1e-9 accepts rounding errors)"
+                f"options (tolerance = {self.backend.tolerance:g}; 1e-9 accepts rounding errors)"
             )
         elif same:
             text += f". Run {same[0]} has these weights, and other inputs"
@@ -199,22 +172,5 @@ class ReplaySession(UncopiedSession):
             for matrix, digest in zip(matrices, run.asked_weights, strict=True)
         )
 
-    def close(self) -> None:
-        """Close the file; ``run`` raises afterwards."""
-        if not self._guard.here:
-            return
-        with self._guard.closing() as alone:
-            self._open = False
-            if alone:
-                self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def _free(self) -> None:
+        self._file.close()

@@ -2,11 +2,19 @@
 
 A backend describes a substrate; opening it with a network gives a session, and a session has one
 job: run weights and input times, return the activity. Everything that can be wrong with an input
-is checked here, before any substrate sees it.
+is checked here, before any substrate sees it. ``BaseBackend`` and ``BaseSession`` do all of it but
+the simulation.
 """
 
+from hxloop.substrate.base_backend import BaseBackend
+from hxloop.substrate.base_session import BaseSession, OwnedSession, Simulated
 from hxloop.substrate.capabilities import Capabilities
-from hxloop.substrate.checks import check_network, check_run, check_stream
+from hxloop.substrate.checks import (
+    check_network,
+    check_run,
+    check_stream,
+    refuse_calibration,
+)
 from hxloop.substrate.protocol import Backend, Calibration, Session
 from hxloop.substrate.registry import (
     ENTRY_POINT_GROUP,
@@ -18,13 +26,18 @@ from hxloop.substrate.registry import (
 __all__ = [
     "ENTRY_POINT_GROUP",
     "Backend",
+    "BaseBackend",
+    "BaseSession",
     "Calibration",
     "Capabilities",
+    "OwnedSession",
     "Session",
+    "Simulated",
     "backend_class",
     "backend_names",
     "check_network",
     "check_run",
     "check_stream",
     "get_backend",
+    "refuse_calibration",
 ]

@@ -50,6 +50,21 @@ def check_network(network: NetworkSpec, capabilities: Capabilities, backend: str
             )
 
 
+def refuse_calibration(
+    backend: str, calibration: Any, why: str = "it has nothing to calibrate"
+) -> None:
+    """For a backend that takes none.
+
+    Raises:
+        CapacityError: a calibration was given.
+    """
+    if calibration is not None:
+        raise CapacityError(
+            f"backend {backend!r}: takes no calibration (backend.calibration), {why}; got "
+            f"{calibration!r}"
+        )
+
+
 def check_stream(name: str, number: Any) -> int | None:
     """Check a number that chooses a stream of noise: a seed or a trial.
 
