@@ -12,22 +12,21 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.backends.brainscales2.options import BrainScaleS2Options
 from hxloop.backends.brainscales2.placement import place_neurons
-from hxloop.backends.pynn.dialect import Delivered, Dialect, HeldLayer
+from hxloop.backends.pynn.dialect import Dialect
+from hxloop.backends.pynn.given import Delivered, HeldLayer
 from hxloop.backends.pynn.schedule import Array, SampleSchedule
 from hxloop.chip.clock import CLOCK_SECONDS, n_moved, truncate
 from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import CapacityError, ConfigError, FileFormatError, MissingDependencyError
 from hxloop.network import LayerSpec, NetworkSpec
 from hxloop.version import __version__
-
-if TYPE_CHECKING:
-    from hxloop.backends.brainscales2.backend import PynnBrainscales2Backend
 
 CLOCK_MS = CLOCK_SECONDS * 1e3
 WARM_UP_MS = 0.01
@@ -39,7 +38,7 @@ class BrainScaleS2Dialect(Dialect):
     """How the chip differs from a simulator: nearly everywhere.
 
     Args:
-        backend: the options, with a calibration's scales applied.
+        options: with a calibration's scales applied.
         network: what to run.
         digest: of the calibration.
 
@@ -57,18 +56,18 @@ class BrainScaleS2Dialect(Dialect):
     known_warnings = ("Recorded at least one spike after t_stop",)
 
     def __init__(
-        self, backend: PynnBrainscales2Backend, network: NetworkSpec, digest: str | None
+        self, options: BrainScaleS2Options, network: NetworkSpec, digest: str | None
     ) -> None:
-        self.options = backend
+        self.options = options
         self.calibration_digest = digest
-        self.ms_per_tau = backend.tau_syn_us * 1e-3
+        self.ms_per_tau = options.tau_syn_us * 1e-3
         distances = {layer.neuron.v_threshold - layer.neuron.v_leak for layer in network.layers}
         if max(distances) - min(distances) > 1e-9 * max(distances):
             raise CapacityError(
                 f"backend {self.name!r}: all layers must have the same distance from leak to "
                 f"threshold, the unit of the chip's weights; got {sorted(distances)}"
             )
-        self.grid = WeightGrid(backend.relative_weight_lsb * max(distances))
+        self.grid = WeightGrid(options.relative_weight_lsb * max(distances))
         self._chip: Any = None
         self._started = False
         self._permutation: list[int] = []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
+from hxloop.backends.emulated.chip import EmulatedChip
 from hxloop.backends.emulated.imperfections import Imperfections
 from hxloop.backends.emulated.knob_options import KnobOptions
 from hxloop.backends.emulated.model import circuits_needed
@@ -14,11 +15,10 @@ from hxloop.chip.calibration import as_knob_calibration
 from hxloop.errors import CalibrationError, CapacityError
 from hxloop.network import NetworkSpec
 
-if TYPE_CHECKING:
-    from hxloop.backends.emulated.backend import EmulatedChipBackend
+Chip = TypeVar("Chip", bound=EmulatedChip)
 
 
-def chip_under(backend: EmulatedChipBackend, calibration: Any) -> EmulatedChipBackend:
+def chip_under(backend: Chip, calibration: Any) -> Chip:
     """The chip that a calibration is put on.
 
     The preset "calibrated" stands in for a calibration: when there is one, the chip is the one
@@ -32,7 +32,7 @@ def chip_under(backend: EmulatedChipBackend, calibration: Any) -> EmulatedChipBa
     return backend
 
 
-def check_fit(backend: EmulatedChipBackend, network: NetworkSpec, calibration: Any) -> None:
+def check_fit(backend: EmulatedChip, network: NetworkSpec, calibration: Any) -> None:
     """Refuse what is no calibration of this chip, or none for this network.
 
     Raises:
@@ -60,7 +60,7 @@ def check_fit(backend: EmulatedChipBackend, network: NetworkSpec, calibration: A
         )
 
 
-def _way_out(backend: EmulatedChipBackend, made_on: str) -> str:
+def _way_out(backend: EmulatedChip, made_on: str) -> str:
     """What to type, in the words of the command line."""
     number = re.match(r"emulated-(\d+)-", made_on)
     if number is None:
@@ -78,7 +78,7 @@ def _way_out(backend: EmulatedChipBackend, made_on: str) -> str:
     )
 
 
-def _calibrate_command(backend: EmulatedChipBackend) -> str:
+def _calibrate_command(backend: EmulatedChip) -> str:
     words = f"hxloop calibrate --chip {backend.chip}"
     imperfections = Imperfections.resolve(backend.imperfections)
     raw = Imperfections.uncalibrated()

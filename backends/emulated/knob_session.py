@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hxloop.backends.emulated.knob_curves import KNOB_RANGES
 from hxloop.backends.emulated.readout import ChipReadout
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.chip.readout import Codes, KnobRange, Readings, Stimulus, Traces
-from hxloop.substrate import check_stream
+from hxloop.network import NetworkSpec
+from hxloop.substrate import BaseSession, check_stream
+from hxloop.substrate.base_session import S
 from hxloop.substrate.guard import ForkSafeLock
 
 
-class KnobSession:
+class KnobSession(BaseSession[S]):
     """``hxloop.chip.readout.Readout``, for a session to inherit.
 
     Args:
+        backend, network: see ``BaseSession``.
+        seed: of the noise.
         readout: codes and converters.
         chip_id: of the chip.
-        on_change: called with the codes and the target when knobs have been turned.
-        check_open: raises when the session is closed.
     """
 
+    seed: int
+
     def __init__(
-        self,
-        readout: ChipReadout,
-        chip_id: str,
-        on_change: Callable[[Mapping[str, Codes], OperatingPoint | None], None],
-        check_open: Callable[[], None],
+        self, backend: S, network: NetworkSpec, seed: int, readout: ChipReadout, chip_id: str
     ) -> None:
+        super().__init__(backend, network, seed=seed)
         self._readout, self._chip_id = readout, chip_id
-        self._on_change, self._check_open = on_change, check_open
         # Codes, and the numbers that noise is drawn with: one thread at a time.
         self._knob_lock = ForkSafeLock()
+
+    @abstractmethod
+    def _turned(self, codes: Mapping[str, Codes], target: OperatingPoint | None) -> None:
+        """Knobs have been turned: to these codes, for this target."""
 
     @property
     def chip_id(self) -> str:
@@ -57,16 +62,16 @@ class KnobSession:
 
     def set_knobs(self, codes: Mapping[str, Codes], target: OperatingPoint | None = None) -> None:
         """Turn knobs; see ``hxloop.chip.readout.Readout``."""
-        self._check_open()
+        self._require_open()
         with self._knob_lock:
             self._readout.set_knobs(codes)
-            self._on_change(self._readout.codes, target)
+            self._turned(self._readout.codes, target)
 
     def measure(
         self, stimulus: Stimulus, observe: Iterable[str], *, trial: int | None = None
     ) -> Readings:
         """Read all circuits out in parallel; see ``hxloop.chip.readout.Readout``."""
-        self._check_open()
+        self._require_open()
         check_stream("trial", trial)
         with self._knob_lock:
             return self._readout.measure(stimulus, observe, trial)
@@ -80,7 +85,7 @@ class KnobSession:
         trial: int | None = None,
     ) -> Traces:
         """Fast traces of one or two circuits a run; see ``hxloop.chip.readout.Readout``."""
-        self._check_open()
+        self._require_open()
         check_stream("trial", trial)
         with self._knob_lock:
             return self._readout.trace(stimulus, circuits, line, trial)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from hxloop.activity import Activity, RunInfo
+from hxloop.activity import RunInfo
+from hxloop.backends.emulated.chip import EmulatedChip
 from hxloop.backends.emulated.event_solver import ChipLayer, EventSolver
 from hxloop.backends.emulated.knob_session import KnobSession
 from hxloop.backends.emulated.model import TrialNoise
@@ -20,17 +19,11 @@ from hxloop.backends.precision import PRECISIONS
 from hxloop.chip.calibration import KnobCalibration
 from hxloop.chip.clock import n_moved, n_tied, truncate
 from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.placement import PlacedLayer
 from hxloop.chip.readout import Codes, check_codes
 from hxloop.chip.weight_grid import WeightGrid
-from hxloop.errors import (
-    SessionClosedError,
-)
 from hxloop.network import NetworkSpec
-from hxloop.substrate import check_run, check_stream
-from hxloop.version import __version__
-
-if TYPE_CHECKING:
-    from hxloop.backends.emulated.backend import EmulatedChipBackend
+from hxloop.substrate import Simulated
 
 Array = NDArray[np.float64]
 
@@ -47,7 +40,16 @@ class Solver(Protocol):
         ...
 
 
-class EmulatedChipSession(KnobSession):
+@dataclass(frozen=True)
+class Held:
+    """The weights of a run as the chip holds them, layer by layer."""
+
+    values: list[Array]
+    clipped: tuple[int, ...]
+    zeroed: tuple[int, ...]
+
+
+class EmulatedChipSession(KnobSession[EmulatedChip]):
     """A network on an emulated chip.
 
     Attributes:
@@ -56,33 +58,17 @@ class EmulatedChipSession(KnobSession):
 
     def __init__(
         self,
-        backend: EmulatedChipBackend,
+        backend: EmulatedChip,
         network: NetworkSpec,
         seed: int,
         calibration: KnobCalibration | None = None,
     ) -> None:
-        self.network = network
-        self.capabilities = backend.capabilities
-        self._backend = backend
-        self._seed = seed
-        self._trial = 0
-        self._imperfections = backend._imperfections
-        self._curves = backend._curves(network)
         self._calibration = calibration
-        point = OperatingPoint()
-        trial_lsb = self._imperfections.threshold_trial * point.distance_lsb
-        super().__init__(
-            ChipReadout(
-                self._curves,
-                backend.weight_lsb,
-                self.capabilities.weight_levels,
-                ReadoutNoise(seed, trial_lsb),
-            ),
-            self._curves.model.chip_id,
-            self._turned,
-            self._check_open,
-        )
-        lsb = backend.weight_lsb
+        self._statistics, self._curves = backend.statistics, backend.curves(network)
+        trial_lsb = self._statistics.threshold_trial * OperatingPoint().distance_lsb
+        levels, lsb = backend.capabilities.weight_levels, backend.weight_lsb
+        readout = ChipReadout(self._curves, lsb, levels, ReadoutNoise(seed, trial_lsb))
+        super().__init__(backend, network, seed, readout, self._curves.model.chip_id)
         if calibration is None:
             self._layers = backend.chip_model(network).place(network)
         else:
@@ -94,7 +80,7 @@ class EmulatedChipSession(KnobSession):
         if self._grid is not None:
             self.capabilities = replace(self.capabilities, weight_limit=self._grid.limit)
         self._dtype = PRECISIONS[backend.precision]
-        self._solver: Solver | None = _make_solver(backend, network)
+        self._solver = _make_solver(backend, network)
 
     @property
     def circuits(self) -> tuple[NDArray[np.int64], ...]:
@@ -110,82 +96,62 @@ class EmulatedChipSession(KnobSession):
         model = self._curves.pattern(codes, target, scale)
         self._layers = model.place(self.network, calibration.usable if calibration else None)
 
-    def _check_open(self) -> None:
-        self._open_solver()
+    def _who(self) -> RunInfo:
+        digest = self._calibration.digest if self._calibration else None
+        return replace(super()._who(), chip_id=self.chip_id, calibration_digest=digest)
 
-    def _open_solver(self) -> Solver:
-        if self._solver is None:
-            raise SessionClosedError(
-                "backend 'emulated-chip': this session is closed; open another one"
-            )
-        return self._solver
-
-    def run(
-        self,
-        weights: Sequence[ArrayLike],
-        input_times: ArrayLike,
-        *,
-        record: Iterable[str] = (),
-        trial: int | None = None,
-    ) -> Activity:
-        """Run one batch; see ``hxloop.substrate.Session.run``."""
-        solver = self._open_solver()
-        trial = check_stream("trial", trial)
-        matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
-        start = time.perf_counter()
+    def _simulate(
+        self, weights: tuple[Array, ...], input_times: Array, trial: int | None
+    ) -> Simulated:
         with self._knob_lock:
-            placed_layers = self._layers
-            if trial is None:
-                trial, self._trial = self._trial, self._trial + 1
-        noise = TrialNoise(self._imperfections, self._seed, trial)
-
-        scaled = times * self._time_scale
+            placed, trial = self._layers, self._stream(trial)
+        scaled = input_times * self._time_scale
         delivered = self._truncate(scaled)
-        n_rounded = n_moved(scaled, delivered, self._backend.tick, self.network.t_window)
-        used, clipped, zeroed, layers = [], [], [], []
-        for index, (matrix, placed) in enumerate(zip(matrices, placed_layers, strict=True)):
-            if self._grid is None:
-                held, n_clipped = matrix.astype(self._dtype, order="C"), 0
-            else:
-                quantised = self._grid.quantise(matrix)
-                zeroed.append(quantised.n_zeroed)
-                held = quantised.values.astype(self._dtype, copy=False)
-                n_clipped = quantised.n_clipped
-            used.append(held)
-            clipped.append(n_clipped)
-            shape = (times.shape[0], matrix.shape[1])
-            shift = placed.scale * noise.threshold(index, shape[1])
-            parameters = placed.parameters
+        held = self._hold(weights)
+        layers = self._in_trial(trial, placed, held.values, len(input_times))
+        exact = self._solver.run(delivered, layers)
+        spikes = [self._recorded(layer) for layer in exact]
+        return Simulated(
+            first_spike_times=spikes,
+            input_times=delivered / self._time_scale,
+            weights_used=held.values,
+            trial=trial,
+            clipped_weights=held.clipped,
+            zeroed_weights=held.zeroed,
+            rounded_inputs=n_moved(scaled, delivered, self.backend.tick, self.network.t_window),
+            tied_outputs=n_tied(spikes[-1], exact[-1]),
+            lost_spikes=sum(int(layer.lost.sum()) for layer in layers if layer.lost is not None),
+        )
+
+    def _hold(self, weights: Sequence[Array]) -> Held:
+        if self._grid is None:
+            values = [matrix.astype(self._dtype, order="C") for matrix in weights]
+            return Held(values, (0,) * len(values), ())
+        grid = [self._grid.quantise(matrix) for matrix in weights]
+        return Held(
+            [held.values.astype(self._dtype, copy=False) for held in grid],
+            tuple(held.n_clipped for held in grid),
+            tuple(held.n_zeroed for held in grid),
+        )
+
+    def _in_trial(
+        self, trial: int, placed: Sequence[PlacedLayer], weights: Sequence[Array], batch: int
+    ) -> list[ChipLayer]:
+        """The layers as they are in one run, with its noise."""
+        noise = TrialNoise(self._statistics, self.seed, trial)
+        layers = []
+        for index, (layer, held) in enumerate(zip(placed, weights, strict=True)):
+            parameters, post = layer.parameters, held.shape[1]
+            shift = layer.scale * noise.threshold(index, post)
             layers.append(
                 ChipLayer(
-                    weights=placed.effective_weights(held),
+                    weights=layer.effective_weights(held),
                     parameters=replace(parameters, v_threshold=parameters.v_threshold + shift),
-                    jitter=noise.jitter(index, *shape),
-                    lost=noise.lost(index, *shape),
+                    jitter=noise.jitter(index, batch, post),
+                    lost=noise.lost(index, batch, post),
                 )
             )
-        exact = solver.run(delivered, layers)
-        spikes = [self._recorded(layer) for layer in exact]
-        lost = sum(int(layer.lost.sum()) for layer in layers if layer.lost is not None)
-        return Activity(
-            input_times=delivered / self._time_scale,
-            first_spike_times=tuple(spikes),
-            weights_used=tuple(used),
-            info=RunInfo(
-                backend="emulated-chip",
-                versions={"hxloop": __version__, "numpy": np.__version__},
-                chip_id=self._chip_id,
-                calibration_digest=self._calibration.digest if self._calibration else None,
-                seed=self._seed,
-                trial=trial,
-                clipped_weights=tuple(clipped),
-                zeroed_weights=tuple(zeroed),
-                rounded_inputs=n_rounded,
-                tied_outputs=n_tied(spikes[-1], exact[-1]),
-                lost_spikes=lost,
-                duration_seconds=time.perf_counter() - start,
-            ),
-        )
+        return layers
 
     @property
     def _time_scale(self) -> float:
@@ -201,38 +167,24 @@ class EmulatedChipSession(KnobSession):
 
     def _truncate(self, times: Array) -> Array:
         """Times cut down to the chip's clock; always a new array."""
-        if not self._backend.quantise_times:
+        if not self.backend.quantise_times:
             return times.copy()
-        return truncate(times, self._backend.tick)
+        return truncate(times, self.backend.tick)
 
-    def close(self) -> None:
-        """Free the solver; ``run`` raises afterwards."""
-        if self._solver is not None:
-            self._solver.close()
-            self._solver = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def _free(self) -> None:
+        self._solver.close()
 
 
-def _make_solver(backend: EmulatedChipBackend, network: NetworkSpec) -> Solver:
-    if backend.solver == "event":
+def _make_solver(chip: EmulatedChip, network: NetworkSpec) -> Solver:
+    if chip.solver == "event":
         return EventSolver(network.t_window)
     # Imported here: Brian2 takes seconds to import and is not needed for the other solver.
     from hxloop.backends.emulated.brian2.chip import make_brian2_solver
 
     return make_brian2_solver(
         network,
-        dt=backend.dt,
-        codegen=backend.codegen,
-        cache_dir=backend.cache_dir,
-        jitter=backend._imperfections.spike_jitter,
+        dt=chip.dt,
+        codegen=chip.codegen,
+        cache_dir=chip.cache_dir,
+        jitter=chip.statistics.spike_jitter,
     )

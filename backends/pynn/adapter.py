@@ -10,28 +10,28 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from weakref import WeakValueDictionary
 
-from numpy.typing import ArrayLike
-
-from hxloop.activity import Activity, RunInfo
-from hxloop.backends.pynn.dialect import Delivered, Dialect, HeldLayer
-from hxloop.backends.pynn.schedule import FirstSpikes, SampleSchedule
+from hxloop.activity import RunInfo
+from hxloop.backends.pynn.dialect import Dialect
+from hxloop.backends.pynn.given import Delivered, HeldLayer
+from hxloop.backends.pynn.schedule import Array, FirstSpikes, SampleSchedule
 from hxloop.chip.clock import n_tied
 from hxloop.errors import (
     CapacityError,
     HxloopError,
     RunFailed,
-    SessionClosedError,
     SessionOwnerError,
 )
 from hxloop.network import NetworkSpec
-from hxloop.substrate import Capabilities, check_run, check_stream
-from hxloop.substrate.guard import SIMULATOR_LOCK, SessionGuard, UncopiedSession
+from hxloop.substrate import Capabilities, OwnedSession, Simulated
+from hxloop.substrate.base_session import Substrate
+from hxloop.substrate.guard import SIMULATOR_LOCK
 
 # PyNN module -> the session that holds it. A session that was dropped holds nothing.
 _open_sessions: WeakValueDictionary[str, PynnSession] = WeakValueDictionary()
@@ -56,8 +56,17 @@ class Built:
     projections: tuple[list[Any], ...]
 
 
-class PynnSession(UncopiedSession):
+class PynnSession(OwnedSession[Substrate]):
     """A network opened in a PyNN simulator.
+
+    A run that fails in the simulator, or returns spikes that cannot be, is ``RunFailed``; of a
+    simulator that cannot change threads another thread is refused (``SessionOwnerError``).
+
+    Args:
+        backend: that is opened.
+        dialect: what the simulator does in its own way.
+        network: what is run.
+        capabilities: for this network; None: those of the backend.
 
     Attributes:
         seconds: what the last run spent on "build", "set", "run" and "read".
@@ -67,19 +76,25 @@ class PynnSession(UncopiedSession):
         MissingDependencyError: the simulator is not installed.
     """
 
-    def __init__(self, dialect: Dialect, network: NetworkSpec, capabilities: Capabilities) -> None:
-        self.network = network
-        self.capabilities = capabilities
+    def __init__(
+        self,
+        backend: Substrate,
+        dialect: Dialect,
+        network: NetworkSpec,
+        capabilities: Capabilities | None = None,
+    ) -> None:
+        super().__init__(
+            backend,
+            network,
+            behind="a simulator of its own",
+            lock=SIMULATOR_LOCK,
+            capabilities=capabilities,
+        )
         self._dialect = dialect
         self._built: Built | None = None
-        self._open = False
         self.seconds: dict[str, float] = {}
         dialect.check(network)
-        self._guard = SessionGuard(
-            f"backend {dialect.name!r}", "a simulator of its own", SIMULATOR_LOCK
-        )
-        with self._guard.alone():
-            _require_thread(dialect)
+        with self._alone():
             other = _open_sessions.get(dialect.module)
             if other is not None:
                 other.refuse_another(dialect)
@@ -87,7 +102,12 @@ class PynnSession(UncopiedSession):
                 self._sim = dialect.load()
             self._versions = dialect.versions()
             _open_sessions[dialect.module] = self
-            self._open = True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with super()._alone():
+            _require_thread(self._dialect)
+            yield
 
     def refuse_another(self, dialect: Dialect) -> None:
         """Why a second session cannot be opened beside this one.
@@ -108,67 +128,36 @@ class PynnSession(UncopiedSession):
             'the process anew: multiprocessing.get_context("spawn").'
         )
 
-    def run(
-        self,
-        weights: Sequence[ArrayLike],
-        input_times: ArrayLike,
-        *,
-        record: Iterable[str] = (),
-        trial: int | None = None,
-    ) -> Activity:
-        """Run one batch; see ``hxloop.substrate.Session.run``.
-
-        Raises:
-            RunFailed: the simulator raised, or returned spikes that cannot be.
-            SessionOwnerError: in a forked child of the process that opened the session, or in
-                another thread, of a simulator that cannot change threads.
-        """
-        with self._guard.alone():
-            _require_thread(self._dialect)
-            return self._run(weights, input_times, record, trial)
-
-    def _run(
-        self,
-        weights: Sequence[ArrayLike],
-        input_times: ArrayLike,
-        record: Iterable[str],
-        trial: int | None,
-    ) -> Activity:
-        dialect = self._dialect
-        if not self._open:
-            raise SessionClosedError(
-                f"backend {dialect.name!r}: this session is closed; open another one"
-            )
-        trial = check_stream("trial", trial)
-        matrices, times = check_run(self.network, weights, input_times, self.capabilities, record)
-        start = time.perf_counter()
-        held = [dialect.hold(matrix) for matrix in matrices]
-        delivered = dialect.deliver(times, self.network.t_window)
-        with _Failure(self), dialect.quiet(), dialect.settings():
-            layers = self._simulate(held, delivered)
-            lost = dialect.lost(self._sim)
-        return Activity(
-            input_times=delivered.times,
-            first_spike_times=tuple(layer.times for layer in layers),
-            weights_used=tuple(layer.values for layer in held),
-            info=RunInfo(
-                backend=dialect.name,
-                versions=dict(self._versions),
-                chip_id=dialect.chip_id,
-                calibration_digest=dialect.calibration_digest,
-                clipped_weights=tuple(layer.n_clipped for layer in held),
-                zeroed_weights=tuple(
-                    layer.n_zeroed for layer in held if layer.n_zeroed is not None
-                ),
-                rounded_inputs=delivered.n_rounded,
-                tied_outputs=n_tied(layers[-1].times) if dialect.stamped else 0,
-                discarded_spikes=sum(layer.n_discarded for layer in layers),
-                lost_spikes=lost,
-                duration_seconds=time.perf_counter() - start,
-            ),
+    def _who(self) -> RunInfo:
+        return RunInfo(
+            self.backend.name,
+            versions=dict(self._versions),
+            chip_id=self._dialect.chip_id,
+            calibration_digest=self._dialect.calibration_digest,
         )
 
-    def _simulate(self, held: Sequence[HeldLayer], delivered: Delivered) -> list[FirstSpikes]:
+    def _simulate(
+        self, weights: tuple[Array, ...], input_times: Array, trial: int | None
+    ) -> Simulated:
+        dialect = self._dialect
+        held = [dialect.hold(matrix) for matrix in weights]
+        delivered = dialect.deliver(input_times, self.network.t_window)
+        with _Failure(self), dialect.quiet(), dialect.settings():
+            layers = self._play(held, delivered)
+            lost = dialect.lost(self._sim)
+        return Simulated(
+            first_spike_times=[layer.times for layer in layers],
+            input_times=delivered.times,
+            weights_used=[layer.values for layer in held],
+            clipped_weights=tuple(layer.n_clipped for layer in held),
+            zeroed_weights=tuple(layer.n_zeroed for layer in held if layer.n_zeroed is not None),
+            rounded_inputs=delivered.n_rounded,
+            tied_outputs=n_tied(layers[-1].times) if dialect.stamped else 0,
+            discarded_spikes=sum(layer.n_discarded for layer in layers),
+            lost_spikes=lost,
+        )
+
+    def _play(self, held: Sequence[HeldLayer], delivered: Delivered) -> list[FirstSpikes]:
         dialect, sim = self._dialect, self._sim
         start = time.perf_counter()
         schedule = dialect.schedule(self.network, [layer.values for layer in held], delivered.times)
@@ -221,36 +210,13 @@ class PynnSession(UncopiedSession):
         self._built = Built(schedule, inputs, tuple(layers), tuple(projections))
         return self._built
 
-    def close(self) -> None:
-        """Free the simulator for the next session; ``run`` raises afterwards.
-
-        A run of another thread is waited for. In a forked child nothing happens: the simulator,
-        or the chip, is the parent's.
-        """
-        if not self._guard.here:
-            return
-        with self._guard.closing() as alone:
-            if self._open:
-                self._open = False
-                if not alone:
-                    return  # a run that hangs is at work on it: nobody can use it again
-                self._built = None
-                _open_sessions.pop(self._dialect.module, None)
-                if not _in_its_thread(self._dialect):
-                    return  # the next session empties the simulator before it begins
-                with self._dialect.quiet(), self._dialect.settings():
-                    self._dialect.close(self._sim)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def _free(self) -> None:
+        self._built = None
+        _open_sessions.pop(self._dialect.module, None)
+        if not _in_its_thread(self._dialect):
+            return  # the next session empties the simulator before it begins
+        with self._dialect.quiet(), self._dialect.settings():
+            self._dialect.close(self._sim)
 
 
 def _in_its_thread(dialect: Dialect) -> bool:

@@ -15,10 +15,10 @@ from hxloop.backends.emulated.brian2.settings import default_preferences, readab
 from hxloop.backends.pynn.adapter import PynnSession
 from hxloop.backends.pynn.grid import GridDialect, time_step
 from hxloop.backends.pynn.schedule import Array, SampleSchedule
-from hxloop.backends.pynn.simulators import check_options, refuse_calibration
+from hxloop.backends.pynn.simulators import check_options
 from hxloop.errors import UnknownNameError, unknown_name
 from hxloop.network import LayerSpec, NetworkSpec
-from hxloop.substrate import Capabilities, check_network
+from hxloop.substrate import BaseBackend, Capabilities, check_network, refuse_calibration
 
 CODEGEN_TARGETS = ("numpy", "cython")
 # Brian2's exact integration divides by the difference of the time constants: equal ones give NaN.
@@ -28,7 +28,7 @@ MOST_SYNAPSES = 8_000_000
 
 
 @dataclass(frozen=True)
-class PynnBrian2Backend:
+class PynnBrian2Backend(BaseBackend):
     """Runs the network in Brian2 by way of PyNN, with a fixed time step.
 
     Args:
@@ -80,7 +80,7 @@ class PynnBrian2Backend:
             clip_weights=self.clip_weights,
         )
         dialect.codegen = self.codegen
-        return PynnSession(dialect, network, self.capabilities)
+        return PynnSession(self, dialect, network)
 
 
 class Brian2Dialect(GridDialect):

@@ -6,23 +6,19 @@ a module with what it does differently, and its backend.
 
 from __future__ import annotations
 
-import importlib
 import math
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.backends.pynn.given import Delivered, HeldLayer
+from hxloop.backends.pynn.packages import Packages
 from hxloop.backends.pynn.schedule import Array, SampleSchedule, Spacing, spacing
-from hxloop.errors import CapacityError, MissingDependencyError, RunInputError
+from hxloop.errors import CapacityError, RunInputError
 from hxloop.network import LayerSpec, NetworkSpec
-from hxloop.version import __version__
 
 # A time step of a simulator: exact in binary, so that points of the grid are exact, too.
 STEP_MS = 0.5
@@ -31,61 +27,21 @@ MV_PER_UNIT = 1.0
 CAPACITANCE_NF = 1.0
 
 
-@dataclass(frozen=True)
-class HeldLayer:
-    """The weights of one layer as the substrate holds them.
-
-    Attributes:
-        values: ``(pre, post)``, in model units.
-        native: the same in the substrate's unit, signed: what ``Projection.set`` is given.
-        n_clipped: how many lay beyond the substrate's range.
-        n_zeroed: how many other than 0 became 0; None where weights are continuous.
-    """
-
-    values: Array
-    native: Array
-    n_clipped: int = 0
-    n_zeroed: int | None = None
-
-
-@dataclass(frozen=True)
-class Delivered:
-    """Input spikes as the substrate plays them.
-
-    Attributes:
-        times: ``(batch, n_inputs)``, model time.
-        n_rounded: how many were moved onto the substrate's time grid.
-    """
-
-    times: Array
-    n_rounded: int = 0
-
-
-class Dialect:
+class Dialect(Packages):
     """One simulator, for one session. Override what differs.
 
-    Attributes:
-        name: of the backend.
-        module: what to import as PyNN.
-        requires: packages whose versions are reported; the last is the simulator's.
-        extra: of hxloop, that installs the simulator; None if it comes with hxloop.
+    Attributes (and those of ``Packages``):
         ms_per_tau: milliseconds of the simulator's clock in one unit of model time.
         stamped: spikes are recorded on a time grid, where different neurons may share a moment.
         latency: delay of every layer in model time, subtracted from what is recorded.
         receptors: one projection each; two where a projection cannot mix signs.
         residue: what may be left of a membrane potential when the next sample starts.
-        known_warnings: how warnings begin (regular expressions) that PyNN and the simulator cause
-            between themselves, and that say nothing about a run; each dialect says why.
         rebuild: the network is built anew for every run.
         one_thread: the simulator works only in the thread of the process that first used it.
         chip_id: which chip; None for a simulator.
         calibration_digest: of the calibration in use; None without one.
     """
 
-    name: str
-    module: str
-    requires: tuple[str, ...] = ("PyNN",)
-    extra: str | None = None
     ms_per_tau: float = 1.0
     stamped: bool = False
     latency: float = 0.0
@@ -93,7 +49,6 @@ class Dialect:
     rebuild: bool = False
     one_thread: bool = False
     residue: float = 1e-6
-    known_warnings: tuple[str, ...] = ()
     chip_id: str | None = None
     calibration_digest: str | None = None
 
@@ -123,47 +78,9 @@ class Dialect:
                         f"dt <= {tau / 5:.3g}."
                     )
 
-    def load(self) -> ModuleType:
-        """Import PyNN for this simulator.
-
-        Raises:
-            MissingDependencyError: a package is missing or of another version; says how to
-                install it.
-        """
-        try:
-            self.check_versions()
-            return importlib.import_module(self.module)
-        except ImportError as error:
-            what = f"hxloop[{self.extra}]" if self.extra else "hxloop"
-            raise MissingDependencyError(
-                f"backend {self.name!r} needs the packages {' and '.join(self.requires)}; "
-                f'importing them failed ({error}). Try: pip install "{what}"'
-            ) from error
-
-    def check_versions(self) -> None:
-        """Refuse a PyNN whose insides are not those known here.
-
-        Raises:
-            MissingDependencyError: another version of PyNN.
-        """
-        found = version("PyNN")
-        if not found.startswith("0.13."):
-            raise MissingDependencyError(
-                f"backend {self.name!r}: written for PyNN 0.13, whose insides it knows; found "
-                f'{found}. Try: pip install "PyNN>=0.13,<0.14"'
-            )
-
     def setup(self, sim: Any) -> None:
         """Start with an empty simulator."""
         sim.setup(timestep=self.step_ms, min_delay=self.step_ms)
-
-    @contextmanager
-    def quiet(self) -> Iterator[None]:
-        """Leave out the warnings that are known, and no other."""
-        with warnings.catch_warnings():
-            for message in self.known_warnings:
-                warnings.filterwarnings("ignore", r"\s*" + message)
-            yield
 
     def settings(self) -> AbstractContextManager[None]:
         """What of the simulator's global settings a session needs while it works."""
@@ -359,13 +276,3 @@ class Dialect:
     def close(self, sim: Any) -> None:
         """Free what the simulator holds."""
         sim.end()
-
-    def versions(self) -> dict[str, str]:
-        """Versions of all that takes part."""
-        found = {"hxloop": __version__, "numpy": np.__version__}
-        for name in self.requires:
-            try:
-                found[name] = version(name)
-            except PackageNotFoundError:  # built from source: it does not say
-                found[name] = "unknown"
-        return found

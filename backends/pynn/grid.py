@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from hxloop.backends.pynn.dialect import Delivered, Dialect
+from hxloop.backends.pynn.dialect import Dialect
+from hxloop.backends.pynn.given import Delivered
 from hxloop.backends.pynn.schedule import Array
 from hxloop.network import NetworkSpec
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from hxloop.backends.pynn.adapter import PynnSession
 from hxloop.backends.pynn.dialect import MV_PER_UNIT, Dialect
 from hxloop.backends.pynn.schedule import Array, SampleSchedule
-from hxloop.backends.pynn.simulators import check_options, environment, refuse_calibration
+from hxloop.backends.pynn.simulators import check_options, environment
 from hxloop.network import LayerSpec, NetworkSpec
-from hxloop.substrate import Capabilities, check_network
+from hxloop.substrate import BaseBackend, Capabilities, check_network, refuse_calibration
 
 PA_PER_NA = 1000.0  # NEST counts currents in pA, PyNN in nA
 
@@ -27,7 +27,7 @@ NEAREST = 1e-6
 
 
 @dataclass(frozen=True)
-class PynnNestBackend:
+class PynnNestBackend(BaseBackend):
     """Runs the network in NEST (``iaf_psc_exp_ps``: exact integration, precise spike times).
 
     Args:
@@ -41,7 +41,6 @@ class PynnNestBackend:
     """
 
     name: ClassVar[str] = "pynn-nest"
-    # Read by the conformance suite.
     known_deviations: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             "grazing-crossing": "an excursion above the threshold that begins and ends within one "
@@ -78,7 +77,7 @@ class PynnNestBackend:
         dialect = NestDialect(
             dt=self.dt, weight_limit=self.weight_limit, clip_weights=self.clip_weights
         )
-        return PynnSession(dialect, network, self.capabilities)
+        return PynnSession(self, dialect, network)
 
 
 @dataclass(frozen=True)

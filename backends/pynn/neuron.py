@@ -12,14 +12,14 @@ from hxloop.backends.pynn.adapter import PynnSession
 from hxloop.backends.pynn.grid import GridDialect, time_step
 from hxloop.backends.pynn.neuron_mechanisms import compile_mechanisms
 from hxloop.backends.pynn.schedule import SampleSchedule
-from hxloop.backends.pynn.simulators import check_options, environment, refuse_calibration
+from hxloop.backends.pynn.simulators import check_options, environment
 from hxloop.engine.psp import psp_after
 from hxloop.network import LayerSpec, NetworkSpec
-from hxloop.substrate import Capabilities, check_network
+from hxloop.substrate import BaseBackend, Capabilities, check_network, refuse_calibration
 
 
 @dataclass(frozen=True)
-class PynnNeuronBackend:
+class PynnNeuronBackend(BaseBackend):
     """Runs the network in NEURON, with a fixed time step.
 
     Args:
@@ -65,7 +65,7 @@ class PynnNeuronBackend:
             weight_limit=self.weight_limit,
             clip_weights=self.clip_weights,
         )
-        return PynnSession(dialect, network, self.capabilities)
+        return PynnSession(self, dialect, network)
 
 
 class NeuronDialect(GridDialect):

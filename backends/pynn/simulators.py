@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from hxloop import checks
-from hxloop.errors import CapacityError
 
 
 def check_options(backend: Any, *, largest_dt: float) -> None:
@@ -29,19 +28,6 @@ def check_options(backend: Any, *, largest_dt: float) -> None:
     if backend.weight_limit is not None:
         limit = checks.number(f"{where}weight_limit", backend.weight_limit, above=0)
         checks.settle(backend, weight_limit=limit)
-
-
-def refuse_calibration(name: str, calibration: Any) -> None:
-    """A simulator has nothing to calibrate.
-
-    Raises:
-        CapacityError: a calibration was given.
-    """
-    if calibration is not None:
-        raise CapacityError(
-            f"backend {name!r}: takes no calibration (backend.calibration), it has "
-            f"nothing to calibrate; got {calibration!r}"
-        )
 
 
 @contextmanager

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from hxloop import NetworkSpec, NeuronSpec, get_backend
-from hxloop.backends.pynn import dialect as pynn_dialect
 from hxloop.backends.pynn import neuron_mechanisms
+from hxloop.backends.pynn import packages as pynn_packages
 from hxloop.backends.pynn.grid import time_step
 from hxloop.backends.pynn.neuron_mechanisms import (
     _library,
@@ -116,7 +116,7 @@ def test_neuron_is_looked_for_before_anything_is_compiled(monkeypatch):
 
 @every
 def test_another_version_of_pynn_is_refused(name, monkeypatch):
-    monkeypatch.setattr(pynn_dialect, "version", lambda package: "0.14.1")
+    monkeypatch.setattr(pynn_packages, "version", lambda package: "0.14.1")
     with pytest.raises(MissingDependencyError, match=r"PyNN 0.13.*found 0.14.1"):
         get_backend(name).open(NETWORK)
 

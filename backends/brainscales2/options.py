@@ -1,0 +1,106 @@
+"""The options of a BrainScaleS-2 chip, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hxloop import checks
+from hxloop.backends.emulated.model import N_CIRCUITS
+from hxloop.chip.clock import CLOCK_SECONDS
+from hxloop.errors import ConfigError
+from hxloop.units import TimeBase
+
+
+@dataclass(frozen=True)
+class BrainScaleS2Options:
+    """How a chip is used, and what it is calibrated to.
+
+    Args:
+        calibration_file: portable binary (``.pbin``) of a calibration. The neurons are then used as
+            it sets them (``HXNeuron``). None: PyNN calibrates neurons to the targets below
+            before the first run (``CalibHXNeuronCuba``), which takes minutes.
+        calibration_cache: folder in which PyNN keeps the calibrations that it makes.
+        tau_syn_us: synaptic time constant, the length of one unit of model time.
+        tau_mem_us: membrane time constant that ``calibration_file`` was made for. Without a file
+            the network says it.
+        tau_refrac_us: refractory time: of the file, or the target.
+        v_leak_lsb, v_threshold_lsb, i_synin_gm, synapse_dac_bias: targets without a file.
+        relative_weight_lsb: weight of one bit in units of the distance from leak to threshold. It
+            depends on the calibration: ``hxloop.calibration.fit_scales`` measures it. (On other
+            backends ``weight_lsb`` is a weight in model units, whatever the distance.)
+        spike_offset_us: how much later than they happened spikes are stamped; subtracted.
+            (80.4 ns is the default of jaxsnn on such a chip.)
+        slot: model time from one sample to the next.
+        failed_neurons: hardware neurons, 0 to 511, not to be used.
+        weight_lsb: no option here; refused, with what to give instead.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    name: ClassVar[str] = "pynn-brainscales2"
+
+    calibration_file: str | None = None
+    calibration_cache: str | None = None
+    tau_syn_us: float = 6.0
+    tau_mem_us: float = 6.0
+    tau_refrac_us: float = 20.0
+    v_leak_lsb: float = 80.0
+    v_threshold_lsb: float = 150.0
+    i_synin_gm: int = 500
+    synapse_dac_bias: int = 1000
+    relative_weight_lsb: float = 1 / 78
+    spike_offset_us: float = 0.0
+    slot: float = 30.0
+    failed_neurons: tuple[int, ...] = ()
+    weight_lsb: None = None
+
+    def __post_init__(self) -> None:
+        if self.weight_lsb is not None:
+            raise ConfigError(
+                f"{self.name}: weight_lsb={self.weight_lsb!r}: this chip's option is "
+                "relative_weight_lsb, the weight of one bit in units of the distance from leak to "
+                "threshold (what weight_lsb meant here in earlier versions). A weight in model "
+                "units, as weight_lsb is on other backends, is to be divided by that distance"
+            )
+        # Ranges of the targets: those that the vendor's calibration states.
+        for name, low, high in (
+            ("tau_syn_us", 0.3, 30),
+            ("tau_mem_us", 0.5, 60),
+            ("tau_refrac_us", 0.04, 32),
+            ("v_leak_lsb", 50, 160),
+            ("v_threshold_lsb", 50, 220),
+            ("i_synin_gm", 30, 800),
+            ("synapse_dac_bias", 30, 1022),
+            ("relative_weight_lsb", 1e-6, 1e6),
+            ("spike_offset_us", -10, 10),
+            ("slot", 1e-3, 1e6),
+        ):
+            value = checks.number(f"{self.name}: {name}", getattr(self, name), low=low, high=high)
+            checks.settle(self, **{name: value})
+        if self.v_leak_lsb >= self.v_threshold_lsb:
+            raise ConfigError(
+                f"{self.name}: v_leak_lsb must be below v_threshold_lsb; got {self.v_leak_lsb} "
+                f"and {self.v_threshold_lsb}"
+            )
+        for name in ("calibration_file", "calibration_cache"):
+            if getattr(self, name) is not None:
+                given = str(checks.path(f"{self.name}: {name}", getattr(self, name)))
+                checks.settle(self, **{name: given})
+        failed = self.failed_neurons
+        if isinstance(failed, str) or not isinstance(failed, Iterable):
+            raise ConfigError(
+                f"{self.name}: failed_neurons: expected a list of circuits; got {failed!r}"
+            )
+        numbers = {
+            checks.whole(f"{self.name}: failed_neurons", neuron, low=0, high=N_CIRCUITS - 1)
+            for neuron in failed
+        }
+        checks.settle(self, failed_neurons=tuple(sorted(numbers)))
+
+    @property
+    def tick(self) -> float:
+        """One clock cycle in model time."""
+        return TimeBase(self.tau_syn_us * 1e-6).tick(CLOCK_SECONDS)

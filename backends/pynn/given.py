@@ -1,0 +1,37 @@
+"""What a substrate makes of what it is given: weights as held, inputs as delivered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hxloop.backends.pynn.schedule import Array
+
+
+@dataclass(frozen=True)
+class HeldLayer:
+    """The weights of one layer as the substrate holds them.
+
+    Attributes:
+        values: ``(pre, post)``, in model units.
+        native: the same in the substrate's unit, signed: what ``Projection.set`` is given.
+        n_clipped: how many lay beyond the substrate's range.
+        n_zeroed: how many other than 0 became 0; None where weights are continuous.
+    """
+
+    values: Array
+    native: Array
+    n_clipped: int = 0
+    n_zeroed: int | None = None
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """Input spikes as the substrate plays them.
+
+    Attributes:
+        times: ``(batch, n_inputs)``, model time.
+        n_rounded: how many were moved onto the substrate's time grid.
+    """
+
+    times: Array
+    n_rounded: int = 0
