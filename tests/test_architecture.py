@@ -211,8 +211,8 @@ STILL_LONG = {
     "hxloop.analysis.analyse",
     "hxloop.analysis.assess.claims_of_classes", "hxloop.analysis.assess.summary",
     "hxloop.analysis.measures.statistics", "hxloop.analysis.measures.synchrony",
-    "hxloop.analysis.report.page", "hxloop.backends.emulated.brian2.model",
-    "hxloop.backends.emulated.brian2.solver",
+    "hxloop.analysis.report.page",
+
     "hxloop.experiments.synchronization.study",
     "hxloop.runs.config", "hxloop.runs.run",
     "hxloop.training.losses", "hxloop.training.notes", "hxloop.training.trainer",

@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from hxloop.backends.emulated.brian2.solver import Brian2Options, Brian2Solver, LayerDynamics
+from hxloop.backends.emulated.brian2.given import LayerDynamics
+from hxloop.backends.emulated.brian2.solver import Brian2Options, Brian2Solver
 from tests.engine.brute_force import first_spike
 
 WINDOW = 6.0

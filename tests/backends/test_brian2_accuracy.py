@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from hxloop.backends.emulated.brian2.solver import Brian2Options, Brian2Solver, LayerDynamics
+from hxloop.backends.emulated.brian2.given import LayerDynamics
+from hxloop.backends.emulated.brian2.solver import Brian2Options, Brian2Solver
 from hxloop.engine.psp import psp_after
 from hxloop.errors import RunInputError
 from tests.backends.brian2_networks import (

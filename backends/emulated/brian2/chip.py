@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.emulated.brian2.solver import Brian2Options, Brian2Solver, LayerDynamics
+from hxloop.backends.emulated.brian2.given import LayerDynamics
+from hxloop.backends.emulated.brian2.solver import Brian2Options, Brian2Solver
 from hxloop.backends.emulated.event_solver import ChipLayer
 from hxloop.network import NetworkSpec
 

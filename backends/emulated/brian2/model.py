@@ -142,62 +142,18 @@ def build_model(shape: ModelShape) -> Brian2Model:
     """Make the Brian2 objects on the device that is active now."""
     import brian2 as b2
 
-    h = shape.dt
-    clock = b2.Clock(dt=h * b2.second, name="hxloop_clock")
+    clock = b2.Clock(dt=shape.dt * b2.second, name="hxloop_clock")
     schedule = ["start", "groups", "thresholds", "resets", "synapses"]
-
-    inputs = b2.NeuronGroup(
-        shape.batch * shape.sizes[0],
-        "t_in : 1\ntsp : 1",
-        # Fires once, in the first step that ends after the spike: no rounding of the clock
-        # can lose or double an input.
-        threshold=f"t_in < t/second + {h!r} and tsp >= {NEVER!r}",
-        reset="tsp = t_in",
-        clock=clock,
-        name="inputs",
-    )
-    inputs.tsp = NEVER
+    inputs = _inputs(shape, clock)
     layers: list[Any] = []
     weights: list[Any] = []
     synapses: list[Any] = []
     previous, event = inputs, "spike"
     for index in range(shape.n_layers):
-        pre, post = shape.sizes[index], shape.sizes[index + 1]
         layer = _layer(shape, index, clock)
-        table = b2.TimedArray(_zeros(pre, post), dt=1 * b2.second, name=f"weights{index}")
-        connection = b2.Synapses(
-            previous,
-            layer,
-            model=f"table = weights{index}((i % {pre})*second, j % {post}) : 1",
-            on_pre=f"""
-            w = table*int(tsp_pre < {NEVER!r})
-            xx = clip(t/second + {h - shape.behind(index)!r} - tsp_pre, 0, 1e3)
-            rs = re_post*int(w > 0) + ri_post*int(w <= 0)
-            cur = w*exp(-xx*rs)
-            u_post += w*xx*exp(-xx*clip(rm_post, 0, rs))*exprel(-xx*abs(rm_post - rs))
-            je_post += cur*ke_post*int(w > 0)
-            ji_post += cur*ki_post*int(w <= 0)
-            """,
-            on_event={"pre": event},
-            delay=0 * b2.second,
-            namespace={f"weights{index}": table},
-            clock=clock,
-            name=f"synapses{index}",
-        )
-        connection.connect(
-            j=f"q for q in range((i//{pre})*{post}, (i//{pre} + 1)*{post})",
-        )
-        slots = [f"{kind}{index}" for kind in ("synapses", "thresholds", "resets")]
-        connection.pre.when = slots[0]
-        layer.thresholder["spike"].when = slots[1]
-        layer.resetter["spike"].when = slots[2]
-        event = "spike"
-        if shape.jitter:
-            event = "emit"
-            slots += [f"emits{index}", f"emitted{index}"]
-            layer.set_event_schedule("emit", when=slots[3])
-            layer.run_on_event("emit", "waiting = 0", when=slots[4])
-        schedule += slots
+        table, connection = _synapses(shape, index, previous, layer, event, clock)
+        event = "emit" if shape.jitter else "spike"
+        schedule += _scheduled(shape, index, layer, connection)
         layers.append(layer)
         weights.append(table)
         synapses.append(connection)
@@ -205,6 +161,69 @@ def build_model(shape: ModelShape) -> Brian2Model:
     network = b2.Network(inputs, *layers, *synapses)
     network.schedule = [*schedule, "end"]
     return Brian2Model(network, inputs, layers, weights)
+
+
+def _inputs(shape: ModelShape, clock: Any) -> Any:
+    import brian2 as b2
+
+    inputs = b2.NeuronGroup(
+        shape.batch * shape.sizes[0],
+        "t_in : 1\ntsp : 1",
+        # Fires once, in the first step that ends after the spike: no rounding of the clock
+        # can lose or double an input.
+        threshold=f"t_in < t/second + {shape.dt!r} and tsp >= {NEVER!r}",
+        reset="tsp = t_in",
+        clock=clock,
+        name="inputs",
+    )
+    inputs.tsp = NEVER
+    return inputs
+
+
+def _synapses(
+    shape: ModelShape, index: int, previous: Any, layer: Any, event: str, clock: Any
+) -> tuple[Any, Any]:
+    """The table of a layer's weights, and what brings it the spikes of the layer before."""
+    import brian2 as b2
+
+    h, pre, post = shape.dt, shape.sizes[index], shape.sizes[index + 1]
+    table = b2.TimedArray(_zeros(pre, post), dt=1 * b2.second, name=f"weights{index}")
+    connection = b2.Synapses(
+        previous,
+        layer,
+        model=f"table = weights{index}((i % {pre})*second, j % {post}) : 1",
+        on_pre=f"""
+        w = table*int(tsp_pre < {NEVER!r})
+        xx = clip(t/second + {h - shape.behind(index)!r} - tsp_pre, 0, 1e3)
+        rs = re_post*int(w > 0) + ri_post*int(w <= 0)
+        cur = w*exp(-xx*rs)
+        u_post += w*xx*exp(-xx*clip(rm_post, 0, rs))*exprel(-xx*abs(rm_post - rs))
+        je_post += cur*ke_post*int(w > 0)
+        ji_post += cur*ki_post*int(w <= 0)
+        """,
+        on_event={"pre": event},
+        delay=0 * b2.second,
+        namespace={f"weights{index}": table},
+        clock=clock,
+        name=f"synapses{index}",
+    )
+    connection.connect(
+        j=f"q for q in range((i//{pre})*{post}, (i//{pre} + 1)*{post})",
+    )
+    return table, connection
+
+
+def _scheduled(shape: ModelShape, index: int, layer: Any, connection: Any) -> list[str]:
+    """Give a layer its slots in a step, one after another; their names."""
+    slots = [f"{kind}{index}" for kind in ("synapses", "thresholds", "resets")]
+    connection.pre.when = slots[0]
+    layer.thresholder["spike"].when = slots[1]
+    layer.resetter["spike"].when = slots[2]
+    if shape.jitter:
+        slots += [f"emits{index}", f"emitted{index}"]
+        layer.set_event_schedule("emit", when=slots[3])
+        layer.run_on_event("emit", "waiting = 0", when=slots[4])
+    return slots
 
 
 def _layer(shape: ModelShape, index: int, clock: Any) -> Any:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.emulated.brian2.model import NEVER, ModelShape
+from hxloop.backends.emulated.brian2.given import (
+    LayerDynamics,
+    check_task,
+    constants,
+    of_samples,
+)
+from hxloop.backends.emulated.brian2.model import ModelShape
 from hxloop.backends.emulated.brian2.runners import BinaryRunner, NumpyRunner
-from hxloop.engine.psp import psp_after
-from hxloop.errors import ConfigError, RunFailed, RunInputError, SessionClosedError
+from hxloop.errors import ConfigError, RunFailed, SessionClosedError
 from hxloop.machine import usable_cores
 from hxloop.substrate.guard import SessionGuard, UncopiedSession
 
@@ -57,24 +63,6 @@ class Brian2Options:
             raise ConfigError(f"Brian2Options.dt: expected a positive step; got {self.dt!r}")
         if self.processes < 1:
             raise ConfigError(f"Brian2Options.processes: expected >= 1; got {self.processes}")
-
-
-@dataclass(frozen=True)
-class LayerDynamics:
-    """One layer in one run.
-
-    Attributes:
-        tau_mem, tau_syn_exc, tau_syn_inh: ``(post,)``, model time.
-        threshold: ``(batch, post)``, distance from leak to threshold; ``inf`` = never fires,
-            <= 0 = fires at time 0.
-        jitter: ``(batch, post)``, added to each spike time before it is delivered; None: none.
-    """
-
-    tau_mem: Array
-    tau_syn_exc: Array
-    tau_syn_inh: Array
-    threshold: Array
-    jitter: Array | None = None
 
 
 class _Runner(Protocol):
@@ -119,12 +107,16 @@ class Brian2Solver(UncopiedSession):
                 f"the Brian2 solver integrates a finite window: expected t_window > 0 and "
                 f"finite; got {t_window!r}"
             )
-        self._sizes = tuple(int(size) for size in sizes)
-        self._t_window = float(t_window)
         self._options = options
-        self._jitter = earliest is not None
-        # No spike is shifted to before 0.
-        self._lag = min(float(earliest or 0.0), self._t_window)
+        # Of a model for one sample; no spike is shifted to before 0.
+        self._task = ModelShape(
+            sizes=tuple(int(size) for size in sizes),
+            batch=1,
+            dt=options.dt,
+            t_window=float(t_window),
+            jitter=earliest is not None,
+            lag=min(float(earliest or 0.0), float(t_window)),
+        )
         self._shape: ModelShape | None = None
         self._runners: list[_Runner] = []
         self._pool: ThreadPoolExecutor | None = None
@@ -159,30 +151,30 @@ class Brian2Solver(UncopiedSession):
         with self._guard.alone():
             if self._closed:
                 raise SessionClosedError("the Brian2 solver is closed; make another one")
-            self._check(input_times, weights, layers)
+            check_task(self._task, input_times, weights, layers)
             return self._integrate(input_times, weights, layers)
 
     def _integrate(
         self, input_times: Array, weights: Sequence[Array], layers: Sequence[LayerDynamics]
     ) -> list[Array]:
         batch = input_times.shape[0]
-        results = [np.full((batch, size), np.inf) for size in self._sizes[1:]]
+        results = [np.full((batch, size), np.inf) for size in self._task.sizes[1:]]
         if batch == 0:
             return results
         shape = self._model_for(batch)
-        fixed = _constants(shape, weights, layers)
+        fixed = constants(shape, weights, layers)
         parts = [
             slice(start, min(start + shape.batch, batch)) for start in range(0, batch, shape.batch)
         ]
 
         def run_parts(runner: _Runner, parts: Sequence[slice]) -> None:
             for part in parts:
-                spikes = runner.run(fixed | self._trial(shape, part, input_times, layers))
+                spikes = runner.run(fixed | of_samples(shape, part, input_times, layers))
                 for result, times in zip(results, spikes, strict=True):
                     chunk = times.reshape(shape.batch, -1)[: part.stop - part.start]
                     if np.isnan(chunk).any():
                         raise RunFailed("the Brian2 model returned NaN as a spike time")
-                    result[part] = np.where(chunk <= self._t_window, chunk, np.inf)
+                    result[part] = np.where(chunk <= self._task.t_window, chunk, np.inf)
 
         n = len(self._runners)
         waiting = []
@@ -218,15 +210,13 @@ class Brian2Solver(UncopiedSession):
     def _model_for(self, batch: int) -> ModelShape:
         """The shape of the model, whose runners are there afterwards."""
         processes = 1 if self._options.target == "numpy" else self._options.processes
-        synapses = sum(a * b for a, b in zip(self._sizes[:-1], self._sizes[1:], strict=True))
+        synapses = sum(pre * post for pre, post in pairwise(self._task.sizes))
         size = max(-(-batch // processes), min(batch, MIN_SAMPLES))
         size = max(1, min(size, MAX_SYNAPSES // synapses))
         old = self._shape
         if old is None or (batch > MAX_CHUNKS * processes * old.batch and size > old.batch):
             self._free()
-            shape = ModelShape(
-                self._sizes, size, self._options.dt, self._t_window, self._jitter, self._lag
-            )
+            shape = replace(self._task, batch=size)
             if self._options.target == "numpy":
                 self._runners = [NumpyRunner(shape)]
             else:
@@ -236,88 +226,3 @@ class Brian2Solver(UncopiedSession):
                 self._pool = ThreadPoolExecutor(processes - 1, thread_name_prefix="hxloop-brian2")
             self._shape = old = shape
         return old
-
-    def _trial(
-        self,
-        shape: ModelShape,
-        part: slice,
-        input_times: Array,
-        layers: Sequence[LayerDynamics],
-    ) -> dict[str, Array]:
-        """What differs from sample to sample, padded to the batch of the model."""
-        times = np.full((shape.batch, self._sizes[0]), NEVER)
-        n = part.stop - part.start
-        chunk = input_times[part]
-        times[:n] = np.where(chunk <= self._t_window, chunk, NEVER)
-        data = {"inputs.t_in": times}
-        for index, layer in enumerate(layers):
-            threshold = np.full((shape.batch, self._sizes[index + 1]), NEVER)
-            chunk = layer.threshold[part]
-            threshold[:n] = np.where(chunk <= 0, -NEVER, np.minimum(chunk, NEVER))
-            data[f"layer{index}.th"] = threshold
-            if self._jitter:
-                shift = np.zeros(threshold.shape)
-                if layer.jitter is not None:
-                    shift[:n] = layer.jitter[part]
-                data[f"layer{index}.shift"] = shift
-        return data
-
-    def _check(
-        self, input_times: Array, weights: Sequence[Array], layers: Sequence[LayerDynamics]
-    ) -> None:
-        pairs = list(zip(self._sizes[:-1], self._sizes[1:], strict=True))
-        batch = input_times.shape[0]
-        _expect("input_times", input_times, (batch, self._sizes[0]))
-        if len(weights) != len(pairs) or len(layers) != len(pairs):
-            raise RunInputError(
-                f"Brian2 solver: expected weights and dynamics of {len(pairs)} layers; got "
-                f"{len(weights)} and {len(layers)}"
-            )
-        for index, ((pre, post), matrix, layer) in enumerate(
-            zip(pairs, weights, layers, strict=True)
-        ):
-            where = f"layer {index}: "
-            _expect(where + "weights", matrix, (pre, post))
-            for name in ("tau_mem", "tau_syn_exc", "tau_syn_inh"):
-                _expect(where + name, getattr(layer, name), (post,))
-            _expect(where + "threshold", layer.threshold, (batch, post))
-            if layer.jitter is not None:
-                _expect(where + "jitter", layer.jitter, (batch, post))
-                if not self._jitter:
-                    raise RunInputError(f"{where}jitter given to a Brian2 solver made without")
-                if self._lag < self._t_window and -layer.jitter.min(initial=0) > self._lag:
-                    raise RunInputError(
-                        f"{where}jitter shifts a spike by {layer.jitter.min():g}; the Brian2 "
-                        f"solver was made for shifts down to {-self._lag:g}"
-                    )
-
-
-def _expect(where: str, values: Array, shape: tuple[int, ...]) -> None:
-    if values.shape != shape:
-        raise RunInputError(f"{where}: expected shape {shape}; got {values.shape}")
-    if np.isnan(values).any():
-        raise RunInputError(f"{where}: expected numbers; got NaN")
-
-
-def _constants(
-    shape: ModelShape, weights: Sequence[Array], layers: Sequence[LayerDynamics]
-) -> dict[str, Array]:
-    """What is the same for every sample of a run."""
-    data: dict[str, Array] = {}
-    h = shape.dt
-    for index, (matrix, layer) in enumerate(zip(weights, layers, strict=True)):
-        tm, te, ti = layer.tau_mem, layer.tau_syn_exc, layer.tau_syn_inh
-        per_neuron = {
-            "em": np.exp(-h / tm),
-            "ee": np.exp(-h / te),
-            "ei": np.exp(-h / ti),
-            "ke": psp_after(h, tm, te),
-            "ki": psp_after(h, tm, ti),
-            "rm": 1 / tm,
-            "re": 1 / te,
-            "ri": 1 / ti,
-        }
-        for name, values in per_neuron.items():
-            data[f"layer{index}.{name}"] = np.tile(values, shape.batch)
-        data[f"weights{index}.values"] = matrix
-    return data
