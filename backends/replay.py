@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,14 @@ from hxloop import checks
 from hxloop.errors import CapacityError, RunFailed
 from hxloop.files import digest_of
 from hxloop.network import NetworkSpec
-from hxloop.substrate import BaseBackend, Capabilities, OwnedSession, Simulated, refuse_calibration
+from hxloop.substrate import (
+    BaseBackend,
+    Calibration,
+    Capabilities,
+    OwnedSession,
+    Simulated,
+    refuse_calibration,
+)
 from hxloop.substrate.recording.file import SessionFile
 from hxloop.substrate.recording.texts import RecordedRun
 
@@ -71,7 +78,11 @@ class ReplayBackend(BaseBackend):
             return file.capabilities
 
     def open(
-        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+        self,
+        network: NetworkSpec,
+        *,
+        calibration: Calibration | None = None,
+        seed: int | None = None,
     ) -> ReplaySession:
         """Open the recording. ``seed`` is not used: the noise is in it.
 

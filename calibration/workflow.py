@@ -36,7 +36,8 @@ from hxloop.errors import CalibrationInterrupted, OutputError
 from hxloop.files import writing
 from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec
-from hxloop.substrate import Backend, backend_class, get_backend
+from hxloop.substrate import Backend, get_backend
+from hxloop.substrate.registry import backend_options
 
 Array = NDArray[np.float64]
 
@@ -96,7 +97,7 @@ def chip_backend(
         options: of the backend; for the emulated chip on top of ``EMULATED``.
         target: one unit of model time is its ``tau_syn_us``, where the backend has a say.
     """
-    known = getattr(backend_class(name), "__dataclass_fields__", {})
+    known = backend_options(name)
     preferred = {**EMULATED, "tau_syn_us": target.tau_syn_us, "chip": chip}
     own = {k: v for k, v in preferred.items() if k in known and v is not None}
     if chip is not None:

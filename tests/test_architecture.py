@@ -212,7 +212,6 @@ STILL_LONG = {
     "hxloop.analysis.assess.claims_of_classes", "hxloop.analysis.assess.summary",
     "hxloop.analysis.measures.statistics", "hxloop.analysis.measures.synchrony",
     "hxloop.analysis.report.page",
-
     "hxloop.experiments.synchronization.study",
     "hxloop.runs.config", "hxloop.runs.run",
     "hxloop.training.losses", "hxloop.training.notes", "hxloop.training.trainer",

@@ -22,7 +22,6 @@ without a trace: PyNN does not say how many.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -34,7 +33,7 @@ from hxloop.chip.clock import CLOCK_SECONDS
 from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec
-from hxloop.substrate import BaseBackend, Capabilities, check_network
+from hxloop.substrate import BaseBackend, Calibration, Capabilities, check_network
 from hxloop.substrate.optional import digest_of_calibration, usable_circuits
 
 LONGEST_RUN_SECONDS = 2**32 * CLOCK_SECONDS  # the timer of a run has 32 bits
@@ -72,7 +71,11 @@ class PynnBrainscales2Backend(BrainScaleS2Options, BaseBackend):
         )
 
     def open(
-        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+        self,
+        network: NetworkSpec,
+        *,
+        calibration: Calibration | None = None,
+        seed: int | None = None,
     ) -> PynnSession:
         """Open a session. ``seed`` is not used: the chip has no say in its noise.
 
@@ -95,7 +98,7 @@ class PynnBrainscales2Backend(BrainScaleS2Options, BaseBackend):
         capabilities = replace(described.capabilities, weight_limit=dialect.grid.limit)
         return PynnSession(described, dialect, network, capabilities)
 
-    def _with(self, calibration: Any) -> PynnBrainscales2Backend:
+    def _with(self, calibration: Calibration | None) -> PynnBrainscales2Backend:
         if calibration is None:
             return self
         try:

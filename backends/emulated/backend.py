@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +29,7 @@ from hxloop.chip.operating_point import OperatingPoint
 from hxloop.chip.readout import Codes
 from hxloop.errors import CapacityError
 from hxloop.network import NetworkSpec
-from hxloop.substrate import BaseBackend, check_network, check_stream
+from hxloop.substrate import BaseBackend, Calibration, check_network, check_stream
 
 Array = NDArray[np.float64]
 
@@ -43,7 +42,11 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
     """
 
     def open(
-        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+        self,
+        network: NetworkSpec,
+        *,
+        calibration: Calibration | None = None,
+        seed: int | None = None,
     ) -> EmulatedChipSession:
         """Place a network on the chip.
 
@@ -63,13 +66,13 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
         seed = check_stream("seed", seed)
         self._check_size(network)
         check_network(network, self.capabilities, self.name)
-        chosen = self
+        chosen, fitting = self, None
         if calibration is not None:
-            self.check_calibration(network, calibration)
-            chosen = chip_under(self, calibration)
+            fitting = check_fit(self, network, calibration)
+            chosen = chip_under(self, fitting)
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
-        return EmulatedChipSession(chosen, network, seed, calibration)
+        return EmulatedChipSession(chosen, network, seed, fitting)
 
     def _check_size(self, network: NetworkSpec) -> None:
         needed = circuits_needed(network)
@@ -96,7 +99,7 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
             "then it is kept."
         )
 
-    def check_calibration(self, network: NetworkSpec, calibration: Any) -> None:
+    def check_calibration(self, network: NetworkSpec, calibration: Calibration) -> None:
         """Refuse what is no calibration of this chip, or none for this network.
 
         Raises:
@@ -126,7 +129,7 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
         return curves.pattern(chosen, target or OperatingPoint()).as_dict()
 
     def substrate_parameters(
-        self, network: NetworkSpec, calibration: Any = None
+        self, network: NetworkSpec, calibration: Calibration | None = None
     ) -> dict[str, Array]:
         """The hidden truth, for reports: fixed pattern of every circuit the network uses.
 
@@ -145,8 +148,8 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
         """
         model, usable = self.chip_model(network), None
         if calibration is not None:
-            self.check_calibration(network, calibration)
-            curves, usable = chip_under(self, calibration).curves(network), calibration.usable
-            model = curves.pattern(calibration.codes, calibration.target, calibration.weight_scale)
+            made = check_fit(self, network, calibration)
+            curves, usable = chip_under(self, made).curves(network), made.usable
+            model = curves.pattern(made.codes, made.target, made.weight_scale)
         circuits = np.concatenate([layer.ravel() for layer in model.circuits(network, usable)])
         return {name: values[circuits] for name, values in model.as_dict().items()}

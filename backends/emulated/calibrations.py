@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hxloop.backends.emulated.chip import EmulatedChip
 from hxloop.backends.emulated.imperfections import Imperfections
 from hxloop.backends.emulated.knob_options import KnobOptions
 from hxloop.backends.emulated.model import circuits_needed
-from hxloop.chip.calibration import as_knob_calibration
+from hxloop.chip.calibration import KnobCalibration, as_knob_calibration
 from hxloop.errors import CalibrationError, CapacityError
 from hxloop.network import NetworkSpec
+from hxloop.substrate import Calibration
 
 Chip = TypeVar("Chip", bound=EmulatedChip)
 
 
-def chip_under(backend: Chip, calibration: Any) -> Chip:
+def chip_under(backend: Chip, calibration: KnobCalibration) -> Chip:
     """The chip that a calibration is put on.
 
     The preset "calibrated" stands in for a calibration: when there is one, the chip is the one
@@ -32,32 +33,39 @@ def chip_under(backend: Chip, calibration: Any) -> Chip:
     return backend
 
 
-def check_fit(backend: EmulatedChip, network: NetworkSpec, calibration: Any) -> None:
+def check_fit(
+    backend: EmulatedChip, network: NetworkSpec, calibration: Calibration
+) -> KnobCalibration:
     """Refuse what is no calibration of this chip, or none for this network.
+
+    Returns:
+        The calibration.
 
     Raises:
         CalibrationError: no calibration, or one of another chip or for other time constants.
         CapacityError: it left too few circuits usable.
     """
     where = f"backend {backend.name!r}"
-    if as_knob_calibration(calibration) is None:
+    made = as_knob_calibration(calibration)
+    if made is None:
         raise CalibrationError(
             f"{where}: calibration: expected a result of hxloop.calibration.calibrate, or None; "
             f"got {type(calibration).__name__}"
         )
-    chip_id = chip_under(backend, calibration).chip_id
-    if calibration.chip_id not in (None, chip_id):
+    chip_id = chip_under(backend, made).chip_id
+    if made.chip_id is not None and made.chip_id != chip_id:
         raise CalibrationError(
-            f"{where}: the calibration was made on chip {calibration.chip_id}; this is "
-            f"{backend.chip_id}. {_way_out(backend, calibration.chip_id)}"
+            f"{where}: the calibration was made on chip {made.chip_id}; this is "
+            f"{backend.chip_id}. {_way_out(backend, made.chip_id)}"
         )
-    calibration.target.check_network(network, backend.tau_syn_us)
-    needed, usable = circuits_needed(network), int(calibration.usable.sum())
+    made.target.check_network(network, backend.tau_syn_us)
+    needed, usable = circuits_needed(network), int(made.usable.sum())
     if needed > usable:
         raise CapacityError(
             f"{where}: network {network} needs {needed} neuron circuits; of "
-            f"{len(calibration.usable)} on chip {chip_id} the calibration left {usable} usable"
+            f"{len(made.usable)} on chip {chip_id} the calibration left {usable} usable"
         )
+    return made
 
 
 def _way_out(backend: EmulatedChip, made_on: str) -> str:

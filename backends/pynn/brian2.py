@@ -18,7 +18,13 @@ from hxloop.backends.pynn.schedule import Array, SampleSchedule
 from hxloop.backends.pynn.simulators import check_options
 from hxloop.errors import UnknownNameError, unknown_name
 from hxloop.network import LayerSpec, NetworkSpec
-from hxloop.substrate import BaseBackend, Capabilities, check_network, refuse_calibration
+from hxloop.substrate import (
+    BaseBackend,
+    Calibration,
+    Capabilities,
+    check_network,
+    refuse_calibration,
+)
 
 CODEGEN_TARGETS = ("numpy", "cython")
 # Brian2's exact integration divides by the difference of the time constants: equal ones give NaN.
@@ -64,7 +70,11 @@ class PynnBrian2Backend(BaseBackend):
         )
 
     def open(
-        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+        self,
+        network: NetworkSpec,
+        *,
+        calibration: Calibration | None = None,
+        seed: int | None = None,
     ) -> PynnSession:
         """Open a session. ``seed`` is not used: there is no noise.
 

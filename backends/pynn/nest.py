@@ -17,7 +17,13 @@ from hxloop.backends.pynn.dialect import MV_PER_UNIT, Dialect
 from hxloop.backends.pynn.schedule import Array, SampleSchedule
 from hxloop.backends.pynn.simulators import check_options, environment
 from hxloop.network import LayerSpec, NetworkSpec
-from hxloop.substrate import BaseBackend, Capabilities, check_network, refuse_calibration
+from hxloop.substrate import (
+    BaseBackend,
+    Calibration,
+    Capabilities,
+    check_network,
+    refuse_calibration,
+)
 
 PA_PER_NA = 1000.0  # NEST counts currents in pA, PyNN in nA
 
@@ -63,7 +69,11 @@ class PynnNestBackend(BaseBackend):
         )
 
     def open(
-        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+        self,
+        network: NetworkSpec,
+        *,
+        calibration: Calibration | None = None,
+        seed: int | None = None,
     ) -> PynnSession:
         """Open a session. ``seed`` is not used: there is no noise.
 

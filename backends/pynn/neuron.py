@@ -15,7 +15,13 @@ from hxloop.backends.pynn.schedule import SampleSchedule
 from hxloop.backends.pynn.simulators import check_options, environment
 from hxloop.engine.psp import psp_after
 from hxloop.network import LayerSpec, NetworkSpec
-from hxloop.substrate import BaseBackend, Capabilities, check_network, refuse_calibration
+from hxloop.substrate import (
+    BaseBackend,
+    Calibration,
+    Capabilities,
+    check_network,
+    refuse_calibration,
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,11 @@ class PynnNeuronBackend(BaseBackend):
         )
 
     def open(
-        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+        self,
+        network: NetworkSpec,
+        *,
+        calibration: Calibration | None = None,
+        seed: int | None = None,
     ) -> PynnSession:
         """Open a session. ``seed`` is not used: there is no noise.
 

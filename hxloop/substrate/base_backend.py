@@ -11,6 +11,7 @@ from hxloop.network import NetworkSpec
 from hxloop.substrate.base_session import BaseSession
 from hxloop.substrate.capabilities import Capabilities
 from hxloop.substrate.checks import check_network, check_stream, refuse_calibration
+from hxloop.substrate.protocol import Calibration
 
 
 class BaseBackend(ABC):
@@ -43,7 +44,11 @@ class BaseBackend(ABC):
         return ""
 
     def open(
-        self, network: NetworkSpec, *, calibration: Any = None, seed: int | None = None
+        self,
+        network: NetworkSpec,
+        *,
+        calibration: Calibration | None = None,
+        seed: int | None = None,
     ) -> BaseSession[Any]:
         """Open a session; ``seed`` is of its noise, where it has noise.
 

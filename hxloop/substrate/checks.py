@@ -51,7 +51,7 @@ def check_network(network: NetworkSpec, capabilities: Capabilities, backend: str
 
 
 def refuse_calibration(
-    backend: str, calibration: Any, why: str = "it has nothing to calibrate"
+    backend: str, calibration: object, why: str = "it has nothing to calibrate"
 ) -> None:
     """For a backend that takes none.
 

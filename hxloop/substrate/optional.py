@@ -38,7 +38,7 @@ class GroundTruth(Protocol):
     """An emulator, which knows what it has drawn. For reports, never for a calibration."""
 
     def substrate_parameters(
-        self, network: NetworkSpec, calibration: Any = None
+        self, network: NetworkSpec, calibration: Calibration | None = None
     ) -> Mapping[str, NDArray[np.float64]]:
         """The true parameters by name, one value for each circuit that the network uses.
 
@@ -52,7 +52,7 @@ class GroundTruth(Protocol):
 class Calibrated(Protocol):
     """A backend that knows which calibrations are its own."""
 
-    def check_calibration(self, network: NetworkSpec, calibration: Any) -> None:
+    def check_calibration(self, network: NetworkSpec, calibration: Calibration) -> None:
         """Refuse what is no calibration of this substrate, or none for this network.
 
         Raises:

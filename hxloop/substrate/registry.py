@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from os import PathLike
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -37,6 +37,16 @@ def backend_class(name: str) -> type[Any]:
     """
     loaded: type[Any] = REGISTRY.get(name)
     return loaded
+
+
+def backend_options(name: str) -> tuple[str, ...]:
+    """Names of the options of the backend registered under ``name``; () = not known.
+
+    Raises:
+        UnknownNameError, MissingDependencyError, ConfigError: see ``backend_class``.
+    """
+    cls = backend_class(name)
+    return tuple(f.name for f in fields(cls) if f.init) if is_dataclass(cls) else ()
 
 
 def get_backend(name: str, **options: Any) -> Backend:

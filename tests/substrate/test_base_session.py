@@ -86,8 +86,9 @@ def test_what_inherits_fulfils_the_protocols() -> None:
 
 
 def test_what_is_opened_is_checked() -> None:
+    wrong: Any = object()
     with pytest.raises(CapacityError, match=r"'echo': takes no calibration.*nothing to calibrate"):
-        EchoBackend().open(NETWORK, calibration=object())
+        EchoBackend().open(NETWORK, calibration=wrong)
     with pytest.raises(RunInputError, match="seed"):
         EchoBackend().open(NETWORK, seed=-1)
     with pytest.raises(CapacityError, match="at most 2 layers"):
