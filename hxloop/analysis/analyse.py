@@ -52,6 +52,7 @@ from hxloop.analysis.measures import (
     statistics,
     synchrony,
 )
+from hxloop.analysis.measures.means import mean
 from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.statistics import Array
 from hxloop.errors import RunInputError
@@ -236,7 +237,7 @@ def overview(
         )
         for key in ("readout_times", "silhouette_times"):
             values = None if found.separability is None else found.separability.values
-            tables[key].append(None if values is None else [_mean(layer[key]) for layer in values])
+            tables[key].append(None if values is None else [mean(layer[key]) for layer in values])
         tables["distinctness"].append(_distinctness(found))
     return {
         "states": [state.name for state in states],
@@ -341,8 +342,3 @@ def _roles(
     if trained == untrained:
         raise RunInputError(f"trained, untrained: expected two states; got {trained!r} for both")
     return trained, untrained
-
-
-def _mean(values: Array) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.analysis.measures import statistics
+from hxloop.analysis.measures.means import mean
 from hxloop.analysis.measures.measured import SeparabilityMeasures, SynchronyMeasures
 from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.pathway_measures import PathwayMeasures
@@ -184,9 +185,3 @@ def names_of(state: MeasuredState, layers: Sequence[int]) -> str:
 def column_means(table: Array) -> Array:
     """Mean of every column over the rows in which it is defined."""
     return np.array([mean(column) for column in table.T])
-
-
-def mean(values: Array) -> float:
-    """Mean of the values that are defined; NaN if none is."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")

@@ -24,7 +24,6 @@ from hxloop.analysis.assess.claim import (
     Claim,
     MeasuredState,
     column_means,
-    mean,
     names_of,
     paired_claim,
     told,
@@ -33,6 +32,7 @@ from hxloop.analysis.assess.claim import (
 from hxloop.analysis.assess.claim_of_learning import learned
 from hxloop.analysis.assess.claims_of_classes import distinct_pathways, growing_separability
 from hxloop.analysis.measures import statistics
+from hxloop.analysis.measures.means import mean
 from hxloop.analysis.measures.measured import converging_layers, early_layers
 from hxloop.analysis.measures.options import AnalysisOptions
 

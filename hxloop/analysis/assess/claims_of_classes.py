@@ -21,13 +21,13 @@ from hxloop.analysis.assess.claim import (
     Claim,
     MeasuredState,
     column_means,
-    mean,
     paired_claim,
     pathway_layers,
     told,
     unknown,
 )
 from hxloop.analysis.measures import statistics
+from hxloop.analysis.measures.means import mean
 from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.pathways import distinctness
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hxloop.analysis.assess.claim import Claim
 from hxloop.analysis.measures import pathways, statistics
+from hxloop.analysis.measures.means import mean
 from hxloop.analysis.measures.measured import (
     SEPARABILITY_MEASURES,
     SeparabilityMeasures,
@@ -46,7 +47,7 @@ def synchrony_summary(
         ):
             test = statistics.paired_permutation_test(shorth - values, rng, n_resamples=999)
             nulls[null] = {
-                "shorth": _mean(values),
+                "shorth": mean(values),
                 "p_value": test.p_value,
                 "dominance": statistics.dominance(shorth - values),
             }
@@ -98,7 +99,7 @@ def separability_summary(
             for key in SEPARABILITY_MEASURES
         }
         overlap = measured.overlap[index]
-        mean = _mean(overlap)
+        middle = mean(overlap)
         layers.append(
             {
                 "name": name,
@@ -107,14 +108,14 @@ def separability_summary(
                 "between": measured.between[index],
                 "overlap": estimate(
                     statistics.estimate_from_resamples(
-                        mean, measured.overlap_resamples[index], len(overlap), options.level
+                        middle, measured.overlap_resamples[index], len(overlap), options.level
                     )
                 ),
                 "overlap_matrix": matrix_of_pairs(overlap, len(classes), 1.0),
                 "null": {
                     key: {
-                        "value": _mean(drawn),
-                        "p_value": statistics.p_value_against(_mean(values[key]), drawn),
+                        "value": mean(drawn),
+                        "p_value": statistics.p_value_against(mean(values[key]), drawn),
                     }
                     for key, drawn in measured.null[index].items()
                 },
@@ -149,7 +150,7 @@ def pathways_summary(
                 **_members(table, fraction),
                 "null": {
                     "weight_shuffled": {
-                        "value": _mean(null),
+                        "value": mean(null),
                         "p_value": statistics.p_value_against(value, null),
                     }
                 },
@@ -165,11 +166,11 @@ def pathways_summary(
                         value, measured.resamples[:, index], len(table), options.level
                     )
                 ),
-                "corrected": _mean(measured.corrected(index)),
+                "corrected": mean(measured.corrected(index)),
                 **_members(table, fraction),
                 "null": {
                     "label_shuffled": {
-                        "value": _mean(null),
+                        "value": mean(null),
                         # Of the samples that were shuffled: fewer would seem more distinct.
                         "p_value": statistics.p_value_against(measured.part[index], null),
                     },
@@ -297,8 +298,3 @@ def _flows(tables: Sequence[Array], weights: Sequence[Array]) -> list[list[list[
             upper = lower
         result.append(per_layer)
     return result
-
-
-def _mean(values: Array) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")

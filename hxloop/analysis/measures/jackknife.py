@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hxloop.analysis.measures.means import defined_mean
 from hxloop.analysis.measures.separability import class_distances, silhouette
 
 Array = NDArray[np.float64]
@@ -57,7 +58,7 @@ def silhouette_pseudo_values(distances: ArrayLike, labels: ArrayLike) -> Array:
         gone = (sizes[member] - (member == label) < 2)[:, None] | np.isinf(near)
         values[gone] = np.nan
         values[removed, np.arange(len(removed))] = np.nan
-        without[removed] = _mean_of_columns(values)
+        without[removed] = defined_mean(values, axis=0)
     return _pseudo_values(own_values, without)
 
 
@@ -89,7 +90,7 @@ def contrast_pseudo_values(distances: ArrayLike, labels: ArrayLike) -> Array:
         others = (others_sum[:, None] - np.where(same, 0.0, table)) / (n_others[:, None] - ~same)
         values = contrast(own, others)
     np.fill_diagonal(values, np.nan)
-    return _pseudo_values(own_values, _mean_of_columns(values))
+    return _pseudo_values(own_values, defined_mean(values, axis=0))
 
 
 def contrast(own: Array, others: Array) -> Array:
@@ -112,10 +113,3 @@ def _pseudo_values(values: Array, without: Array) -> Array:
     # The jackknife's own correction of the bias is left out: the mean stays what it is.
     found[kept] += mean - found[kept].mean()
     return found
-
-
-def _mean_of_columns(table: Array) -> Array:
-    kept = ~np.isnan(table)
-    count = kept.sum(axis=0)
-    total = np.where(kept, table, 0.0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -15,6 +15,7 @@ from hxloop.analysis.measures import (
     statistics,
     synchrony,
 )
+from hxloop.analysis.measures.means import mean
 from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.statistics import Array
 from hxloop.analysis.measures.synchrony import SpikeStatistics
@@ -173,8 +174,8 @@ def measure_separability(
         of_active = separability.euclidean_distances(active[chosen])
         rossum = separability.van_rossum_distances(causal[nearer], options.van_rossum_tau)
         own, others = separability.class_distances(rossum, labels[nearer])
-        within.append(_mean(own))
-        between.append(_mean(others))
+        within.append(mean(own))
+        between.append(mean(others))
         y, readout_seed = labels[few], options.seed
         values.append(
             {
@@ -215,7 +216,7 @@ def _means(
     shuffles: Sequence[NDArray[np.int64]],
 ) -> Array:
     """The mean of a measure with labels in each of some orders."""
-    return np.array([_mean(measure(of, mixed)) for mixed in shuffles])
+    return np.array([mean(measure(of, mixed)) for mixed in shuffles])
 
 
 def _overlap_of_resamples(
@@ -230,9 +231,4 @@ def _overlap_of_resamples(
         axis=1,
     )
     overlap = separability.population_overlap(rates)
-    return np.array([_mean(row) for row in overlap])
-
-
-def _mean(values: Array) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
+    return np.array([mean(row) for row in overlap])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.analysis.measures import null_models, pathways, statistics
+from hxloop.analysis.measures.means import defined_mean
 from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.separability import balanced_subsample
 from hxloop.analysis.measures.statistics import Array
@@ -98,7 +99,7 @@ def measure_pathways(
     part = [pathways.class_pathways(table[few], won[few], n) for table in credit]
     overlap = np.stack([pathways.pathway_overlap(table) for table in part])
     shuffled = _winners_shuffled(chosen, weights, won[few], taus, options.n_null, rng)
-    expected = np.stack([_mean_of_rows(draws.T) for draws in shuffled])
+    expected = np.stack([defined_mean(draws.T) for draws in shuffled])
 
     rewired = null_models.weight_shuffled(weights, rng)
     traced, _ = pathways.pathways_from_runs(chosen, rewired, taus, winners=won[few])
@@ -113,9 +114,9 @@ def measure_pathways(
         ),
         overlap=overlap,
         expected=expected,
-        label_shuffled=np.stack([1 - _mean_of_rows(draws) for draws in shuffled], axis=1),
+        label_shuffled=np.stack([1 - defined_mean(draws) for draws in shuffled], axis=1),
         label_shuffled_corrected=np.stack(
-            [_mean_of_rows(_corrected(d, e)) for d, e in zip(shuffled, expected, strict=True)],
+            [defined_mean(_corrected(d, e)) for d, e in zip(shuffled, expected, strict=True)],
             axis=1,
         ),
         weight_shuffled=_distinctness(
@@ -164,14 +165,6 @@ def _corrected(overlap: Array, expected: Array) -> Array:
 
 def _distinctness(tables: Iterable[Array]) -> Array:
     return np.array([float(pathways.distinctness(table)) for table in tables])
-
-
-def _mean_of_rows(table: Array) -> Array:
-    """Mean of every row over the entries that are defined; NaN where none is."""
-    known = ~np.isnan(table)
-    count = known.sum(axis=1)
-    total = np.where(known, table, 0.0).sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _shuffled(weights: Sequence[NDArray[Any]], rng: np.random.Generator) -> list[float]:

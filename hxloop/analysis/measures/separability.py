@@ -13,6 +13,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hxloop.analysis.measures.means import masked_mean
 from hxloop.analysis.measures.synchrony import checked_times
 from hxloop.errors import RunInputError
 
@@ -217,7 +218,7 @@ def class_distances(distances: ArrayLike, labels: ArrayLike) -> tuple[Array, Arr
     same = known[:, None] == known
     others = ~same
     np.fill_diagonal(same, False)
-    return _masked_mean(table, same), _masked_mean(table, others)
+    return masked_mean(table, same), masked_mean(table, others)
 
 
 def activity_rates(times: ArrayLike, labels: ArrayLike) -> Array:
@@ -264,12 +265,6 @@ def _checked_distances(distances: ArrayLike, labels: ArrayLike) -> tuple[Array, 
             f"distances: expected one for each two of {len(known)} samples; got {table.shape}"
         )
     return table, known
-
-
-def _masked_mean(table: Array, mask: NDArray[np.bool_]) -> Array:
-    count = mask.sum(axis=1)
-    total = np.where(mask, table, 0.0).sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _classes(
