@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from hxloop.calibration.options import QUANTITIES, wanted
 from hxloop.calibration.result import CalibrationResult
 from hxloop.files import write_atomically
-from hxloop.page import Section, escape, page, picture
+from hxloop.page import BLUE, VERMILION, Section, escape, page, picture
 
 Array = NDArray[np.float64]
 
-BEFORE, AFTER = "#D55E00", "#0072B2"
+BEFORE, AFTER = VERMILION, BLUE
 LABELS = {
     "v_threshold": "threshold (LSB)",
     "v_leak": "leak potential (LSB)",

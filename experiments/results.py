@@ -21,6 +21,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.experiments.registry import FOLDER, experiment_names
 from hxloop.files.json_text import parse_json
+from hxloop.page import BLUE, ORANGE
 from hxloop.runs.folder import RunDirectory
 from hxloop.runs.plan import prepare
 from hxloop.runs.run import evaluate_run
@@ -80,7 +81,7 @@ def accuracy_over_time(
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     minutes = np.cumsum([m["seconds"] for m in metrics]) / 60
-    for split, colour in (("train", "#0072B2"), ("validation", "#E69F00")):
+    for split, colour in (("train", BLUE), ("validation", ORANGE)):
         errors = [100 * (1 - m[f"{split}_accuracy"]) for m in metrics]
         left.plot(minutes, errors, color=colour, label=split)
     error = 100 * (1 - evaluation["test_accuracy"])

@@ -15,6 +15,11 @@ from hxloop.text import printable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Okabe and Ito's palette, told apart by colour-blind readers, too; and a grey to go with it.
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
+SKY, VERMILION, YELLOW, BLACK = "#56B4E9", "#D55E00", "#F0E442", "#000000"
+GREY = "#999999"
+
 
 @dataclass(frozen=True)
 class Section:

@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hxloop.errors import OutputError
+from hxloop.page import BLUE, ORANGE, PURPLE, SKY, VERMILION
 
-COLOURS = ("#D55E00", "#E69F00", "#CC79A7", "#0072B2", "#56B4E9")
+COLOURS = (VERMILION, ORANGE, PURPLE, BLUE, SKY)
 LABELS = {
     "uncalibrated": "uncalibrated",
     "calibrated": "calibrated",

@@ -25,6 +25,7 @@ from hxloop.calibration import (
     scale_network,
 )
 from hxloop.calibration.workflow import judge_result
+from hxloop.chip.placement import N_CIRCUITS
 from hxloop.errors import ConfigError, unknown_name
 from hxloop.experiments.calibration_pays.figure import write_figure
 from hxloop.experiments.calibration_pays.tables import NETWORKS, states_of, tables
@@ -189,7 +190,7 @@ def _chip(
         path = folder / f"calibration-{number}-{age:g}h.h5"
         say(f"Chip {number}, {age:g} hours old: calibration")
         if not path.exists():
-            with part.backend.open(scale_network(512), seed=prepared.config.seed) as session:
+            with part.backend.open(scale_network(N_CIRCUITS), seed=prepared.config.seed) as session:
                 save_calibration(path, calibrate(session))
         results.append(load_calibration(path, network=prepared.network))
     return _Chip(number, parts[0], parts[1], results[0], results[1])

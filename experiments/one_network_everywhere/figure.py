@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hxloop.errors import OutputError
+from hxloop.page import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 
-COLOURS = ("#000000", "#0072B2", "#56B4E9", "#009E73", "#D55E00", "#E69F00", "#CC79A7", "#999999")
+COLOURS = (BLACK, BLUE, SKY, GREEN, VERMILION, ORANGE, PURPLE, GREY)
 
 
 def write_figure(results: Mapping[str, Any], path: Path) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from hxloop.errors import OutputError
+from hxloop.page import BLUE, GREY, VERMILION
 from hxloop.runs.report.figures import draw_decisions
 from hxloop.runs.report.page import DecisionPlane
 
-OPEN, LOOP = "#D55E00", "#0072B2"
+OPEN, LOOP = VERMILION, BLUE
 
 
 def write_figure(
@@ -57,7 +58,7 @@ def _draw_chips(axis: Any, rows: Sequence[Mapping[str, Any]], software: float) -
     pairs = [(100 * row["open_loop"], 100 * row["in_the_loop"]) for row in rows]
     axis.axhline(software, color="black", linestyle="--", linewidth=1)
     for pair in pairs:
-        axis.plot([0, 1], pair, color="#999999", linewidth=1, zorder=1)
+        axis.plot([0, 1], pair, color=GREY, linewidth=1, zorder=1)
     for x, colour in enumerate((OPEN, LOOP)):
         values = [pair[x] for pair in pairs]
         axis.scatter([x] * len(values), values, s=36, color=colour, zorder=2)

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 
 from hxloop.errors import OutputError
 from hxloop.experiments.synchronization.tables import by_kind, depth
+from hxloop.page import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION
 
-TRAINED, UNTRAINED, CHIP, NULL = "#0072B2", "#999999", "#D55E00", "#000000"
-SUBSTRATE_COLOURS = ("#0072B2", "#D55E00", "#E69F00", "#009E73")
+TRAINED, UNTRAINED, CHIP, NULL = BLUE, GREY, VERMILION, BLACK
+SUBSTRATE_COLOURS = (BLUE, VERMILION, ORANGE, GREEN)
 Layers = Sequence[Mapping[str, Any]]
 
 

@@ -6,20 +6,21 @@ import colorsys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hxloop.page import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW
+
 Analysis = Mapping[str, Any]
 
-# Okabe and Ito's palette: told apart by colour-blind readers, too.
-TRAINED, UNTRAINED, GREY = "#0072B2", "#D55E00", "#8a8a8a"
+TRAINED, UNTRAINED, GREY = BLUE, VERMILION, "#8a8a8a"
 UNIT = "τ_syn"
 # Classes have no order: unlike colours (Okabe and Ito's, then some of Tol's), of which none comes
 # twice; and unlike symbols, for those who see colours alike.
 CLASS_COLOURS = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#8a8a8a",
+    BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK, GREY,
     "#882255", "#999933", "#332288", "#44AA99",
 )  # fmt: skip
 CLASS_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x")
 _GOLDEN = 0.6180339887498949
-OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
+OTHERS = (GREEN, PURPLE, SKY, ORANGE, BLACK, YELLOW)
 # The sequential map "cividis", for layers and epochs.
 DEPTH_COLOURS = ("#00204D", "#31446B", "#666970", "#958F78", "#CBBA69", "#FFE945")
 

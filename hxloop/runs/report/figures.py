@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from hxloop.page import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW
 from hxloop.runs.report.data import DecisionPlane, Evaluation, TrainingReport
 
-# Okabe and Ito's palette: told apart by colour-blind readers, too.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, BLACK)
 # Where there are more classes: Tol's, as far as they are not alike.
 _MORE = ("#882255", "#999933", "#332288", "#AA4499", "#88CCEE", "#661100", "#DDCC77", "#BBBBBB")
 NO_DECISION = "#888888"
