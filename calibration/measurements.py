@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.chip.readout import Codes, Readings, Readout, Stimulus
+from hxloop.chip.weight_grid import LARGEST_CODE
 
 Array = NDArray[np.float64]
 
@@ -165,7 +166,7 @@ def tau_syn(
 ) -> Array:
     """Synaptic time constant, us: decay of the synaptic line after an event."""
     bench.set(codes)
-    code = 63 if sign == "exc" else -63
+    code = LARGEST_CODE if sign == "exc" else -LARGEST_CODE
     length = ONSET_US + 6 * bench.target.tau_syn_us
     stimulus = Stimulus(length, events=((ONSET_US, code),))
     times, samples = bench.traces(stimulus, f"syn_{sign}", pairs)

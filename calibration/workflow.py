@@ -31,6 +31,7 @@ from hxloop.calibration.result import request_key
 from hxloop.calibration.verify import Verification, verify
 from hxloop.chip.calibration import truth_at_codes
 from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.placement import N_CIRCUITS
 from hxloop.chip.readout import as_readout
 from hxloop.errors import CalibrationInterrupted, OutputError
 from hxloop.files import writing
@@ -41,7 +42,6 @@ from hxloop.substrate.registry import backend_options
 
 Array = NDArray[np.float64]
 
-N_CIRCUITS = 512
 # Preferred options of the emulated chip: what has to be calibrated, and a fast solver.
 EMULATED = {"imperfections": "uncalibrated", "solver": "event"}
 # The seven ratios of spread that are reported, and the bounds up to which real chips are

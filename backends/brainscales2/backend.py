@@ -27,9 +27,9 @@ import numpy as np
 
 from hxloop.backends.brainscales2.dialect import BrainScaleS2Dialect
 from hxloop.backends.brainscales2.options import BrainScaleS2Options
-from hxloop.backends.emulated.model import N_CIRCUITS, SIGNED_INPUTS
 from hxloop.backends.pynn.adapter import PynnSession
 from hxloop.chip.clock import CLOCK_SECONDS
+from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS
 from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec

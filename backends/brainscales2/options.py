@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hxloop import checks
-from hxloop.backends.emulated.model import N_CIRCUITS
 from hxloop.chip.clock import CLOCK_SECONDS
+from hxloop.chip.placement import N_CIRCUITS
 from hxloop.errors import ConfigError
 from hxloop.units import TimeBase
 

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from hxloop.backends.emulated.model import N_CIRCUITS, SIGNED_INPUTS
+from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS
 from hxloop.errors import CapacityError
 from hxloop.network import NetworkSpec
 

@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from hxloop.backends.emulated.calibrations import check_fit, chip_under
 from hxloop.backends.emulated.chip import EmulatedChip
 from hxloop.backends.emulated.model import (
-    N_CIRCUITS,
-    SIGNED_INPUTS,
     circuits_needed,
     merged_circuits,
 )
 from hxloop.backends.emulated.session import EmulatedChipSession
 from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS
 from hxloop.chip.readout import Codes
 from hxloop.errors import CapacityError
 from hxloop.network import NetworkSpec

@@ -12,8 +12,6 @@ from hxloop.backends.emulated.imperfections import Imperfections
 from hxloop.backends.emulated.knob_curves import KNOBS, KnobCurves
 from hxloop.backends.emulated.knob_options import KnobOptions
 from hxloop.backends.emulated.model import (
-    N_CIRCUITS,
-    SIGNED_INPUTS,
     ChipModel,
     chip_name,
     circuits_needed,
@@ -21,6 +19,7 @@ from hxloop.backends.emulated.model import (
 from hxloop.backends.precision import RESOLUTION, check_precision
 from hxloop.chip.clock import CLOCK_SECONDS
 from hxloop.chip.operating_point import OperatingPoint
+from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS
 from hxloop.chip.readout import OBSERVABLES
 from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name

@@ -10,15 +10,11 @@ from numpy.typing import NDArray
 
 from hxloop.backends.emulated.imperfections import Imperfections
 from hxloop.checks.random_streams import entropy
-from hxloop.chip.placement import SIGNED_INPUTS as SIGNED_INPUTS
-from hxloop.chip.placement import PlacedLayer, place_layers
+from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS, PlacedLayer, place_layers
 from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec
 
 Array = NDArray[np.float64]
-
-# BrainScaleS-2.
-N_CIRCUITS = 512
 
 # Streams of the chip seed, one for each quantity, so that adding one changes no other.
 _QUANTITIES = (

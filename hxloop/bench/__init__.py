@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hxloop import checks
 from hxloop.errors import ConfigError, unknown_name
 
 # Imported when run: some import a simulator.
@@ -43,9 +44,9 @@ def run_benchmark(
     module, _, function = _BENCHMARKS[name].partition(":")
     benchmark: Callable[..., dict[str, Any]] = getattr(importlib.import_module(module), function)
     known = [key for key in inspect.signature(benchmark).parameters if key != "say"]
+    chosen = {}
     for key, value in (options or {}).items():
         if key not in known:
             raise ConfigError(unknown_name(f"option of benchmark {name!r}", key, known))
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"bench.{key}: expected a whole number of at least 1; got {value!r}")
-    return benchmark(say, **(options or {}))
+        chosen[key] = checks.whole(f"bench.{key}", value, low=1)
+    return benchmark(say, **chosen)

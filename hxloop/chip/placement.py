@@ -14,7 +14,8 @@ from hxloop.text import Brief
 
 Array = NDArray[np.float64]
 
-# BrainScaleS-2: 256 synapses a circuit, and a signed weight takes two of them.
+# BrainScaleS-2: 512 circuits; 256 synapses a circuit, and a signed weight takes two of them.
+N_CIRCUITS = 512
 SIGNED_INPUTS = 128
 
 

@@ -12,6 +12,8 @@ from hxloop.machine.jit import njit
 
 # A weight at the limit that was computed in another order is not beyond it.
 ROUNDING = 1e-12
+# Of a weight on BrainScaleS-2: 6 bits, the sign by synapse row.
+LARGEST_CODE = 63
 
 
 @dataclass(frozen=True)
@@ -20,14 +22,14 @@ class WeightGrid:
 
     Args:
         step: weight of one least significant bit, in model units.
-        levels: largest code; 63 on BrainScaleS-2 (6 bits, sign by synapse row).
+        levels: largest code.
 
     Raises:
         ConfigError: ``step`` is not positive and finite, or ``levels`` is below 1.
     """
 
     step: float
-    levels: int = 63
+    levels: int = LARGEST_CODE
 
     def __post_init__(self) -> None:
         checks.settle(

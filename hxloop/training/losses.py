@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hxloop import checks
+from hxloop.activity.recorded import first_output
 from hxloop.checks.tensors import label_tensor, real_tensor
 from hxloop.errors import ConfigError, RunInputError
 from hxloop.registry import Registry
@@ -115,7 +116,7 @@ class TimeToFirstSpikeLoss:
 
     def decide(self, output_times: Times) -> NDArray[np.int64]:
         """The earliest spike; of two equal times the lower index."""
-        return _first(_checked_times(output_times))
+        return first_output(_checked_times(output_times))
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class TargetTimeLoss:
 
     def decide(self, output_times: Times) -> NDArray[np.int64]:
         """The spike nearest to ``t_correct``; of two equally near the lower index."""
-        return _first(np.abs(_checked_times(output_times) - self.t_correct))
+        return first_output(np.abs(_checked_times(output_times) - self.t_correct))
 
 
 @dataclass(frozen=True)
@@ -202,8 +203,8 @@ class ShiftInvariantTargetLoss:
         """The earliest or the latest spike; of two equal times the lower index."""
         times = _checked_times(output_times)
         if self.t_correct < self.t_wrong:
-            return _first(times)
-        return _first(np.where(np.isinf(times), np.inf, -times))
+            return first_output(times)
+        return first_output(np.where(np.isinf(times), np.inf, -times))
 
 
 class _TimeToFirstSpike(torch.autograd.Function):
@@ -362,8 +363,3 @@ def _targets(output_times: Tensor, labels: Tensor, correct: float, wrong: float)
 
 def _stand_in(output_times: Tensor, t_silent: float) -> Tensor:
     return torch.where(torch.isfinite(output_times), output_times, t_silent)
-
-
-def _first(times: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Index of the smallest of every row, the lowest of equals; -1 where all are ``inf``."""
-    return np.where(np.isposinf(times).all(axis=1), -1, times.argmin(axis=1)).astype(np.int64)

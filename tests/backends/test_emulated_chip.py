@@ -9,7 +9,8 @@ import pytest
 from scipy.special import lambertw
 
 from hxloop.backends.emulated.imperfections import Imperfections
-from hxloop.backends.emulated.model import N_CIRCUITS, TrialNoise
+from hxloop.backends.emulated.model import TrialNoise
+from hxloop.chip.placement import N_CIRCUITS
 from hxloop.errors import (
     CapacityError,
 )

@@ -9,10 +9,10 @@ import pytest
 
 from hxloop.backends.emulated.imperfections import PRESETS, Imperfections
 from hxloop.backends.emulated.model import (
-    N_CIRCUITS,
     ChipModel,
     TrialNoise,
 )
+from hxloop.chip.placement import N_CIRCUITS
 from hxloop.errors import ConfigError, UnknownNameError
 
 # Eight chips' worth of circuits: the sample spread is known to 1.1 % (one sigma).

@@ -8,7 +8,6 @@ and a cached binary runs without Brian2 being imported.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -28,6 +27,7 @@ from hxloop.backends.emulated.brian2.cache import PROGRAM, kept_model
 from hxloop.backends.emulated.brian2.model import ModelShape, build_model
 from hxloop.backends.emulated.brian2.settings import default_preferences
 from hxloop.errors import CompilerError
+from hxloop.files import sha256_of
 from hxloop.machine import cache_folders, usable_cores
 from hxloop.machine.child_process import run_child
 
@@ -148,7 +148,7 @@ def _key(shape: ModelShape, compiler: str) -> str:
         "compiler": [compiler, version, FLAGS],
         "cpu": [platform.machine(), _cpu_features()],
     }
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    digest = sha256_of(json.dumps(facts, sort_keys=True))
     return f"{'-'.join(map(str, shape.sizes))}-batch{shape.batch}-{digest[:16]}"
 
 

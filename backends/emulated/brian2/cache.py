@@ -7,7 +7,6 @@ executable bit) counts as not there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -16,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hxloop.errors import CompilerError
+from hxloop.files import sha256_of
 from hxloop.files.json_text import parse_json
 from hxloop.files.scratch import ScratchFolder
 from hxloop.machine import make_private, say_once
@@ -38,7 +38,7 @@ def damage(folder: Path) -> str | None:
             file = folder / name
             if not file.is_file():
                 return f"{name} is missing"
-            if _digest(file) != expected:
+            if sha256_of(file.read_bytes()) != expected:
                 return f"{name} is not what was compiled ({file.stat().st_size} bytes)"
         if PROGRAM not in listed["files"]:
             return f"{MANIFEST} does not list {PROGRAM}"
@@ -54,7 +54,7 @@ def damage(folder: Path) -> str | None:
 def seal(folder: Path) -> None:
     """Write the list of what is in a model that has just been compiled."""
     files = sorted(f for f in folder.rglob("*") if f.is_file() and f != folder / MANIFEST)
-    listed = {file.relative_to(folder).as_posix(): _digest(file) for file in files}
+    listed = {file.relative_to(folder).as_posix(): sha256_of(file.read_bytes()) for file in files}
     (folder / MANIFEST).write_text(json.dumps({"files": listed}, indent=1), encoding="utf-8")
 
 
@@ -134,7 +134,3 @@ def _install(kept: Path, target: Path, aside: Path) -> str | None:
             with suppress(FileNotFoundError):  # the other one has put it aside
                 os.rename(target, aside.with_name(f"{aside.name}-{attempt}"))
     return damage(target)
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
