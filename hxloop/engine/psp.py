@@ -59,6 +59,12 @@ def peak_of_psp(tau_mem: Tensor, tau_syn: Tensor) -> Tensor:
     return psp(_time_of_peak(tau_mem, tau_syn), tau_mem, tau_syn)
 
 
+def peak_after(tau_mem: ArrayLike, tau_syn: ArrayLike) -> NDArray[np.float64]:
+    """``peak_of_psp`` of numbers and arrays, in float64."""
+    mem, syn = (torch.from_numpy(np.array(v, dtype=np.float64)) for v in (tau_mem, tau_syn))
+    return np.asarray(peak_of_psp(mem, syn).numpy())
+
+
 def time_of_peak(tau_mem: float, tau_syn: float) -> float:
     """When ``k`` is largest: ``s = log(tau_mem/tau_syn)/(1/tau_syn - 1/tau_mem)``."""
     mem, syn = (torch.tensor(float(tau), dtype=torch.float64) for tau in (tau_mem, tau_syn))
