@@ -12,9 +12,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import Spikes
 from hxloop.backends.precision import PRECISIONS, RESOLUTION, check_precision
+from hxloop.checks import settle, whole
 from hxloop.engine import NeuronParameters
 from hxloop.engine.compiled.interface import first_spike_times_cpu
+from hxloop.engine.trains import MAX_SPIKES, spike_trains
+from hxloop.network import Feature, Parameters
 from hxloop.substrate import BaseBackend, BaseSession, Capabilities, Simulated
 
 Array = NDArray[np.float64]
@@ -36,6 +40,15 @@ class IdealSession(BaseSession["IdealBackend"]):
             layers.append(times)
         return Simulated(first_spike_times=layers, weights_used=held)
 
+    def _simulate_trains(
+        self, parameters: Parameters, inputs: Spikes, trial: int | None
+    ) -> Simulated:
+        dtype = PRECISIONS[self.backend.precision]
+        weights = tuple(matrix.astype(dtype) for matrix in parameters.weights)
+        held = Parameters(weights, parameters.delays)
+        spikes = spike_trains(self.network, held, inputs, max_spikes=self.backend.max_spikes)
+        return Simulated(spikes=spikes, weights_used=weights)
+
 
 @dataclass(frozen=True)
 class IdealBackend(BaseBackend):
@@ -45,20 +58,29 @@ class IdealBackend(BaseBackend):
         precision: of membranes, and of the gradient, which follows the weights in use: "double",
             or "single", about 1.5 times as fast. In single precision spike times are off by 1e-6
             in the median; those that graze the threshold, where the digits halve, by up to 5e-3.
+            Where neurons may spike more than once, only the weights are rounded to it.
+        max_spikes: a network whose neurons spike more often than this in a sample, on average
+            over the neurons of a block, counts as one that does not stop.
 
     Raises:
-        ConfigError: another precision.
+        ConfigError: another precision, or ``max_spikes`` no whole number from 1.
     """
 
     precision: str = "double"
+    max_spikes: int = MAX_SPIKES
 
     name: ClassVar[str] = "ideal"
     session: ClassVar[type[IdealSession]] = IdealSession
 
     def __post_init__(self) -> None:
         check_precision(self.name, self.precision)
+        settle(self, max_spikes=whole(f"backend {self.name!r}: max_spikes", self.max_spikes, low=1))
 
     @property
     def capabilities(self) -> Capabilities:
         """No limits; spike times are exact to rounding."""
-        return Capabilities(deterministic=True, time_resolution=RESOLUTION[self.precision])
+        return Capabilities(
+            deterministic=True,
+            time_resolution=RESOLUTION[self.precision],
+            features=frozenset(Feature),
+        )

@@ -14,6 +14,7 @@ from hxloop.errors import HxloopError, RunInputError
 
 Times = NDArray[np.float64]
 Error = type[HxloopError]
+_NONE = np.empty(0, np.int64)
 
 
 class Spikes:
@@ -72,8 +73,11 @@ class Spikes:
             RunInputError: no such array, NaN, or a negative time.
         """
         dense = checks.spike_times(where, times, keep_single=True, axes=("sample", "neuron"))
-        empty = np.empty(0, np.int64)
-        return cls(dense, empty, empty, dense.shape[1], dense=dense)
+        return cls._of_dense(dense)
+
+    @classmethod
+    def _of_dense(cls, dense: NDArray[Any]) -> Spikes:
+        return cls(dense, _NONE, _NONE, dense.shape[1], dense=dense)
 
     @classmethod
     def from_events(
@@ -225,7 +229,7 @@ class Spikes:
     def select(self, samples: slice | Sequence[int] | NDArray[Any]) -> Spikes:
         """The spikes of some samples, which are numbered anew in the order given."""
         if self._dense is not None:
-            return Spikes.from_first(self._dense[samples])
+            return self._of_dense(self._dense[samples])
         chosen = np.arange(self.batch)[samples]
         counts = np.diff(self.offsets)[chosen]
         offsets = np.concatenate([[0], np.cumsum(counts)])
@@ -237,7 +241,7 @@ class Spikes:
         if self._dense is not None:
             late = np.isfinite(self._dense) & (self._dense > t_window)
             kept = np.where(late, np.inf, self._dense) if late.any() else self._dense
-            return Spikes.from_first(kept), int(late.sum())
+            return self._of_dense(kept), int(late.sum())
         kept = self.times <= t_window
         if kept.all():
             return self, 0
@@ -247,13 +251,16 @@ class Spikes:
     def read_only(self) -> Spikes:
         """The same, to look at only: its arrays cannot be written to."""
         if self._dense is not None:
-            return Spikes.from_first(checks.read_only(self._dense))
+            return self._of_dense(checks.read_only(self._dense))
         times, units, offsets = (checks.read_only(array) for array in self.events)
         return Spikes(times, units, offsets, self.n_units)
 
-    def arrays(self) -> tuple[NDArray[Any], ...]:
-        """Whatever memory it holds."""
-        return (self._dense,) if self._dense is not None else self.events
+    def copy(self) -> Spikes:
+        """The same in memory of its own."""
+        if self._dense is not None:
+            return self._of_dense(self._dense.copy())
+        times, units, offsets = self.events
+        return Spikes(times.copy(), units.copy(), offsets.copy(), self.n_units)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if not self.once:

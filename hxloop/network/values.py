@@ -88,13 +88,13 @@ class Parameters(Brief, Sequence[Array]):
             zip(network.all_projections, network.delay_shapes, strict=True)
         ):
             found = given.delays[i] if given else None
+            if found is None and shape is None:
+                delays.append(None)
+                continue
             name = f"{where}{DELAYS}[{i}] ({projection.name}, {projection.delays or 'no delays'})"
             if (found is None) != (shape is None):
                 expected = "None" if shape is None else f"an array of shape {shape}"
                 raise error(f"{name}: expected {expected}; got {checks.shown(found)}")
-            if found is None:
-                delays.append(None)
-                continue
             array = checks.real_array(name, found, shape=shape, finite=True, error=error)
             short = array < projection.min_delay
             if short.any():

@@ -7,9 +7,10 @@ the simulation.
 """
 
 from hxloop.substrate.base_backend import BaseBackend
-from hxloop.substrate.base_session import BaseSession, OwnedSession, Simulated
+from hxloop.substrate.base_session import BaseSession, OwnedSession
 from hxloop.substrate.capabilities import Capabilities
 from hxloop.substrate.checks import (
+    check_input,
     check_network,
     check_run,
     check_stream,
@@ -22,6 +23,7 @@ from hxloop.substrate.registry import (
     backend_names,
     get_backend,
 )
+from hxloop.substrate.simulated import Simulated
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -35,6 +37,7 @@ __all__ = [
     "Simulated",
     "backend_class",
     "backend_names",
+    "check_input",
     "check_network",
     "check_run",
     "check_stream",

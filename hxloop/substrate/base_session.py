@@ -11,19 +11,20 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hxloop.activity import Activity, RunInfo
+from hxloop.activity import Activity, RunInfo, Spikes
 from hxloop.errors import SessionClosedError
-from hxloop.network import NetworkSpec
+from hxloop.network import NetworkSpec, Parameters
 from hxloop.substrate.capabilities import Capabilities
-from hxloop.substrate.checks import check_run, check_stream
+from hxloop.substrate.checks import check_input, check_stream
 from hxloop.substrate.guard import ForkSafeLock, SessionGuard, UncopiedSession
+from hxloop.substrate.simulated import Simulated
 from hxloop.version import __version__
 
 Array = NDArray[np.float64]
@@ -44,35 +45,6 @@ class Substrate(Protocol):
 
 
 S = TypeVar("S", bound=Substrate)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Simulated:
-    """What a simulation came to. What is not said is as it was asked for.
-
-    Attributes:
-        first_spike_times: one array ``(batch, post)`` for each layer, ``inf`` = silent.
-        input_times: ``(batch, n_inputs)``, as delivered; None: as asked for.
-        weights_used: one array ``(pre, post)`` for each layer, as held; None: as asked for.
-        trial: stream of noise that was used; None: there is no noise.
-        clipped_weights: for every layer, how many weights lay beyond the range; None: none.
-        zeroed_weights, rounded_inputs, tied_outputs, discarded_spikes, lost_spikes: see
-            ``hxloop.activity.RunInfo``.
-        info: of a run that was made some other time; None: it was made now, and is timed and
-            counted.
-    """
-
-    first_spike_times: Sequence[Array]
-    input_times: Array | None = None
-    weights_used: Sequence[NDArray[Any]] | None = None
-    trial: int | None = None
-    clipped_weights: tuple[int, ...] | None = None
-    zeroed_weights: tuple[int, ...] = ()
-    rounded_inputs: int = 0
-    tied_outputs: int = 0
-    discarded_spikes: int = 0
-    lost_spikes: int = 0
-    info: RunInfo | None = None
 
 
 class BaseSession(ABC, Generic[S]):
@@ -123,6 +95,23 @@ class BaseSession(ABC, Generic[S]):
             RunFailed: the substrate did not deliver; ``retryable`` says if it may next time.
         """
 
+    def _simulate_trains(
+        self, parameters: Parameters, inputs: Spikes, trial: int | None
+    ) -> Simulated:
+        """Run one batch of a network with features, or of inputs that spike more than once.
+
+        For a backend whose capabilities have ``features``; others are never asked.
+
+        Args:
+            parameters: weights and delays, checked. Not to be written to.
+            inputs: any number of spikes of each channel; the same.
+            trial: as for ``_simulate``.
+
+        Returns:
+            ``spikes`` of each population.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has features and no _simulate_trains")
+
     def _free(self) -> None:
         """Free what is behind the session; called once, when it is closed."""
 
@@ -150,10 +139,24 @@ class BaseSession(ABC, Generic[S]):
         with self._alone():
             self._require_open()
             trial = check_stream("trial", trial)
-            matrices, times = check_run(
+            parameters, inputs = check_input(
                 self.network, weights, input_times, self.capabilities, record
             )
-            return self._answer(matrices, times, trial)
+            if self.network.features or not inputs.once:
+                return self._answer_trains(parameters, inputs, trial)
+            return self._answer(parameters.weights, np.asarray(inputs, np.float64), trial)
+
+    def _answer_trains(self, parameters: Parameters, inputs: Spikes, trial: int | None) -> Activity:
+        start = time.perf_counter()
+        done = self._simulate_trains(parameters, inputs, trial)
+        weights = parameters.weights if done.weights_used is None else done.weights_used
+        delays = parameters.delays if done.delays_used is None else done.delays_used
+        # Of their own: the caller goes on changing what it gave.
+        held = Parameters(tuple(weights), tuple(delays)).copy()
+        delivered = (inputs if done.inputs is None else done.inputs).copy()
+        seconds = time.perf_counter() - start
+        info = self._counted(done, seconds) if done.info is None else done.info
+        return Activity.of_spikes(delivered, done.spikes, held, info)
 
     def _answer(
         self, weights: tuple[Array, ...], input_times: Array, trial: int | None
@@ -181,7 +184,7 @@ class BaseSession(ABC, Generic[S]):
             self._who(),
             seed=None if done.trial is None else self.seed,
             trial=done.trial,
-            clipped_weights=(0,) * len(self.network.layers) if clipped is None else clipped,
+            clipped_weights=(0,) * len(self.network.shapes) if clipped is None else clipped,
             zeroed_weights=done.zeroed_weights,
             rounded_inputs=done.rounded_inputs,
             tied_outputs=done.tied_outputs,

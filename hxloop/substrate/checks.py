@@ -14,7 +14,7 @@ from hxloop.errors import (
     CapacityError,
     RunInputError,
 )
-from hxloop.network import NetworkSpec, Parameters
+from hxloop.network import Feature, NetworkSpec, Parameters
 from hxloop.substrate.capabilities import Capabilities
 
 
@@ -82,40 +82,46 @@ def check_stream(name: str, number: Any) -> int | None:
         raise RunInputError(f"{error}; None: the next stream") from error
 
 
-def check_run(
+def check_input(
     network: NetworkSpec,
-    weights: Sequence[ArrayLike],
-    input_times: ArrayLike,
+    weights: Any,
+    inputs: Any,
     capabilities: Capabilities,
     record: Iterable[str] = (),
-) -> tuple[tuple[NDArray[np.float64], ...], NDArray[np.float64]]:
-    """Check the input of a run, before any substrate time is spent on it.
+) -> tuple[Parameters, Spikes]:
+    """Check the input of a run of any network, before any substrate time is spent on it.
 
     Args:
         network: the network the session was opened with.
-        weights: one matrix ``(pre, post)`` for each layer, or ``Parameters``.
-        input_times: ``(batch, n_inputs)``, model time, ``inf`` = no spike; or ``Spikes``.
+        weights: one matrix ``(pre, post)`` for each projection, or ``Parameters``.
+        inputs: ``(batch, n_inputs)``, model time, ``inf`` = no spike; or ``Spikes``, any number
+            of each channel.
         capabilities: of the session.
         record: names of what to record.
 
     Returns:
-        Weights and input times as float64 arrays, views of the caller's own where they already
-        are; they cannot be written to.
+        Float64 arrays, views of the caller's own where they already are; they cannot be written
+        to.
 
     Raises:
         RunInputError: wrong number of matrices, wrong shapes, an empty or too large batch,
-            NaN, infinite weights, negative times, or a recording the backend cannot make.
+            NaN, infinite weights, negative times, delays that are missing or too short, several
+            spikes of a channel where the substrate takes one, or a recording that it cannot make.
     """
-    matrices = Parameters.of(network, weights).weights
-    if isinstance(input_times, Spikes):
-        input_times = np.asarray(input_times)
-    times = checks.spike_times("input_times", input_times, shape=("batch", network.n_inputs))
-    if times.shape[0] == 0:
+    parameters = Parameters.of(network, weights)
+    if isinstance(inputs, Spikes):
+        spikes = Spikes.of(inputs, network.n_inputs, where="input_times")
+        if not spikes.once and Feature.MULTI_SPIKE not in capabilities.features:
+            np.asarray(spikes)  # says so
+    else:
+        shape = ("batch", network.n_inputs)
+        spikes = Spikes.from_first(checks.spike_times("input_times", inputs, shape=shape))
+    if spikes.batch == 0:
         raise RunInputError("input_times: expected at least one sample; got an empty batch")
-    if capabilities.max_batch is not None and times.shape[0] > capabilities.max_batch:
+    if capabilities.max_batch is not None and spikes.batch > capabilities.max_batch:
         raise RunInputError(
             f"input_times: at most {capabilities.max_batch} samples a run on this backend; got "
-            f"{times.shape[0]}. Split the batch."
+            f"{spikes.batch}. Split the batch."
         )
     if isinstance(record, str):
         raise RunInputError(f"record: expected a sequence of names; got the string {record!r}")
@@ -124,4 +130,23 @@ def check_run(
     if unknown:
         known = ", ".join(sorted(capabilities.records)) or "nothing beyond the first spikes"
         raise RunInputError(f"record: this backend records {known}; got {', '.join(unknown)}")
-    return tuple(checks.read_only(matrix) for matrix in matrices), checks.read_only(times)
+    return parameters.read_only(), spikes.read_only()
+
+
+def check_run(
+    network: NetworkSpec,
+    weights: Sequence[ArrayLike],
+    input_times: ArrayLike,
+    capabilities: Capabilities,
+    record: Iterable[str] = (),
+) -> tuple[tuple[NDArray[np.float64], ...], NDArray[np.float64]]:
+    """``check_input`` of a network whose neurons and inputs spike once.
+
+    Returns:
+        Weights, and first spike times ``(batch, n_inputs)``.
+
+    Raises:
+        RunInputError: see ``check_input``.
+    """
+    parameters, spikes = check_input(network, weights, input_times, capabilities, record)
+    return parameters.weights, np.asarray(spikes, np.float64)
