@@ -131,8 +131,16 @@ class Population(LayerSpec):
     name: str = ""
 
     def __init__(
-        self, name: str, size: int, neuron: NeuronSpec = NeuronSpec(), n_inhibitory: int = 0
+        self,
+        name: str,
+        size: int | None = None,
+        neuron: NeuronSpec = NeuronSpec(),
+        n_inhibitory: int = 0,
+        *,
+        n_neurons: int | None = None,
     ) -> None:
+        # What dataclasses.replace calls it by.
+        size = n_neurons if size is None else size
         checks.settle(self, name=name, n_neurons=size, neuron=neuron, n_inhibitory=n_inhibitory)
         plain = isinstance(name, str) and name.replace("_", "").replace("-", "").isalnum()
         if not plain or name == INPUT:

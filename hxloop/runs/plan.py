@@ -22,10 +22,11 @@ from hxloop.substrate.optional import true_parameters
 from hxloop.substrate.recording.record import record
 from hxloop.text import Brief
 from hxloop.training.identity import data_digest
-from hxloop.training.loop import LoopNetwork, digital_twin
+from hxloop.training.loop import LoopNetwork
 from hxloop.training.losses import Loss, get_loss
 from hxloop.training.notes import Note, latest
 from hxloop.training.options import EvaluationResult, ImageChannels, SpikeData, TrainingResult
+from hxloop.training.twin import digital_twin
 
 
 @dataclass(frozen=True, repr=False)

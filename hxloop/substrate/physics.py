@@ -64,7 +64,7 @@ def check_physics(
     """
     where = f"backend {activity.info.backend!r} returned"
     for index, (matrix, used) in enumerate(zip(weights, activity.weights_used, strict=True)):
-        _check_weights(f"{where} weights_used[{index}]", matrix, used, capabilities)
+        check_weights(f"{where} weights_used[{index}]", matrix, used, capabilities)
     moved = _check_inputs(where, activity.input_times, asked, network, capabilities)
     tolerance = BOTH_ENDS * capabilities.time_resolution
     times, early = activity.input_times, 0
@@ -93,7 +93,12 @@ def check_physics(
     return replace(activity, info=info)
 
 
-def _check_weights(where: str, asked: Array, used: Array, capabilities: Capabilities) -> None:
+def check_weights(where: str, asked: Array, used: Array, capabilities: Capabilities) -> None:
+    """Refuse weights of another sign than was asked for, or beyond the range.
+
+    Raises:
+        RunFailed: there is one.
+    """
     limit, levels = capabilities.weight_limit, capabilities.weight_levels
     step = 0.0 if limit is None or levels is None else limit / levels
     flipped = (used * np.sign(asked) < 0) | ((asked == 0) & (np.abs(used) > step))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -14,16 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from hxloop import checks
-from hxloop.activity import Activity
-from hxloop.chip.placement import PlacedLayer, place_layers
+from hxloop.activity import Activity, Spikes
+from hxloop.chip.placement import PlacedLayer
 from hxloop.engine import GradientCounts, NeuronParameters, recorded_spike_times
-from hxloop.errors import CapacityError, NetworkError, RunFailed, RunTimeout
-from hxloop.network import NeuronSpec
+from hxloop.errors import NetworkError, RunFailed, RunTimeout
+from hxloop.network import NeuronSpec, Parameters
 from hxloop.substrate import Session, check_stream
 from hxloop.substrate.check_activity import check_activity
-from hxloop.substrate.optional import circuits_of, network_of
+from hxloop.substrate.check_trains import check_trains
+from hxloop.substrate.optional import network_of
 from hxloop.substrate.physics import check_physics
 from hxloop.substrate.time_limit import within
+from hxloop.training.trains import SpikeTrain, following, recorded_spike_trains, with_delays
 
 
 class LoopNetwork(nn.Module):
@@ -35,13 +37,12 @@ class LoopNetwork(nn.Module):
 
     Args:
         session: an open session.
-        weights: initial weights, one matrix ``(pre, post)`` for each layer, of any kind that
-            ``hxloop.checks.real_array`` takes; copied.
+        weights: initial weights, one matrix ``(pre, post)`` for each projection, of any kind that
+            ``hxloop.checks.real_array`` takes, or ``Parameters`` where there are delays; copied.
         max_dw_norm: gradient cap, see ``recorded_spike_times``.
         retries: how often a run is repeated after a transient fault.
         twin: what the neurons of each layer are measured to be (``digital_twin``); the gradient
             is then that of this model instead of the nominal one.
-
         time_limit: seconds after which a run counts as hung; None: as the substrate says (its
             ``Capabilities.time_limit``), ``inf``: never.
 
@@ -49,7 +50,8 @@ class LoopNetwork(nn.Module):
         NetworkError: no open session, weights or a twin that do not fit the session's network.
 
     Attributes:
-        weights: the trained parameters, float64.
+        weights: the trained weights, float64.
+        delays: the trained delays, float64, of the projections that have any.
         gradient_counts: what the backward passes met since its last reset.
     """
 
@@ -72,7 +74,7 @@ class LoopNetwork(nn.Module):
             )
         where, shapes = "LoopNetwork: ", network.shapes
         try:
-            matrices = checks.matrices(f"{where}weights", weights, shapes, error=NetworkError)
+            given = Parameters.of(network, weights, where=where, error=NetworkError)
         except NetworkError as error:
             raise NetworkError(
                 f"{error}. Network {network} has weights of shapes {shapes}"
@@ -82,6 +84,11 @@ class LoopNetwork(nn.Module):
         if time_limit is not None:
             time_limit = checks.number(f"{where}time_limit", time_limit, above=0, finite=False)
         twin = None if twin is None else tuple(twin)
+        if twin is not None and network.features:
+            raise NetworkError(
+                f"LoopNetwork: twin: expected a chain of layers whose neurons spike once; network "
+                f"{network} has no digital twin yet"
+            )
         if twin is not None and tuple(t.strength_exc.shape for t in twin) != shapes:
             raise NetworkError(
                 f"LoopNetwork: twin: expected layers of shapes {shapes} for network "
@@ -89,7 +96,10 @@ class LoopNetwork(nn.Module):
             )
         self.twin = twin
         self.session = session
-        self.weights = nn.ParameterList([nn.Parameter(torch.tensor(matrix)) for matrix in matrices])
+        self.weights = nn.ParameterList([nn.Parameter(torch.tensor(matrix)) for matrix in given])
+        self.delays = nn.ParameterList(
+            [nn.Parameter(torch.tensor(each)) for each in given.delays if each is not None]
+        )
         self.max_dw_norm = max_dw_norm
         self.retries = checks.whole(f"{where}retries", retries, low=0)
         self.time_limit = time_limit
@@ -113,17 +123,20 @@ class LoopNetwork(nn.Module):
             trial: stream of trial noise, see ``Session.run``.
 
         Returns:
-            Output spike times ``(batch, n_outputs)`` with gradient, and the whole activity.
+            First spike times of the output ``(batch, n_outputs)`` with gradient, and the whole
+            activity.
 
         Raises:
             RunFailed: the substrate failed for good, or returned something impossible.
             RunInputError: input that does not fit the network.
         """
-        asked = checks.spike_times(
-            "input_times", input_times, shape=("batch", self.session.network.n_inputs)
-        )
+        network = self.session.network
+        if network.features or isinstance(input_times, Spikes):
+            trains, activity = self.trains(input_times, trial)
+            return trains[network.output_index].first, activity
+        asked = checks.spike_times("input_times", input_times, shape=("batch", network.n_inputs))
         activity = self._run(asked, check_stream("trial", trial))
-        times = _following(activity.input_times, input_times)
+        times = following(activity.input_times, input_times)
         for index, recorded in enumerate(activity.first_spike_times):
             neuron, weights, used = self._model(index, activity.weights_used[index])
             times = recorded_spike_times(
@@ -136,6 +149,44 @@ class LoopNetwork(nn.Module):
                 counts=self.gradient_counts,
             )
         return times, activity
+
+    def trains(
+        self, inputs: ArrayLike | Spikes, trial: int | None = None
+    ) -> tuple[tuple[SpikeTrain, ...], Activity]:
+        """Run a batch of any network; all spikes.
+
+        Args:
+            inputs: as for ``forward``, or ``Spikes`` with any number of spikes of a channel.
+            trial: stream of trial noise, see ``Session.run``.
+
+        Returns:
+            The spikes of each population with gradient, and the whole activity.
+
+        Raises:
+            RunFailed: the substrate failed for good, or returned something impossible.
+            RunInputError: input that does not fit the network.
+        """
+        network = self.session.network
+        plain = inputs.detach() if isinstance(inputs, Tensor) else inputs
+        asked = Spikes.of(plain, network.n_inputs, where="input_times")
+        activity = self._run(asked, check_stream("trial", trial))
+        wanted = isinstance(inputs, Tensor) and inputs.requires_grad and torch.is_grad_enabled()
+        trains = recorded_spike_trains(
+            network,
+            activity,
+            list(self.weights),
+            list(self.delays),
+            input_times=following(activity.input_times, inputs) if wanted else None,
+            max_dw_norm=self.max_dw_norm,
+            counts=self.gradient_counts,
+        )
+        return trains, activity
+
+    def parameters_held(self) -> Parameters:
+        """The weights and delays, to look at only: views of what is trained."""
+        arrays = [each.detach().numpy(force=True) for each in (*self.weights, *self.delays)]
+        n = len(self.weights)
+        return with_delays(self.session.network, arrays[:n], arrays[n:]).read_only()
 
     def _model(
         self, index: int, used: NDArray[np.float64]
@@ -159,7 +210,7 @@ class LoopNetwork(nn.Module):
         """
         return LoopNetwork(
             session,
-            self.weight_arrays(),
+            self.parameters_held().copy(),
             max_dw_norm=self.max_dw_norm,
             retries=self.retries,
             time_limit=self.time_limit,
@@ -174,16 +225,27 @@ class LoopNetwork(nn.Module):
         Returns:
             How many weights were changed.
         """
-        changed = 0
-        for layer, weights in zip(
-            self.session.network.layers[:-1], list(self.weights)[1:], strict=True
-        ):
+        changed, network = 0, self.session.network
+        for (pre, _), weights in zip(network.ends, self.weights, strict=True):
+            if pre < 0:
+                continue
+            layer = network.layers[pre]
             if layer.n_inhibitory and weights.requires_grad:
                 excitatory = weights[: layer.n_excitatory]
                 inhibitory = weights[layer.n_excitatory :]
                 changed += int((excitatory < 0).sum()) + int((inhibitory > 0).sum())
                 excitatory.clamp_(min=0)
                 inhibitory.clamp_(max=0)
+        return changed
+
+    @torch.no_grad()
+    def enforce_delays(self) -> int:
+        """Set delays below the ``min_delay`` of their projection to it; how many were changed."""
+        delayed = [each for each in self.session.network.all_projections if each.delays]
+        changed = 0
+        for projection, delays in zip(delayed, self.delays, strict=True):
+            changed += int((delays < projection.min_delay).sum())
+            delays.clamp_(min=projection.min_delay)
         return changed
 
     @torch.no_grad()
@@ -201,21 +263,21 @@ class LoopNetwork(nn.Module):
                 weights.clamp_(-limit, limit)
         return beyond
 
-    def _run(self, input_times: NDArray[np.float64], trial: int | None) -> Activity:
+    def _run(self, inputs: NDArray[np.float64] | Spikes, trial: int | None) -> Activity:
         if self._hung is not None:
             raise RunFailed(f"this session is not used any more: {self._hung}")
-        session = self.session
+        session, network = self.session, self.session.network
         # What a session is given it cannot write to: neither the weights in training, nor the
         # user's data.
-        held = [matrix.detach().numpy(force=True) for matrix in self.weights]
-        weights = [checks.read_only(matrix) for matrix in held]
-        given = checks.read_only(input_times)
+        held = self.parameters_held()
+        weights = held if self.delays else list(held)
+        given = inputs.read_only() if isinstance(inputs, Spikes) else checks.read_only(inputs)
         capabilities = session.capabilities
         limit = capabilities.time_limit if self.time_limit is None else self.time_limit
         what = f"{type(session).__name__}: run of {len(given)} samples"
         for attempt in range(self.retries + 1):
             try:
-                activity = within(
+                activity: Activity = within(
                     None if limit is None or math.isinf(limit) else limit,
                     what, session.run, weights, given, trial=trial,
                 )  # fmt: skip
@@ -228,45 +290,11 @@ class LoopNetwork(nn.Module):
                         error.add_note(f"gave up after {self.retries} retries")
                     raise
                 continue
-            check_activity(activity, session.network, input_times)
-            activity = check_physics(activity, session.network, input_times, held, capabilities)
+            if isinstance(inputs, Spikes):
+                check_trains(activity, network, inputs, held, capabilities)
+                return replace(activity, info=replace(activity.info, retries=attempt))
+            check_activity(activity, network, inputs)
+            activity = check_physics(activity, network, inputs, held.weights, capabilities)
             info = replace(activity.info, retries=attempt)
-            return replace(activity.apart_from((*held, input_times)), info=info)
+            return replace(activity.apart_from((*held, inputs)), info=info)
         raise RunFailed("LoopNetwork: retries must be at least 0")
-
-
-def _following(delivered: NDArray[np.float64], asked: ArrayLike) -> Tensor:
-    """Delivered input times, with the gradient of those asked for where there is one."""
-    times = torch.tensor(delivered)
-    if not (isinstance(asked, Tensor) and asked.requires_grad and torch.is_grad_enabled()):
-        return times
-    source = asked.to(torch.float64).cpu()
-    both = torch.isfinite(times) & torch.isfinite(source.detach())
-    moved = torch.where(both, times - source.detach(), 0.0)
-    return torch.where(both, source + moved, times)
-
-
-def digital_twin(
-    session: Session, pattern: Mapping[str, NDArray[np.float64]]
-) -> tuple[PlacedLayer, ...]:
-    """A network's neurons as they are measured to be, for ``LoopNetwork(twin=...)``.
-
-    Args:
-        session: open; it says on which circuits the network is placed.
-        pattern: of the whole chip, as ``CalibrationResult.pattern`` gives it. NaN, what could
-            not be measured of a circuit, is taken as nominal.
-
-    Raises:
-        CapacityError: a session that does not tell its placement.
-    """
-    circuits = circuits_of(session)
-    if circuits is None:
-        raise CapacityError(
-            f"digital_twin: {type(session).__name__} does not say on which circuits its neurons "
-            "are; expected a session of a chip that can be calibrated"
-        )
-    known = {
-        name: np.where(np.isfinite(values), values, 0.0 if name.startswith("v_") else 1.0)
-        for name, values in pattern.items()
-    }
-    return place_layers(session.network, circuits, known)

@@ -19,7 +19,7 @@ from hxloop.errors import (
     NetworkError,
 )
 from hxloop.network import NetworkSpec
-from hxloop.training.loop import digital_twin
+from hxloop.training.twin import digital_twin
 from tests.calibration.calibrated_chip import TARGET, calibrated, faulty_chip
 from tests.calibration.calibrations import NETWORK
 

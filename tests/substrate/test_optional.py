@@ -27,7 +27,7 @@ from hxloop.substrate.optional import (
     true_parameters,
     usable_circuits,
 )
-from hxloop.training.loop import digital_twin
+from hxloop.training.twin import digital_twin
 
 NETWORK = NetworkSpec.feed_forward(3, 4, 2, t_window=6.0)
 WEIGHTS = [np.ones(shape) for shape in NETWORK.shapes]

@@ -1,0 +1,39 @@
+"""The digital twin of a network: its neurons as they are measured to be on their circuits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.chip.placement import PlacedLayer, place_layers
+from hxloop.errors import CapacityError
+from hxloop.substrate import Session
+from hxloop.substrate.optional import circuits_of
+
+
+def digital_twin(
+    session: Session, pattern: Mapping[str, NDArray[np.float64]]
+) -> tuple[PlacedLayer, ...]:
+    """A network's neurons as they are measured to be, for ``LoopNetwork(twin=...)``.
+
+    Args:
+        session: open; it says on which circuits the network is placed.
+        pattern: of the whole chip, as ``CalibrationResult.pattern`` gives it. NaN, what could
+            not be measured of a circuit, is taken as nominal.
+
+    Raises:
+        CapacityError: a session that does not tell its placement.
+    """
+    circuits = circuits_of(session)
+    if circuits is None:
+        raise CapacityError(
+            f"digital_twin: {type(session).__name__} does not say on which circuits its neurons "
+            "are; expected a session of a chip that can be calibrated"
+        )
+    known = {
+        name: np.where(np.isfinite(values), values, 0.0 if name.startswith("v_") else 1.0)
+        for name, values in pattern.items()
+    }
+    return place_layers(session.network, circuits, known)
