@@ -37,19 +37,6 @@ QUICK = [
 ]
 
 
-@pytest.fixture
-def run(capsys):
-    """Runs a command; returns its exit status, stdout and stderr on one line."""
-
-    def run(*words):
-        with pytest.raises(SystemExit) as status:
-            main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return status.value.code, out, " ".join(err.split())
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """The folder of one calibration by command, and the JSON that it printed."""
