@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all lint clean
+.PHONY: help venv demo test test-all test-oldest test-pythons coverage lint clean
 
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" && "$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null || \
@@ -33,11 +33,37 @@ test: $(STAMP)  ## run the test suite
 test-all: $(STAMP)  ## run the test suite with the slow trainings
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
+# Rooms in which other versions of what is installed, or of Python, could show; and where those go.
+ROOMS ?= checks network data engine training activity substrate backends
+PYTHONS ?= 3.11 3.12 3.13
+SET_UP = -m venv $$venv && $$venv/bin/python -m pip install --quiet --disable-pip-version-check
+RUN = export NUMBA_CACHE_DIR="$$PWD/$$venv/numba"; $$venv/bin/python -m hxloop.backends.pynn.neuron_mechanisms && \
+	$$venv/bin/python -m pytest -n 2 --dist loadgroup -m "not slow" $(addprefix tests/,$(ROOMS))
+
+test-oldest: $(STAMP)  ## some rooms with the oldest versions that pyproject.toml admits (gigabytes, once)
+	@venv=.venv-oldest; $(BIN)/python $(SET_UP) -c constraints-oldest.txt -e '.[dev]' && $(RUN)
+
+test-pythons:  ## the same with every Python of PYTHONS that is on this machine
+	@for version in $(PYTHONS); do \
+		for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python$$version none; do \
+			[ $$python = none ] || ! $$python -c '$(SUPPORTED)' 2>/dev/null || break; \
+		done; \
+		if [ $$python = none ]; then echo "Skipped: Python $$version is not on this machine"; continue; fi; \
+		echo "With $$python:"; \
+		venv=.venv-$$version; $$python $(SET_UP) -c constraints.txt -e '.[dev]' && ( $(RUN) ) || exit 1; \
+	done
+
+coverage: $(STAMP)  ## which lines and branches of hxloop the tests run
+	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m coverage run -m pytest -n 2 --dist loadgroup -m "not slow"
+	@$(BIN)/python -m coverage combine --quiet
+	@$(BIN)/python -m coverage report
+
 lint: $(STAMP)  ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
 clean:  ## remove .venv and caches (keeps runs/)
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* .coverage .coverage.* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from tests.syntax import FOLDERS, ROOT
 from tests.test_architecture import SIMULATORS
@@ -53,6 +58,29 @@ def test_no_file_holds_a_path_of_somebodys_machine() -> None:
         for match in pattern.finditer(path.read_bytes())
     ]
     assert found == []
+
+
+# Of these only the version of constraints.txt is tried: hxloop runs without them.
+TOOLS = {"mypy", "ruff", "playwright", "setuptools"}
+
+
+def test_the_oldest_versions_that_are_tried_are_those_that_are_admitted() -> None:
+    """torch 2.3 was admitted, and no training ran with it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    admitted = {}
+    for line in itertools.chain(
+        project["dependencies"], *project["optional-dependencies"].values()
+    ):
+        asked = Requirement(line)
+        floors = [Version(part.version) for part in asked.specifier if part.operator == ">="]
+        if asked.name != "hxloop" and asked.name not in TOOLS:
+            (admitted[canonicalize_name(asked.name)],) = floors
+    text = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8")
+    tried = {
+        canonicalize_name(name): Version(version)
+        for name, version in re.findall(r"^([\w-]+)==(\S+)$", text, re.MULTILINE)
+    }
+    assert tried == admitted
 
 
 def test_what_is_shared_by_a_group_of_tests_stays_in_one_process(
