@@ -90,7 +90,7 @@ def _sections(result: CalibrationResult) -> Iterator[tuple[str, str, Figure | st
         "All circuits, as measured before (orange) and after (blue); the line is the target, the "
         "grey band the tolerance. The lower row of each pair is a close-up of the tolerance; what "
         "lies outside is piled up at its edges.",
-        _distributions(result),
+        distributions(result),
     )
     yield (
         "Circuit by circuit",
@@ -116,7 +116,8 @@ def _sections(result: CalibrationResult) -> Iterator[tuple[str, str, Figure | st
     yield "Effort", "Chip runs and seconds of each step.", _effort(result)
 
 
-def _distributions(result: CalibrationResult) -> Figure:
+def distributions(result: CalibrationResult) -> Figure:
+    """Histograms of every quantity over the circuits, before and after."""
     figure = Figure(figsize=(11, 8.5), layout="constrained")
     axes = figure.subplots(4, 4)
     for index, name in enumerate(QUANTITIES):

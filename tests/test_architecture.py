@@ -216,7 +216,6 @@ STILL_LONG = {
     "hxloop.analysis.report.page",
     "hxloop.experiments.synchronization.study",
     "hxloop.runs.config", "hxloop.runs.run",
-    "hxloop.training.losses", "hxloop.training.notes", "hxloop.training.trainer",
 }  # fmt: skip
 
 
@@ -239,7 +238,7 @@ def too_long(module: str, source: str) -> list[str]:
 # Private parts of other people's libraries that have no public way in, and of which module.
 FOREIGN = {
     "hxloop.machine.jit": ("_cache", "_source_stamp"),
-    "hxloop.training.notes": ("_getframe",),
+    "hxloop.training.notes.note": ("_getframe",),
     "hxloop.backends.pynn.brian2": ("_devices", "_n_connections", "_brian2_synapses"),
     "hxloop.backends.pynn.neuron": ("_cell",),
 }

@@ -179,10 +179,10 @@ class FileLock:
         _HELD.discard(self)
 
 
-def _leave_to_the_parent() -> None:
+def leave_to_the_parent() -> None:
     """In a forked child: what the parent holds is not the child's."""
     for lock in list(_HELD):
         lock._forget()
 
 
-os.register_at_fork(after_in_child=_leave_to_the_parent)
+os.register_at_fork(after_in_child=leave_to_the_parent)

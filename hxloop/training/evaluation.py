@@ -78,7 +78,7 @@ def evaluate(
             # Losses get copies, observers what they can only look at: neither changes the data.
             total += float(loss(output, torch.tensor(data.labels[part]))) * len(own_labels)
             decisions.append(checked_decisions(loss, activity))
-            tied = decisions[-1] != _highest_of_equals(loss, activity.output_times)
+            tied = decisions[-1] != highest_of_equals(loss, activity.output_times)
             ties += int(tied.sum())
             right += int((tied & (decisions[-1] == data.labels[part])).sum())
             if observer is not None:
@@ -165,6 +165,25 @@ def checked_decisions(loss: Loss, activity: Activity) -> NDArray[np.int64]:
     )  # fmt: skip
 
 
+def bad_loss(value: float, where: str, times: NDArray[np.float64]) -> str:
+    """What to tell of a loss that is no number.
+
+    Args:
+        value: of the loss.
+        where: "epoch 3, batch 7".
+        times: of the output neurons in this batch.
+    """
+    spikes = times[np.isfinite(times)]
+    seen = f"{times.size - spikes.size} of {times.size} output neurons were silent"
+    if spikes.size:
+        seen += f", the others spiked from {spikes.min():.4g} to {spikes.max():.4g}"
+    return (
+        f"training: the loss is {value} in {where}; expected a finite number. In this batch "
+        f"{seen}: does the loss take silent neurons (inf) and such times without overflow? The "
+        "last checkpoint is kept."
+    )
+
+
 def output_notes(result: EvaluationResult, network: NetworkSpec) -> tuple[Note, ...]:
     """What is odd about the spikes of an evaluation."""
     silent = [float(np.isinf(times).mean()) for times in result.first_spike_times]
@@ -172,7 +191,7 @@ def output_notes(result: EvaluationResult, network: NetworkSpec) -> tuple[Note, 
     return silence_notes(silent, network, undecided, len(result.labels))
 
 
-def _highest_of_equals(loss: Loss, output_times: NDArray[np.float64]) -> NDArray[np.int64]:
+def highest_of_equals(loss: Loss, output_times: NDArray[np.float64]) -> NDArray[np.int64]:
     """The decisions with the highest index among equals; ``decide`` takes the lowest."""
     reverse = loss.decide(output_times[:, ::-1].copy())
     return np.where(reverse < 0, reverse, output_times.shape[1] - 1 - reverse)

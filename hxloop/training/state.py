@@ -23,6 +23,7 @@ from hxloop.training.identity import (
 from hxloop.training.losses import Loss
 from hxloop.training.notes import Note
 from hxloop.training.options import SpikeData, TrainingOptions
+from hxloop.training.trainer_state import TrainerState
 
 
 def describe_training(
@@ -61,9 +62,7 @@ def check_same_training(then: Mapping[str, Any], now: Mapping[str, Any], path: P
         )
 
 
-def check_epochs(
-    state: Mapping[str, Any], planned: int | None, options: TrainingOptions
-) -> Note | None:
+def check_epochs(state: TrainerState, planned: int | None, options: TrainingOptions) -> Note | None:
     """What it means that a training is to have other epochs than it was begun with.
 
     Args:
@@ -74,16 +73,16 @@ def check_epochs(
     Raises:
         ConfigError: fewer than are done already, or none more because it stopped by itself.
     """
-    done, epochs = int(state["epoch"]), options.epochs
-    if epochs < done or (epochs == done and state["batch"]):
-        begun = f", and one of {state['batch']} batches" if state["batch"] else ""
+    done, epochs = state.epoch, options.epochs
+    if epochs < done or (epochs == done and state.batch):
+        begun = f", and one of {state.batch} batches" if state.batch else ""
         raise ConfigError(
             f"training.epochs: {done} epochs are done already{begun}; expected no fewer, got "
             f"{epochs}"
         )
     if planned is None or planned == epochs:
         return None
-    if stopped_early(state, options) and epochs > done:
+    if state.stopped_early(options) and epochs > done:
         raise ConfigError(
             f"training.epochs = {epochs}: this training stopped by itself after epoch {done}, "
             f"{options.patience} after its best (training.patience); to train longer, raise that "
@@ -116,9 +115,3 @@ def other_threads(then: int | None) -> Note | None:
         f"not stopped (torch.set_num_threads({then}) or OMP_NUM_THREADS={then} keeps them).",
         {"then": then, "now": now},
     )
-
-
-def stopped_early(state: Mapping[str, Any], options: TrainingOptions) -> bool:
-    """Whether the validation accuracy has not risen for ``options.patience`` epochs."""
-    patience = options.patience
-    return patience is not None and state["epoch"] - state["best_epoch"] >= patience

@@ -11,7 +11,7 @@ import pytest
 from hxloop.calibration import load_calibration, save_calibration
 from hxloop.calibration import workflow as calibrating
 from hxloop.calibration.options import QUANTITIES
-from hxloop.calibration.report import _distributions, axis_label
+from hxloop.calibration.report import axis_label, distributions
 from hxloop.calibration.workflow import judge_result
 from hxloop.cli.entry import main
 from hxloop.errors import CalibrationError, ConfigError
@@ -189,7 +189,7 @@ def test_a_training_takes_a_calibration_by_its_file(tmp_path):
 )
 def test_histograms_of_the_report_say_what_they_count(name, label):
     assert axis_label(name) == label
-    figure = _distributions(calibrated())
+    figure = distributions(calibrated())
     axes = np.array(figure.axes).reshape(4, 4)
     place = list(QUANTITIES).index(name)
     for row in (2 * (place // 4), 2 * (place // 4) + 1):

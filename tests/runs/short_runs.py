@@ -10,11 +10,11 @@ from hxloop.runs.report import training_report as experiment_report
 from hxloop.runs.run import (
     train,
 )
+from hxloop.training.events import TrainingEvents
 
 TINY = ["dataset.train_size=60", "dataset.validation_size=5", "dataset.test_size=10",
         "training.batch_size=20", "network.hidden=[4]", "training.epochs=3",
         'initialisation.method="balanced"', "activity.epochs=[]"]  # fmt: skip
-
 
 CONFIG = load_experiment("yin-yang", TINY)
 
@@ -35,18 +35,15 @@ def no_reports(monkeypatch):
 def stopped_after(epoch):
     """For ``on_trainer``: stop after so many epochs."""
 
-    def observe(trainer):
-        trainer.after_epoch = lambda done: trainer.request_stop() if done == epoch else None
-        end = trainer._end_epoch
+    class Stop(TrainingEvents):
+        def __init__(self, trainer):
+            self.trainer = trainer
 
-        def stop(start):
-            end(start)
-            if trainer.epochs_done == epoch:
-                trainer.request_stop()
+        def epoch(self, metrics):
+            if metrics["epoch"] == epoch:
+                self.trainer.request_stop()
 
-        trainer._end_epoch = stop
-
-    return observe
+    return lambda trainer: trainer.events.watchers.append(Stop(trainer))
 
 
 def stopped(config, folder, epoch=1, **keywords):

@@ -158,7 +158,7 @@ def test_plane_shows_the_true_classes_in_their_colours(tmp_path):
 
 
 def test_no_two_classes_have_the_same_colour():
-    colours = [figures._colour(index) for index in range(200)]
+    colours = [figures.colour(index) for index in range(200)]
     assert len(set(colours)) == 200
 
 

@@ -25,7 +25,7 @@ from hxloop import (
 )
 from hxloop.cli.entry import main
 from hxloop.experiments.registry import load_experiment
-from hxloop.training.evaluation import _highest_of_equals
+from hxloop.training.evaluation import highest_of_equals
 from hxloop.training.notes import Note, input_notes, tell, weight_notes
 
 SPEC = NetworkSpec.feed_forward(4, 6, 2, t_window=4.0)
@@ -112,7 +112,7 @@ def test_ties_are_the_decisions_that_another_order_of_outputs_would_change(seed,
     score = output if name == "time-to-first-spike" else np.abs(output - 1.0)
     best = score.min(axis=1, keepdims=True)
     tied = ((score == best) & np.isfinite(score)).sum(axis=1) > 1
-    assert np.array_equal(loss.decide(output) != _highest_of_equals(loss, output), tied)
+    assert np.array_equal(loss.decide(output) != highest_of_equals(loss, output), tied)
 
 
 def result_of(weights, input_times, **options):

@@ -25,6 +25,7 @@ from hxloop.errors import (
     TrainingInterrupted,
 )
 from hxloop.training.checkpoint import load_checkpoint
+from hxloop.training.events import TrainingEvents
 from tests.training.small_training import (
     LOSS,
     OPTIONS,
@@ -75,6 +76,21 @@ def test_learns_yin_yang():
 EAGER = SilentNeuronPolicy(hidden=0.1, output=0.0, bump=0.01, layers="all")
 
 
+class StopAt(TrainingEvents):
+    """Stops a training in the middle of an epoch."""
+
+    def __init__(self, trainer, epoch, batch) -> None:
+        self.trainer, self.place = trainer, (epoch, batch)
+        self.told = []
+
+    def batch(self, epoch, batch, loss):
+        if (epoch, batch) == self.place:
+            self.trainer.request_stop()
+
+    def stopped(self, epoch, batch):
+        self.told.append((epoch, batch))
+
+
 @pytest.mark.parametrize(
     ("backend", "changes"),
     [
@@ -88,17 +104,10 @@ def test_stop_and_resume_is_bit_for_bit(tmp_path, backend, changes):
     options = replace(OPTIONS, **changes)
     whole = trainer(tmp_path / "whole", options, backend=backend).fit()
     stopped = trainer(tmp_path / "parts", options, backend=backend)
-    step, calls = stopped._step, []
-
-    def counting_step(samples):
-        step(samples)
-        calls.append(1)
-        if len(calls) == 7:  # in the middle of the second epoch
-            stopped.request_stop()
-
-    stopped._step = counting_step
+    stopped.events.watchers.append(StopAt(stopped, epoch=1, batch=2))
     with pytest.raises(TrainingInterrupted, match="epoch 2 of 3, after batch 2"):
         stopped.fit()
+    assert stopped.events.watchers[-1].told == [(1, 2)]
     resumed = trainer(tmp_path / "parts", options, backend=backend)
     resumed.resume()
     result = resumed.fit()
@@ -113,18 +122,17 @@ KILLED = """
 import sys
 from pathlib import Path
 from dataclasses import replace
+from hxloop.training.events import TrainingEvents
 from tests.training.test_training import OPTIONS, trainer
 run = trainer(Path(sys.argv[1]), options=replace(OPTIONS, epochs=200, checkpoint_every=2))
 if sys.argv[2] == "resume":
     run.resume()
-    run._state["stop_at"] = None
-step = run._step
-def slow_step(samples):
-    step(samples)
-    print(run._state["step"], flush=True)
-    if run._state["step"] == int(sys.argv[3]):
-        run.request_stop()
-run._step = slow_step
+class Slow(TrainingEvents):
+    def batch(self, epoch, batch, loss):
+        print(run.state.step, flush=True)
+        if run.state.step == int(sys.argv[3]):
+            run.request_stop()
+run.events.watchers.append(Slow())
 try:
     run.fit()
 except Exception as error:
@@ -240,3 +248,40 @@ def test_relative_rate_moves_every_layer_by_the_same_fraction():
     equal = [np.full(shape, 0.5) for shape in SPEC.shapes]
     with pytest.raises(ConfigError, match="relative_rate: the initial weights of a layer"):
         trainer(options=options, weights=equal)
+
+
+class Told(TrainingEvents):
+    """Everything that happens, in its order."""
+
+    def __init__(self) -> None:
+        self.events = []
+
+    def started(self, *values):
+        self.events.append(("started", *values))
+
+    def batch(self, epoch, batch, loss):
+        self.events.append(("batch", epoch, batch))
+
+    def epoch(self, metrics):
+        self.events.append(("epoch", metrics["epoch"]))
+
+    def stopped(self, *values):
+        self.events.append(("stopped", *values))
+
+    def finished(self, result):
+        self.events.append(("finished", result.epoch))
+
+
+def test_everybody_who_watches_is_told_the_same(tmp_path):
+    watchers, done = [Told(), Told()], []
+    run = trainer(tmp_path, replace(OPTIONS, epochs=2, select="last"))
+    run.events.watchers.extend(watchers)
+    run.after_epoch = done.append
+    run.fit()
+    n = run.batches_per_epoch
+    expected = [("started", 0, 2, n, 0)]
+    for epoch in range(2):
+        expected += [("batch", epoch, batch + 1) for batch in range(n)]
+        expected += [("epoch", epoch + 1)]
+    assert watchers[0].events == watchers[1].events == [*expected, ("finished", 2)]
+    assert done == [1, 2]

@@ -77,13 +77,11 @@ def test_impossible_activity_is_refused(value, match):
 def test_a_failure_keeps_the_checkpoint(tmp_path):
     run = trainer(tmp_path, options=replace(OPTIONS, epochs=2, retries=0))
     run.network.session = Flaky(run.network.session, 0)
-    evaluate_epoch = run._end_epoch
 
-    def fail_afterwards(start):
-        evaluate_epoch(start)
+    def fail_from_now_on(epochs):
         run.network.session.left = 1
 
-    run._end_epoch = fail_afterwards
+    run.after_epoch = fail_from_now_on
     with pytest.raises(RunFailed):
         run.fit()
     resumed = trainer(tmp_path, options=replace(OPTIONS, epochs=2, retries=0))

@@ -31,7 +31,7 @@ _CHIP_LABELS = {
 }
 
 
-def _colour(index: int) -> str:
+def colour(index: int) -> str:
     """Of a class; no two of the first 200 are the same."""
     known = (*COLOURS, *_MORE)
     if index < len(known):
@@ -116,7 +116,7 @@ def draw_decisions(axis: Any, plane: DecisionPlane) -> None:
     image = np.ones((*plane.decisions.shape, 3))
     for value in np.unique(plane.decisions):
         if value >= -1:
-            hex_colour = _colour(value) if value >= 0 else NO_DECISION
+            hex_colour = colour(value) if value >= 0 else NO_DECISION
             rgb = np.array([int(hex_colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
             image[plane.decisions == value] = 0.6 + 0.4 * rgb
     axis.imshow(image, origin="lower", extent=(0, 1, 0, 1), interpolation="nearest")
@@ -127,7 +127,7 @@ def _draw_plane(axis: Any, plane: DecisionPlane, test: Evaluation) -> None:
     for value in np.unique(plane.labels):
         chosen = plane.samples[plane.labels == value]
         name = test.class_names[value] if test.class_names else f"class {value}"
-        axis.scatter(*chosen.T, s=5, color=_colour(value), label=name, linewidths=0)
+        axis.scatter(*chosen.T, s=5, color=colour(value), label=name, linewidths=0)
     wrong = plane.samples[: len(test.labels)][test.decisions != test.labels]
     axis.scatter(*wrong.T, s=28, facecolors="none", edgecolors="black", linewidths=0.7,
                  label=f"wrong ({len(wrong)})")  # fmt: skip
@@ -149,7 +149,7 @@ def raster(test: Evaluation) -> Figure:
         late = int((np.isfinite(times) & (times >= test.t_window)).sum()) if index == 0 else 0
         spiked = np.isfinite(times) & ((times < test.t_window) | (index > 0))
         height = base + step * np.arange(len(times))
-        colours = [_colour(i) for i in range(len(times))] if last else ["#444444"] * len(times)
+        colours = [colour(i) for i in range(len(times))] if last else ["#444444"] * len(times)
         bottom = height[spiked]
         axis.vlines(times[spiked], bottom, bottom + max(0.8 * step, room / 10), linewidth=1.3,
                     colors=np.array(colours)[spiked])  # fmt: skip
@@ -206,8 +206,8 @@ def _draw_output(axis: Any, test: Evaluation, neuron: int, bins: NDArray[np.floa
     times = test.first_spike_times[-1][:, neuron]
     spiked = np.isfinite(times)
     own = times[spiked & (test.labels[: len(times)] == neuron)]
-    axis.hist(own, bins, color=_colour(neuron), alpha=0.35)
-    axis.hist(times[spiked], bins, histtype="step", color=_colour(neuron),
+    axis.hist(own, bins, color=colour(neuron), alpha=0.35)
+    axis.hist(times[spiked], bins, histtype="step", color=colour(neuron),
               label=_class_name(test, neuron))  # fmt: skip
 
 
@@ -239,7 +239,7 @@ def counts(report: TrainingReport) -> Figure:
     def draw(axis: Any, label: str, lines: Mapping[str, list[float]]) -> None:
         for index, (name, values) in enumerate(lines.items()):
             marker = "." if len(epochs) < 20 else ""
-            axis.plot(epochs, values, marker=marker, color=_colour(index), label=name)
+            axis.plot(epochs, values, marker=marker, color=colour(index), label=name)
         axis.set_ylabel(label, fontsize=9)
         axis.set(ylim=(0, None) if any(map(any, lines.values())) else (0, 1))
         if len(lines) > 1:

@@ -1,0 +1,127 @@
+"""The checkpoint of a training: written after every epoch, read to go on from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hxloop.errors import FileFormatError, OutputError
+from hxloop.network import NetworkSpec
+from hxloop.training.checkpoint import (
+    CHECKPOINT,
+    CHECKPOINTS,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from hxloop.training.notes import Note
+from hxloop.training.optimiser import Optimiser
+from hxloop.training.options import TrainingOptions
+from hxloop.training.state import check_epochs, check_same_training, other_threads
+from hxloop.training.trainer_state import TrainerState
+
+Best = tuple[NDArray[np.float64], ...]
+
+
+class SavedTraining:
+    """The checkpoint in the folder of a training, if it has a folder.
+
+    Args:
+        folder: made with its parents; None: nothing is written.
+        network: what is trained.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path | None, network: NetworkSpec) -> None:
+        self.path = None if folder is None else folder / CHECKPOINTS / CHECKPOINT
+        self._sizes = list(network.sizes)
+        if self.path is not None:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"cannot write to {folder}: {error.strerror}") from error
+
+    def save(
+        self,
+        state: TrainerState,
+        optimiser: Optimiser,
+        best: Sequence[NDArray[np.float64]],
+        described: Mapping[str, Any],
+        epochs: int,
+    ) -> None:
+        """Write it.
+
+        Args:
+            state: how far the training is.
+            optimiser: with its moments.
+            best: weights of the best epoch.
+            described: what the steps hang on, see ``describe_training``.
+            epochs: that are planned.
+
+        Raises:
+            OutputError: it cannot be written; the one before is kept.
+        """
+        if self.path is None:
+            return
+        kept = {f"best.{index}": torch.from_numpy(each) for index, each in enumerate(best)}
+        values = {
+            **state.as_dict(),
+            "sizes": self._sizes,
+            "training": described,
+            "epochs": epochs,
+            "scales": optimiser.scales,
+            "threads": torch.get_num_threads(),
+        }
+        save_checkpoint(self.path, Checkpoint({**optimiser.tensors(), **kept}, values))
+
+    def restore(
+        self, optimiser: Optimiser, described: Mapping[str, Any], options: TrainingOptions
+    ) -> tuple[TrainerState, Best, list[Note]]:
+        """Go back to it.
+
+        Args:
+            optimiser: gets its weights and moments.
+            described: what the steps of this training hang on.
+            options: of this training.
+
+        Returns:
+            How far it was, the weights of its best epoch, and what is to be told.
+
+        Raises:
+            FileFormatError: there is none, it is damaged, or it is of another network.
+            ConfigError: it is of another training, or more epochs are done than there are to be.
+        """
+        if self.path is None:
+            raise FileFormatError("resume: this trainer has no run folder to resume from")
+        checkpoint = load_checkpoint(self.path)
+        tensors, values = checkpoint.tensors, checkpoint.state
+        if values.get("sizes") != self._sizes:
+            raise FileFormatError(
+                f"checkpoint {self.path}: is of a network of sizes {values.get('sizes')}; "
+                f"expected {self._sizes}"
+            )
+        # Checkpoints of earlier versions do not say what they are of.
+        if "training" in values:
+            check_same_training(values["training"], described, self.path)
+        state = TrainerState.from_dict(values)
+        notes = [
+            check_epochs(state, values.get("epochs"), options),
+            other_threads(values.get("threads")),
+        ]
+        optimiser.restore(tensors)
+        best = [tensors[f"best.{index}"] for index in range(len(optimiser.scales))]
+        # They hang on the initial weights, which may not be those of this training's network.
+        optimiser.scales = list(values.get("scales", optimiser.scales))
+        state.finished = state.stopped_early(options)
+        return (
+            state,
+            tuple(each.numpy().copy() for each in best),
+            [note for note in notes if note is not None],
+        )

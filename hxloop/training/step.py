@@ -1,0 +1,89 @@
+"""One batch of a training: run, gradient, step, and what follows from what was seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hxloop.activity import Activity
+from hxloop.errors import RunFailed
+from hxloop.training.evaluation import bad_loss, checked_decisions
+from hxloop.training.inputs import training_inputs
+from hxloop.training.loop import LoopNetwork
+from hxloop.training.losses import Loss
+from hxloop.training.optimiser import Optimiser
+from hxloop.training.options import SpikeData, TrainingOptions
+from hxloop.training.trainer_state import TrainerState
+
+
+def train_batch(
+    network: LoopNetwork,
+    loss: Loss,
+    optimiser: Optimiser,
+    options: TrainingOptions,
+    data: SpikeData,
+    samples: NDArray[np.int64],
+    state: TrainerState,
+) -> tuple[float, Activity]:
+    """Train on a batch.
+
+    Args:
+        network: whose weights are changed.
+        loss: the objective.
+        optimiser: with the rate of this batch.
+        options: of the training.
+        data: of the training.
+        samples: ``(batch,)``, indices of the samples.
+        state: its ``sums`` are added to; epoch, batch and step number the noise.
+
+    Returns:
+        The loss before the step, and what the substrate did.
+
+    Raises:
+        RunFailed: the substrate failed for good, or the loss is no number.
+    """
+    labels = data.labels[samples]
+    times = training_inputs(data, samples, options, state.epoch, state.batch)
+    counts = network.gradient_counts
+    counts.reset()
+    output, activity = network(times, trial=state.step)
+    objective = loss(output, torch.tensor(labels))
+    value = float(objective.detach())
+    if not np.isfinite(value):
+        where = f"epoch {state.epoch + 1}, batch {state.batch}"
+        raise RunFailed(bad_loss(value, where, activity.output_times))
+    optimiser.step(objective)
+    bumped = options.silent.apply(
+        list(network.weights),
+        activity,
+        labels,
+        [scale * optimiser.rate / options.learning_rate for scale in optimiser.scales],
+        [weights.requires_grad for weights in network.weights],
+    )
+    network.enforce_dale()
+    network.enforce_delays()
+    if options.clip_weights:
+        clipped = network.clip_weights(weight_limit(network, options))
+    else:
+        clipped = activity.info.clipped_weights or (0,) * len(network.weights)
+
+    sums = state.sums
+    sums.samples += len(labels)
+    sums.loss += value * len(labels)
+    sums.correct += int((checked_decisions(loss, activity) == labels).sum())
+    for index, silent in enumerate(activity.silent_fraction()):
+        sums.silent[index] += silent * len(labels)
+    for index, count in enumerate(clipped):
+        sums.clipped[index] += count
+    sums.zeroed += counts.n_not_rising
+    sums.capped += counts.n_capped
+    sums.bumped += bumped
+    sums.retries += activity.info.retries
+    return value, activity
+
+
+def weight_limit(network: LoopNetwork, options: TrainingOptions) -> float | None:
+    """The narrower of the substrate's range and the one asked for; None: there is none."""
+    limits = (network.session.capabilities.weight_limit, options.weight_limit)
+    return min((limit for limit in limits if limit is not None), default=None)
