@@ -151,12 +151,20 @@ def test_every_command_shown_anywhere_is_understood(place, line, tmp_path, monke
 
 
 def test_python_example_trains_a_network(capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    example, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len([line for line in example.splitlines() if line.strip()]) <= 25
     exec(compile(example, "README.md", "exec"), {})
     printed = capsys.readouterr().out
     accuracy = float(re.search(r"accuracy ([\d.]+)", printed)[1])
     assert accuracy > 0.8
+
+
+def test_python_example_trains_a_loop_with_delays(capsys):
+    _, example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(example, "README.md", "exec"), {})
+    first, second = re.search(r"outputs at \[\[(.*), (.*)\]\]", capsys.readouterr().out).groups()
+    # Of the targets 0.8 and 1.2; at the start both are 0.3 away.
+    assert abs(float(first) - 0.8) < 0.15 and abs(float(second) - 1.2) < 0.05
 
 
 def test_files_and_pictures_it_points_to_exist():
