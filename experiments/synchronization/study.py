@@ -31,7 +31,9 @@ from hxloop.experiments.study_parts import (
     study_options,
 )
 from hxloop.experiments.synchronization.figure import write_figure
+from hxloop.experiments.synchronization.options import ON_CHIP, SUBSTRATES, StudyOptions
 from hxloop.experiments.synchronization.tables import markdown_tables
+from hxloop.experiments.synchronization.trained_network import on_substrates, without_pathways
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.folder import RunDirectory
 from hxloop.runs.recorder import FINAL
@@ -42,50 +44,8 @@ from hxloop.training.options import ProgressListener
 from hxloop.training.progress import Steps
 
 
-@dataclass(frozen=True)
-class StudyOptions:
-    """The ``[study]`` table.
-
-    Attributes:
-        name: of the study; the experiment's name by default.
-        seeds: of the networks in software.
-        eight: hidden layers of the deeper network; () leaves it out.
-        eight_seeds: of the deeper networks.
-        eight_inhibitory: inhibitory neurons in each of them.
-        chip: number of the emulated chip.
-        chip_epochs: of the training in the loop on it; 0 leaves it out.
-        substrates: recorded with the trained network of the first seed, see ``SUBSTRATES``.
-        substrate_samples: how many samples on each.
-        ablation_samples: with how many samples pathways are silenced.
-    """
-
-    name: str = "synchronization"
-    seeds: tuple[int, ...] = (1, 2, 3)
-    eight: tuple[int, ...] = (100,) * 8
-    eight_seeds: tuple[int, ...] = (1, 2, 3)
-    eight_inhibitory: int = 25
-    chip: int = 1
-    chip_epochs: int = 25
-    substrates: tuple[str, ...] = ("chip", "uncalibrated chip", "NEST")
-    substrate_samples: int = 300
-    ablation_samples: int = 1000
-
-    def __post_init__(self) -> None:
-        check_list("seeds", self.seeds)
-        unknown = [name for name in self.substrates if name not in SUBSTRATES]
-        if unknown:
-            raise ConfigError(
-                f"study.substrates: known are {', '.join(SUBSTRATES)}; got {', '.join(unknown)}"
-            )
 
 
-SUBSTRATES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "chip": ("emulated-chip", {"imperfections": "calibrated"}),
-    "uncalibrated chip": ("emulated-chip", {"imperfections": "uncalibrated"}),
-    "NEST": ("pynn-nest", {}),
-}
-# The whole network on one chip: as many circuits as it takes.
-ON_CHIP = {"solver": "event", "precision": "single", "enforce_limits": False}
 
 
 @one_at_a_time
@@ -143,11 +103,11 @@ def run(
     prepared = replace(prepared, weights=weights)
     if "substrates" not in results:
         steps.begin(f"{first}: the network on other substrates")
-        results["substrates"] = _substrates(prepared, trained_state, options, say)
+        results["substrates"] = on_substrates(prepared, trained_state, options, say)
         study.save()
     if "ablation" not in results:
         steps.begin(f"{first}: silencing what each class relies on")
-        results["ablation"] = _ablation(prepared, trained_state, options)
+        results["ablation"] = without_pathways(prepared, trained_state, options)
         study.save()
     study.finish()
     write_figure(results, study.path / "figure.png")
@@ -253,75 +213,10 @@ def _parts(config: ExperimentConfig, options: StudyOptions) -> dict[str, Experim
     return parts
 
 
-def _substrates(
-    prepared: Prepared,
-    recorded: RecordedActivity,
-    options: StudyOptions,
-    say: Callable[[str], None],
-) -> dict[str, Any]:
-    """The trained network as it is, recorded on other substrates, and compared."""
-    samples, trained_on = slice(0, options.substrate_samples), prepared.config.backend.name
-    states, missing = [replace(recorded.select(samples), name=trained_on)], {}
-    for name in options.substrates:
-        backend, more = SUBSTRATES[name]
-        settings = {**ON_CHIP, "chip": options.chip, **more} if backend == "emulated-chip" else more
-        say(f"the network on {name}")
-        try:
-            states.append(_recorded(prepared, name, backend, settings, samples))
-        except MissingDependencyError as error:
-            missing[name] = str(error)
-            say(f"  not run: {error}")
-    analysis = analyse(states, trained=trained_on, options=AnalysisOptions(seed=0))
-    comparisons = {row["state"]: row["layers"] for row in analysis["comparisons"]}
-    return {
-        "samples": options.substrate_samples,
-        "layer_names": analysis["layer_names"],
-        "overview": analysis["overview"],
-        "comparisons": comparisons,
-        "missing": missing,
-    }
 
 
-def _recorded(
-    prepared: Prepared, name: str, backend: str, options: Mapping[str, Any], samples: slice
-) -> RecordedActivity:
-    data = prepared.data["test"]
-    times, labels = np.asarray(data.input_times[samples], np.float64), data.labels[samples]
-    with get_backend(backend, **options).open(
-        prepared.network, seed=prepared.config.seed
-    ) as session:
-        activity = session.run(prepared.weights, times, trial=EVALUATION_TRIAL)
-    return RecordedActivity(
-        name=name,
-        input_times=activity.input_times,
-        layer_times=activity.first_spike_times,
-        labels=labels,
-        decisions=prepared.loss.decide(activity.output_times),
-        weights=activity.weights_used,
-        network=prepared.network,
-        runs=(activity.info,),
-        decision_rule=prepared.loss.decision_rule,
-    )
 
 
-def _ablation(prepared: Prepared, state: RecordedActivity, options: StudyOptions) -> dict[str, Any]:
-    """Silence what each class relies on, or as many others, in the network itself."""
-    part = state.select(slice(0, options.ablation_samples))
-    if state.weights is None:
-        raise ConfigError("synchronization: the activity log holds no weights")
-    taus = [(layer.neuron.tau_mem, layer.neuron.tau_syn) for layer in prepared.network.layers]
-    layers = (part.input_times, *part.layer_times)
-    credit, _ = pathways_from_runs(layers, state.weights, taus, winners=part.decisions)
-    hidden = [class_pathways(table, part.decisions, part.n_outputs) for table in credit[1:]]
-    times = np.asarray(part.input_times, dtype=np.float64)
-    rng = np.random.default_rng(prepared.config.seed)
-    with prepared.open_session() as session:
-
-        def decide(weights: Any) -> Any:
-            return prepared.loss.decide(session.run(weights, times).output_times)
-
-        found = ablation_study(state.weights, hidden, decide, part.labels, rng)
-    return {"samples": options.ablation_samples, **found}
 
 
 def _kept(analysis: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ defined is null, infinity is the text "inf". Lists of layers go from the input t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -43,16 +43,15 @@ import numpy as np
 
 from hxloop.activity import RecordedActivity
 from hxloop.analysis.assess import claims, summary
+from hxloop.analysis.assess.across_states import compare, overview
 from hxloop.analysis.assess.claim import MeasuredState
 from hxloop.analysis.measures import (
     measured as measures,
 )
 from hxloop.analysis.measures import (
     pathway_measures,
-    statistics,
     synchrony,
 )
-from hxloop.analysis.measures.means import mean
 from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.statistics import Array
 from hxloop.errors import RunInputError
@@ -118,24 +117,9 @@ def _analyse(
     for number, state in enumerate(states, 1):
         if progress is not None:
             progress(f"measuring {state.name}{_place(number, len(states))}")
-        found = measure_state(state, chosen)
-        measured[state.name] = found
-        result["states"][state.name] = describe(state, found)
-        result["synchrony"][state.name] = summary.synchrony_summary(
-            found.synchrony, state.layer_names, state.sizes, state.labels, chosen
-        )
-        result["separability"][state.name] = (
-            {"layers": None, "reason": found.reasons["separability"]}
-            if found.separability is None
-            else summary.separability_summary(
-                found.separability, state.layer_names, np.unique(state.labels).tolist(), chosen
-            )
-        )
-        result["pathways"][state.name] = (
-            {"from_weights": None, "from_runs": None, "reason": found.reasons["pathways"]}
-            if found.pathways is None or state.weights is None
-            else summary.pathways_summary(found.pathways, state.weights, state.layer_names, chosen)
-        )
+        measured[state.name] = measure_state(state, chosen)
+        for key, entry in _summaries(state, measured[state.name], chosen).items():
+            result[key][state.name] = entry
     before = None if start is None else measured[start]
     if progress is not None:
         progress("testing the claims")
@@ -147,6 +131,26 @@ def _analyse(
     ]
     plain: dict[str, Any] = summary.plain(result)
     return plain
+
+
+def _summaries(
+    state: RecordedActivity, found: MeasuredState, chosen: AnalysisOptions
+) -> dict[str, Any]:
+    """What is told of one state, by the part of the analysis."""
+    return {
+        "states": describe(state, found),
+        "synchrony": summary.synchrony_summary(
+            found.synchrony, state.layer_names, state.sizes, state.labels, chosen
+        ),
+        "separability": {"layers": None, "reason": found.reasons["separability"]}
+        if found.separability is None
+        else summary.separability_summary(
+            found.separability, state.layer_names, np.unique(state.labels).tolist(), chosen
+        ),
+        "pathways": {"from_weights": None, "from_runs": None, "reason": found.reasons["pathways"]}
+        if found.pathways is None or state.weights is None
+        else summary.pathways_summary(found.pathways, state.weights, state.layer_names, chosen),
+    }
 
 
 def measure_state(state: RecordedActivity, options: AnalysisOptions) -> MeasuredState:
@@ -218,80 +222,6 @@ def describe(state: RecordedActivity, measured: MeasuredState) -> dict[str, Any]
     }
 
 
-def overview(
-    states: Sequence[RecordedActivity], measured: Mapping[str, MeasuredState]
-) -> dict[str, Any]:
-    """The main measures of every state and layer as tables: over training, or over substrates.
-
-    Args:
-        states: in the order of the rows.
-        measured: their measures by name.
-    """
-    tables: dict[str, list[Any]] = {
-        key: [] for key in ("causal_shorth", "readout_times", "silhouette_times", "distinctness")
-    }
-    for state in states:
-        found = measured[state.name]
-        tables["causal_shorth"].append(
-            [layer.means()["shorth"] for layer in found.synchrony.causal]
-        )
-        for key in ("readout_times", "silhouette_times"):
-            values = None if found.separability is None else found.separability.values
-            tables[key].append(None if values is None else [mean(layer[key]) for layer in values])
-        tables["distinctness"].append(_distinctness(found))
-    return {
-        "states": [state.name for state in states],
-        "epochs": [state.epoch for state in states],
-        "accuracy": [state.accuracy for state in states],
-        **tables,
-    }
-
-
-def compare(
-    reference: MeasuredState, other: MeasuredState, options: AnalysisOptions
-) -> dict[str, Any]:
-    """Does another state (of training, of another substrate) spread its spikes differently?
-
-    Causal shorth of every layer, other minus reference: sample by sample where both hold as many
-    samples (taken to be the same ones), else between groups.
-
-    Args:
-        reference: compared with.
-        other: compared.
-        options: see ``AnalysisOptions``.
-    """
-    rng = np.random.default_rng((options.seed, 7))
-    here, there = reference.synchrony.causal_shorth(), other.synchrony.causal_shorth()
-    paired = len(here) == len(there)
-    layers = []
-    for index, name in enumerate(reference.layer_names):
-        a, b = there[:, index], here[:, index]
-        if paired:
-            interval = statistics.bootstrap_interval(
-                a - b, rng, level=options.level, n_resamples=options.n_resamples
-            )
-            test = statistics.paired_permutation_test(a - b, rng, n_resamples=999)
-            effect = statistics.dominance(a - b)
-        else:
-            test = statistics.two_sample_permutation_test(a, b, rng, n_resamples=999)
-            interval = statistics.Estimate(test.value, np.nan, np.nan, test.n)
-            effect = statistics.cliffs_delta(a, b)
-        layers.append(
-            {
-                "name": name,
-                "causal_shorth": summary.estimate(interval),
-                "p_value": test.p_value,
-                "effect_size": effect,
-            }
-        )
-    return {
-        "state": other.name,
-        "reference": reference.name,
-        "paired": paired,
-        "layers": layers,
-    }
-
-
 def _place(number: int, total: int) -> str:
     """Which of several states it is; nothing for one or two."""
     return f", {number} of {total} states" if total > 2 else ""
@@ -301,14 +231,6 @@ def _layers(state: RecordedActivity) -> tuple[Array, ...]:
     return tuple(
         np.asarray(times, dtype=np.float64) for times in (state.input_times, *state.layer_times)
     )
-
-
-def _distinctness(state: MeasuredState) -> list[float] | None:
-    from hxloop.analysis.measures.pathways import distinctness
-
-    if state.pathways is None:
-        return None
-    return [float(distinctness(table)) for table in state.pathways.from_runs]
 
 
 def _check_states(states: Sequence[RecordedActivity]) -> None:

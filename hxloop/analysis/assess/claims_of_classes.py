@@ -29,7 +29,9 @@ from hxloop.analysis.assess.claim import (
 from hxloop.analysis.measures import statistics
 from hxloop.analysis.measures.means import mean
 from hxloop.analysis.measures.options import AnalysisOptions
+from hxloop.analysis.measures.pathway_measures import PathwayMeasures
 from hxloop.analysis.measures.pathways import distinctness
+from hxloop.analysis.measures.statistics import Array
 
 
 def growing_separability(state: MeasuredState, options: AnalysisOptions) -> Claim:
@@ -114,10 +116,7 @@ def distinct_pathways(state: MeasuredState, options: AnalysisOptions) -> Claim:
     corrected = column_means(pairs.T)
     slope = float(statistics.slope_against_depth(corrected[None])[0])
     null = statistics.slope_against_depth(measured.label_shuffled_corrected[:, layers])
-    # How far a resample moves the distinctness of a layer, scaled as the correction scales it.
-    scale = (1 - corrected) / (1 - measured.part[layers])
-    moved = statistics.slope_against_depth(measured.part_resamples[:, layers] * scale)
-    moved += slope - moved.mean()
+    moved = _resampled_slopes(measured, layers, corrected, slope)
     interval = statistics.estimate_from_resamples(
         slope, moved, int((~np.isnan(pairs[0])).sum()), options.level
     )
@@ -125,8 +124,6 @@ def distinct_pathways(state: MeasuredState, options: AnalysisOptions) -> Claim:
     over_samples = statistics.p_value_against(0.0, -moved)
     effect = statistics.dominance(pairs[-1] - pairs[0])
     significant = max(p_value, over_samples) < options.alpha
-    every = [float(distinctness(table)) for table in measured.from_runs[1:]]
-    ends = f"From {state.layer_names[layers[0]]} to {state.layer_names[layers[-1]]}"
     claim = Claim(
         "distinct_pathways",
         FOUND if slope > 0 and effect >= NEGLIGIBLE and significant else NOT_FOUND,
@@ -149,6 +146,31 @@ def distinct_pathways(state: MeasuredState, options: AnalysisOptions) -> Claim:
         null=null,
         resamples=moved,
     )
+    return _distinctness_told(claim, state, measured, layers, corrected, over_samples)
+
+
+def _resampled_slopes(
+    measured: PathwayMeasures, layers: list[int], corrected: Array, slope: float
+) -> Array:
+    """The slope in bootstrap resamples, around that of all samples."""
+    # How far a resample moves the distinctness of a layer, scaled as the correction scales it.
+    scale = (1 - corrected) / (1 - measured.part[layers])
+    moved = statistics.slope_against_depth(measured.part_resamples[:, layers] * scale)
+    moved += slope - moved.mean()
+    return moved
+
+
+def _distinctness_told(
+    claim: Claim,
+    state: MeasuredState,
+    measured: PathwayMeasures,
+    layers: list[int],
+    corrected: Array,
+    over_samples: float,
+) -> Claim:
+    """The claim with its sentence and its details."""
+    every = [float(distinctness(table)) for table in measured.from_runs[1:]]
+    ends = f"From {state.layer_names[layers[0]]} to {state.layer_names[layers[-1]]}"
     return told(
         claim,
         f"{ends} the distinctness of the classes' pathways goes from {every[layers[0] - 1]:.3g} to "

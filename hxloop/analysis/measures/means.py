@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
@@ -24,3 +24,10 @@ def masked_mean(table: Array, mask: NDArray[np.bool_], axis: int = 1) -> Array:
 def defined_mean(table: Array, axis: int = 1) -> Array:
     """Mean along an axis over the entries that are defined; NaN where none is."""
     return masked_mean(table, ~np.isnan(table), axis)
+
+
+def defined(values: ArrayLike) -> Array:
+    """The values that are defined, as one row."""
+    array = np.asarray(values, dtype=np.float64).ravel()
+    found: Array = array[~np.isnan(array)]
+    return found

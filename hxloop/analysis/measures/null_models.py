@@ -12,7 +12,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hxloop.analysis.measures.synchrony import checked_times, shorth_of_sorted
+from hxloop.analysis.measures.decisions import checked_times
+from hxloop.analysis.measures.synchrony import shorth_of_sorted
 from hxloop.errors import RunInputError
 
 Array = NDArray[np.float64]

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.analysis.measures import null_models, pathways, statistics
+from hxloop.analysis.measures.decisions import decision_times
 from hxloop.analysis.measures.means import defined_mean
 from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.separability import balanced_subsample
 from hxloop.analysis.measures.statistics import Array
-from hxloop.analysis.measures.synchrony import decision_times
 
 # An output neuron that won fewer samples has no pathway from runs: it would be mostly noise.
 MIN_WINS = 10

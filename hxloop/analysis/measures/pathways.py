@@ -29,7 +29,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hxloop.analysis.measures.synchrony import checked_times, decision_times
+from hxloop.analysis.measures.decisions import checked_times, decision_times
 from hxloop.errors import RunInputError
 from hxloop.machine import usable_cores
 

@@ -13,8 +13,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hxloop.analysis.measures.decisions import checked_times
 from hxloop.analysis.measures.means import masked_mean
-from hxloop.analysis.measures.synchrony import checked_times
 from hxloop.errors import RunInputError
 
 Array = NDArray[np.float64]

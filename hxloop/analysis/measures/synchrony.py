@@ -30,7 +30,25 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hxloop.errors import RunInputError
+from hxloop.analysis.measures.decisions import causal_spikes, checked_times, decision_times
+from hxloop.analysis.measures.spike_contrast import spike_contrast
+
+__all__ = [
+    "NORMAL_HALF_WIDTH",
+    "PACKET_REACH",
+    "TRUNCATED_STD",
+    "Array",
+    "SpikeStatistics",
+    "causal_spikes",
+    "checked_times",
+    "decision_times",
+    "layer_statistics",
+    "pulse_packets",
+    "shorth",
+    "shorth_of_sorted",
+    "spike_contrast",
+    "spike_statistics",
+]
 
 Array = NDArray[np.float64]
 
@@ -92,60 +110,6 @@ class SpikeStatistics:
         return result
 
 
-def decision_times(output_times: ArrayLike, decisions: ArrayLike | None = None) -> Array:
-    """When every sample was decided: the spike of the neuron decided for, ``inf`` = never.
-
-    Args:
-        output_times: ``(samples, outputs)``.
-        decisions: ``(samples,)``, index of the output neuron decided for; negative = none. None:
-            the earliest one, which is the rule of time-to-first-spike coding only.
-
-    Raises:
-        RunInputError: NaN, or not one decision for each sample, or of no output neuron.
-    """
-    times = checked_times(output_times)
-    if decisions is None:
-        found: Array = times.min(axis=1)
-        return found
-    chosen = np.asarray(decisions)
-    if chosen.shape != times.shape[:1] or chosen.dtype.kind not in "iu":
-        raise RunInputError(
-            f"decisions: expected {len(times)} whole numbers, one a sample; got {chosen.dtype} "
-            f"{chosen.shape}"
-        )
-    if (chosen >= times.shape[1]).any():
-        sample = int(np.argmax(chosen >= times.shape[1]))
-        raise RunInputError(
-            f"decisions: that of sample {sample} is {chosen[sample]}; expected an output neuron, "
-            f"0 to {times.shape[1] - 1}, or -1 for none"
-        )
-    own = np.take_along_axis(times, np.maximum(chosen, 0)[:, None], axis=1)[:, 0]
-    return np.where(chosen >= 0, own, np.inf)
-
-
-def causal_spikes(times: ArrayLike, decided: ArrayLike) -> Array:
-    """The spikes that can have contributed to the decision; the others become silence.
-
-    Args:
-        times: ``(samples, neurons)``.
-        decided: ``(samples,)``, time of the decision; ``inf`` = none, then all are silent.
-
-    Returns:
-        A new array of the same shape: ``t`` where ``t <= decided < inf``, else ``inf``.
-
-    Raises:
-        RunInputError: shapes that do not fit, NaN.
-    """
-    spikes, limit = checked_times(times), np.asarray(decided, dtype=np.float64)
-    if limit.shape != spikes.shape[:1]:
-        raise RunInputError(
-            f"decision times: expected one for each of {len(spikes)} samples; got the shape "
-            f"{limit.shape}"
-        )
-    limit = np.where(np.isfinite(limit), limit, -np.inf)
-    return np.where(spikes <= limit[:, None], spikes, np.inf)
-
-
 def spike_statistics(times: ArrayLike) -> SpikeStatistics:
     """All spread measures of every sample; see ``SpikeStatistics``.
 
@@ -204,54 +168,6 @@ def pulse_packets(times: ArrayLike) -> tuple[Array, Array]:
     """
     statistics = spike_statistics(times)
     return statistics.packet_a, statistics.packet_sigma
-
-
-def spike_contrast(times: ArrayLike, period: float, *, bin_size: float = 0.1) -> float:
-    """Spike contrast of a layer (Ciba et al., J. Neurosci. Meth. 293, 136, 2018), by elephant.
-
-    The samples are laid one behind the other, ``period`` apart, so that every neuron is one
-    spike train. Synchrony is read at one bin size instead of at its best, because at the size
-    of the period it is high for every network that is shown one sample at a time. Elephant
-    stops at half the shortest interval within a train, which is long for neurons that spike
-    once a sample: one more train, with two spikes half a bin apart after all others, takes it
-    down to ``bin_size`` (and changes the result by about 2 parts in the number of spikes).
-
-    Args:
-        times: ``(samples, neurons)``, model time; silent neurons count as silent trains.
-        period: time from one sample to the next, later than every spike.
-        bin_size: at which time scale, model time, shorter than half the period.
-
-    Returns:
-        0 (no synchrony) to 1; NaN without spikes.
-
-    Raises:
-        RunInputError: a spike not before ``period``, or too large a ``bin_size``.
-    """
-    import quantities as pq
-    from elephant.spike_train_synchrony import spike_contrast as contrast_of
-    from neo import SpikeTrain
-
-    spikes = checked_times(times)
-    finite = np.isfinite(spikes)
-    if not finite.any():
-        return float("nan")
-    if spikes[finite].max() >= period or not 0 < bin_size < period / 2:
-        raise RunInputError(
-            f"period, bin_size: expected a period after the last spike at "
-            f"{spikes[finite].max():g} and bins shorter than half of it; got {period:g} and "
-            f"{bin_size:g}"
-        )
-    stop = period * (len(spikes) + 1)
-    shifted = spikes + period * np.arange(len(spikes))[:, None]
-    trains = [shifted[finite[:, neuron], neuron] for neuron in range(spikes.shape[1])]
-    trains.append(np.array([stop - bin_size, stop - bin_size / 2]))
-    _, trace = contrast_of(
-        [SpikeTrain(train, units=pq.s, t_stop=stop) for train in trains],
-        min_bin=bin_size * (1 - 1e-9) * pq.s,
-        bin_shrink_factor=bin_size / (stop / 2),  # two sizes: half of all time, and the wanted one
-        return_trace=True,
-    )
-    return float(trace.synchrony[-1])
 
 
 def layer_statistics(
@@ -332,22 +248,3 @@ def _std(values: Array, mask: NDArray[np.bool_], count: NDArray[np.int64]) -> Ar
     deviation = np.where(mask, values - mean[:, None], 0.0)
     found: Array = np.sqrt((deviation**2).sum(axis=1) / count)
     return found
-
-
-def checked_times(times: ArrayLike) -> Array:
-    """Spike times as float64 ``(samples, neurons)``.
-
-    Raises:
-        RunInputError: not two-dimensional, or NaN (with its place).
-    """
-    array = np.asarray(times, dtype=np.float64)
-    if array.ndim != 2:
-        raise RunInputError(
-            f"spike times: expected (samples, neurons); got the shape {array.shape}"
-        )
-    if np.isnan(array).any():
-        sample, neuron = np.argwhere(np.isnan(array))[0]
-        raise RunInputError(
-            f"spike times, sample {sample}, neuron {neuron}: got NaN; a silent neuron is inf"
-        )
-    return array

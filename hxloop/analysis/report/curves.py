@@ -1,7 +1,7 @@
 """Curves of an analysis: what the interactive and the printed figures both draw.
 
 Each function reads the result of ``hxloop.analysis.analyse`` and returns numbers and words; how
-they look is the business of ``analysis_figures`` (plotly) and ``analysis_static`` (matplotlib).
+they look is the business of ``figures`` (plotly) and ``static`` (matplotlib).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from hxloop.activity import RecordedActivity
-from hxloop.analysis.measures.synchrony import causal_spikes, decision_times
+from hxloop.analysis.measures.decisions import causal_spikes, decision_times
 from hxloop.analysis.report import curves as drawn
 from hxloop.analysis.report.curves import Curves
 from hxloop.analysis.report.looks import (
