@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint
 
+import numpy as np
 import pytest
 
+import hxloop.analysis.measures.null_registry as nulls
 import hxloop.registry
 from hxloop import dataset_names, get_loss, load_dataset, loss_names
+from hxloop.analysis.analyse import analyse
+from hxloop.analysis.measures.options import AnalysisOptions
+from hxloop.analysis.report import curves, words
 from hxloop.cli import main
 from hxloop.data import encoding_names, get_encoding
 from hxloop.errors import ConfigError, HxloopError, MissingDependencyError, UnknownNameError
@@ -16,6 +21,7 @@ from hxloop.runs import resume, train
 from hxloop.runs.config import EncodingConfig, ExperimentConfig, InitialisationConfig
 from hxloop.runs.plan import prepare
 from hxloop.training.initialisation import get_initialisation, initialisation_names
+from tests.analysis.recorded_states import recorded_state
 
 MODULE = "tests.ground.third_party"
 POINTS = [
@@ -29,6 +35,7 @@ POINTS = [
     EntryPoint("both", f"{MODULE}:Both", "hxloop.encodings"),
     EntryPoint("weights", f"{MODULE}:Even", "hxloop.encodings"),
     EntryPoint("even", f"{MODULE}:Even", "hxloop.initialisations"),
+    EntryPoint("at-once", f"{MODULE}:at_once", "hxloop.null_models"),
     EntryPoint("crooked", f"{MODULE}:Crooked", "hxloop.initialisations"),
 ]
 
@@ -139,3 +146,39 @@ def test_what_does_not_work_is_told_by_name():
         load_dataset("nothing", "train")
     with pytest.raises(ConfigError, match=r"registers .*:gone, which is not there"):
         load_dataset("gone", "train")
+
+
+def test_a_measure_is_assessed_with_a_null_model_of_another_package(monkeypatch):
+    options = AnalysisOptions(n_resamples=20, n_permutations=99, n_null=2, contrast_samples=2)
+    states = [recorded_state("trained", 1, weights=False)]
+    found = analyse(states, options=options)
+    layers = found["synchrony"]["trained"]["layers"]
+    for layer in layers:
+        assert list(layer["null"]) == ["uniform", "jittered", "at-once"]
+        # All spikes at once: no width at all.
+        assert layer["null"]["at-once"]["shorth"] == 0.0
+    for layer in layers[:-1]:  # every sample is wider, but where only the decision's spike is left
+        assert layer["null"]["at-once"]["dominance"] == 1.0
+        assert layer["null"]["at-once"]["p_value"] == 1 / 1000
+    assert "<th>at-once</th>" in words.null_tables(found)
+    lines = {line.name: line.values for line in curves.spread_curves(found)[0].lines}
+    assert lines["trained, at-once"] == [0.0] * len(layers)
+    # What comes along is what it is without the other one.
+    monkeypatch.setattr(hxloop.registry, "entry_points", lambda group: [])
+    for layer in layers:
+        del layer["null"]["at-once"]
+    assert analyse(states, options=options) == found
+
+
+def test_a_null_model_that_does_not_work_is_told(monkeypatch):
+    wrong = EntryPoint("too-few", f"{MODULE}:too_few", "hxloop.null_models")
+    monkeypatch.setattr(hxloop.registry, "entry_points", lambda group: [wrong])
+    times = np.array([[0.1, np.inf], [0.2, 0.3]])
+    volleys = nulls.Volleys(
+        times=times, start=times[:, 0], decided=np.ones(2), is_input=True, jitter=0.1
+    )
+    assert nulls.null_model_names() == ("uniform", "jittered", "too-few")
+    with pytest.raises(ConfigError, match=r"'too-few': expected spike times \(2, 2\)"):
+        nulls.draw_null("too-few", volleys, np.random.default_rng(0))
+    with pytest.raises(UnknownNameError, match="unknown null model 'too-fw'"):
+        nulls.draw_null("too-fw", volleys, np.random.default_rng(0))

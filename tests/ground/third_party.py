@@ -1,4 +1,4 @@
-"""What another package registers: a data set, a loss, an encoding and an initialisation.
+"""What another package registers: a data set, a loss, an encoding, an initialisation, a null model.
 
 As its authors would write them.
 """
@@ -82,3 +82,14 @@ NO_LOSS = 3
 
 def nothing(split, size, seed):
     """Forgets to return anything."""
+
+
+def at_once(volleys, rng):
+    """All spikes of a sample at the moment of its first."""
+    first = volleys.times.min(axis=1, keepdims=True)
+    return np.where(np.isfinite(volleys.times), first, np.inf)
+
+
+def too_few(volleys, rng):
+    """Loses a sample."""
+    return volleys.times[1:]

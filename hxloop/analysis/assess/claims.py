@@ -72,7 +72,7 @@ def synchronous_input(state: MeasuredState, options: AnalysisOptions) -> Claim:
     """
     measured = state.synchrony
     shorth = measured.causal[0].shorth[measured.null_samples]
-    even = measured.uniform[0]
+    even = measured.nulls["uniform"][0]
     claim = paired_claim(
         "synchronous_input",
         shorth - even,

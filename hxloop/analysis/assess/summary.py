@@ -17,6 +17,7 @@ from hxloop.analysis.measures.measured import (
     SeparabilityMeasures,
     SynchronyMeasures,
 )
+from hxloop.analysis.measures.null_registry import NULL_MODELS
 from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.pathway_measures import PathwayMeasures
 from hxloop.analysis.measures.statistics import Array, Estimate
@@ -41,11 +42,10 @@ def synchrony_summary(
         kinds = {"causal": measured.causal[index], "all": measured.all[index]}
         shorth = kinds["causal"].shorth[measured.null_samples]
         nulls: dict[str, Any] = {}
-        for null, values in (
-            ("uniform", measured.uniform[index]),
-            ("jittered", measured.jittered[index]),
-        ):
-            test = statistics.paired_permutation_test(shorth - values, rng, n_resamples=999)
+        for null, by_layer in measured.nulls.items():
+            values = by_layer[index]
+            own = rng if null in NULL_MODELS else np.random.default_rng((options.seed, 9))
+            test = statistics.paired_permutation_test(shorth - values, own, n_resamples=999)
             nulls[null] = {
                 "shorth": mean(values),
                 "p_value": test.p_value,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hxloop.analysis.measures import (
     jackknife,
     null_models,
+    null_registry,
     separability,
     statistics,
     synchrony,
@@ -35,10 +36,8 @@ class SynchronyMeasures:
         all: statistics of all spikes, for each layer.
         causal: those of causal spikes.
         null_samples: indices of the samples that the null models were drawn for.
-        uniform: for each layer causal shorths with the spikes spread evenly from the first input
-            spike to the decision, ``(null samples,)``; of the input the first spike stays, which
-            is where that interval begins.
-        jittered: the same with jittered spikes.
+        nulls: by the name of a null model, see ``null_registry``: for each layer the causal shorths
+            of its spikes, ``(null samples,)``.
         contrast: spike contrast of causal spikes, for each layer.
         spread: causal shorths of the input and the early hidden layers at the same number of
             spikes, ``(samples, 1 + early)``, see ``null_models.matched_shorths``.
@@ -48,8 +47,7 @@ class SynchronyMeasures:
     all: list[SpikeStatistics]
     causal: list[SpikeStatistics]
     null_samples: NDArray[np.int64]
-    uniform: list[Array]
-    jittered: list[Array]
+    nulls: dict[str, list[Array]]
     contrast: list[float]
     spread: Array
     converged: Array
@@ -104,26 +102,29 @@ def measure_synchrony(
     everything, causal = zip(*synchrony.layer_statistics(layers, decided), strict=True)
     few = np.sort(rng.permutation(len(decided))[: options.readout_samples])
     start = np.where(np.isfinite(layers[0][few]), layers[0][few], np.inf).min(axis=1)
-    uniform: list[Array] = []
-    jittered: list[Array] = []
+    names = null_registry.null_model_names()
+    nulls: dict[str, list[Array]] = {name: [] for name in names}
     contrast: list[float] = []
     ends = [times[np.isfinite(times)].max(initial=0.0) for times in layers]
     period = max(ends) + 1.0  # a pause longer than the bins of the spike contrast
-    for times in layers:
+    for index, times in enumerate(layers):
         spikes = synchrony.causal_spikes(times[few], decided[few])
-        even = null_models.uniform_times(spikes, start, decided[few], rng)
-        if not uniform:
-            first = np.where(spikes == spikes.min(axis=1, keepdims=True), spikes, np.inf)
-            rows, places = np.arange(len(first)), first.argmin(axis=1)
-            even[rows, places] = spikes[rows, places]
-        uniform.append(synchrony.shorth(even))
-        jittered.append(synchrony.shorth(null_models.jittered(spikes, options.jitter, rng)))
+        spikes.setflags(write=False)
+        volleys = null_registry.Volleys(
+            times=spikes, start=start, decided=decided[few],
+            is_input=index == 0, jitter=options.jitter,
+        )  # fmt: skip
+        for name in names:
+            # One of another package draws its own chance, and leaves ours as it was.
+            ours = name in null_registry.NULL_MODELS
+            own = rng if ours else np.random.default_rng((options.seed, 8, *name.encode()))
+            nulls[name].append(synchrony.shorth(null_registry.draw_null(name, volleys, own)))
         shown = spikes[: options.contrast_samples]
         contrast.append(synchrony.spike_contrast(shown, period))
     early = early_layers(len(layers) - 2)
     before = {i: synchrony.causal_spikes(layers[i], decided) for i in (0, *early, len(layers) - 2)}
     return SynchronyMeasures(
-        list(everything), list(causal), few, uniform, jittered, contrast,
+        list(everything), list(causal), few, nulls, contrast,
         null_models.matched_shorths([before[i] for i in (0, *early)], rng),
         null_models.matched_shorths([before[i] for i in converging_layers(len(layers) - 2)], rng),
     )  # fmt: skip

@@ -237,10 +237,11 @@ def _spread_nulls(analysis: Analysis) -> list[Line]:
         "uniform": f"{state}, spread evenly until the decision",
         "jittered": f"{state}, jittered by {jitter:g}",
     }
+    names |= {key: f"{state}, {key}" for key in layers[0]["null"] if key not in names}
     return [
         Line(
             name, [layer["null"][key]["shorth"] for layer in layers], [], [], (), GREY,
-            "dot" if key == "uniform" else "dash", "",
+            "dash" if key == "jittered" else "dot", "",
         )
         for key, name in names.items()
     ]  # fmt: skip

@@ -116,15 +116,15 @@ def null_tables(analysis: Analysis) -> str:
                 layer["causal"]["shorth"],
                 *(
                     layer["null"][null][key]
-                    for null in ("uniform", "jittered")
+                    for null in layers[0]["null"]
                     for key in ("shorth", "p_value", "dominance")
                 ),
             ]
             for layer in layers
         ]
         head = ["shorth (τ_syn)"]
-        for null in ("spread evenly", "jittered"):
-            head += [null, "p", "dominance"]
+        for null in layers[0]["null"]:
+            head += [_NULLS.get(null, null), "p", "dominance"]
         parts.append(f"<h3>{escape(state)}: spikes before the decision</h3>")
         parts.append(table(["layer", *head], rows))
         if separability := analysis["separability"][state]["layers"]:
@@ -219,6 +219,7 @@ _SOURCE = (
     "2508.12975), put to the test on what was recorded here, of this one network. Times are in "
     "τ_syn; numbers in brackets are confidence intervals."
 )
+_NULLS = {"uniform": "spread evenly"}
 _KEYS = {"silhouette_times": "silhouette", "class_mean_times": "nearest class mean"}
 
 
