@@ -46,6 +46,7 @@ class StudyOptions:
                 f"study.substrates: known are {', '.join(SUBSTRATES)}; got {', '.join(unknown)}"
             )
 
+
 SUBSTRATES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "chip": ("emulated-chip", {"imperfections": "calibrated"}),
     "uncalibrated chip": ("emulated-chip", {"imperfections": "uncalibrated"}),

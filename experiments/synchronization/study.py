@@ -9,43 +9,31 @@ one class relies on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from hxloop.activity import RecordedActivity, read_activity
-from hxloop.analysis.analyse import analyse
-from hxloop.analysis.assess.ablation import ablation_study
+from hxloop.activity import read_activity
 from hxloop.analysis.measures.options import AnalysisOptions
-from hxloop.analysis.measures.pathways import class_pathways, pathways_from_runs
 from hxloop.analysis.run import analyse_recording
-from hxloop.errors import ConfigError, FileFormatError, MissingDependencyError
+from hxloop.errors import FileFormatError
 from hxloop.experiments.study_parts import (
     Study,
-    check_list,
     empty_results,
     on_backend,
     one_at_a_time,
     study_options,
 )
 from hxloop.experiments.synchronization.figure import write_figure
-from hxloop.experiments.synchronization.options import ON_CHIP, SUBSTRATES, StudyOptions
+from hxloop.experiments.synchronization.options import ON_CHIP, StudyOptions
 from hxloop.experiments.synchronization.tables import markdown_tables
 from hxloop.experiments.synchronization.trained_network import on_substrates, without_pathways
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.folder import RunDirectory
 from hxloop.runs.recorder import FINAL
-from hxloop.runs.run import OnTrainer, Prepared, prepare
-from hxloop.substrate import get_backend
-from hxloop.training.evaluation import EVALUATION_TRIAL
+from hxloop.runs.run import OnTrainer, prepare
 from hxloop.training.options import ProgressListener
 from hxloop.training.progress import Steps
-
-
-
-
 
 
 @one_at_a_time
@@ -211,12 +199,6 @@ def _parts(config: ExperimentConfig, options: StudyOptions) -> dict[str, Experim
             update={"seed": seed, "training": training, "activity": activity}
         )
     return parts
-
-
-
-
-
-
 
 
 def _kept(analysis: Mapping[str, Any]) -> dict[str, Any]:

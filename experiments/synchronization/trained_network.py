@@ -71,7 +71,9 @@ def _recorded(
     )
 
 
-def without_pathways(prepared: Prepared, state: RecordedActivity, options: StudyOptions) -> dict[str, Any]:
+def without_pathways(
+    prepared: Prepared, state: RecordedActivity, options: StudyOptions
+) -> dict[str, Any]:
     """Silence what each class relies on, or as many others, in the network itself."""
     part = state.select(slice(0, options.ablation_samples))
     if state.weights is None:
