@@ -39,19 +39,31 @@ MAY_CHANGE = (
 OF_EVALUATION = ("dataset.name", "encoding", "network", "loss")
 
 
-def identity_of(prepared: Prepared) -> dict[str, Any]:
-    """The content of ``identity.json``."""
+def identity_of(
+    prepared: Prepared, splits: Sequence[str] = SPLITS, *, initial: bool = True
+) -> dict[str, Any]:
+    """The content of ``identity.json``.
+
+    Args:
+        prepared: of the training.
+        splits: that are described; others are not read for it.
+        initial: whether the initial weights are.
+    """
     calibration = prepared.calibration
     return {
         "schema": SCHEMA,
-        "config": json.loads(json.dumps(_without_none(prepared.config.model_dump()))),
+        "config": _plain(prepared.config),
         "network": json.loads(network_to_json(prepared.network)),
         "loss": describe_loss(prepared.loss),
         "data": {
-            split: {"name": prepared.data_name, **describe_data(prepared.data[split], digest)}
-            for split, digest in prepared.digests.items()
+            split: {
+                "name": prepared.data_name,
+                **describe_data(prepared.data[split], prepared.digests[split]),
+            }
+            for split in splits
+            if split in prepared.data
         },
-        "initial_weights": [describe_weights(matrix) for matrix in prepared.weights],
+        "initial_weights": [describe_weights(m) for m in prepared.weights] if initial else [],
         "calibration": None if calibration is None else calibration.digest,
     }
 
@@ -88,25 +100,45 @@ def check_resumed(
     return [d for d in changed if d.key not in PATH_KEYS]
 
 
-def check_evaluated(then: Mapping[str, Any], prepared: Prepared, where: str) -> None:
+def check_evaluated(then: Mapping[str, Any], config: ExperimentConfig, where: str) -> None:
     """Refuse to evaluate a network in another setting than it was trained in.
 
     Another backend is none: that is for whoever evaluates to choose.
 
+    Args:
+        then: ``identity.json``.
+        config: to evaluate with.
+        where: the run, for messages.
+
     Raises:
-        ConfigError: its config.toml, or its data, are not those of the training.
+        ConfigError: it is not that of the training.
     """
-    now = identity_of(prepared)
-    changed = _config_differences(then, now)
-    refused = [d for d in changed if _below(d.key, OF_EVALUATION)]
+    refused = [d for d in _changed(then, config) if _below(d.key, OF_EVALUATION)]
     if refused:
         raise ConfigError(
             f"{where}: a network is evaluated as it was trained, but {listed(refused)}. Put that "
             "back in its config.toml, or train anew with it"
         )
-    sizes = {d.key for d in changed}
-    splits = [split for split in SPLITS if f"dataset.{split}_size" not in sizes]
+
+
+def check_evaluated_parts(then: Mapping[str, Any], prepared: Prepared, where: str) -> None:
+    """``check_evaluated`` of what the configuration comes to; of the data, the test split alone.
+
+    Raises:
+        ConfigError: network, loss or test split are not those of the training.
+    """
+    now = identity_of(prepared, ("test",), initial=False)
+    other_size = "dataset.test_size" in {d.key for d in _changed(then, prepared.config)}
+    splits = [] if other_size else ["test"]
     _check_parts(then, now, where, splits, initial=False, calibration=False)
+
+
+def _changed(then: Mapping[str, Any], config: ExperimentConfig) -> list[Difference]:
+    return _config_differences(then, {"config": _plain(config)})
+
+
+def _plain(config: ExperimentConfig) -> Any:
+    return json.loads(json.dumps(_without_none(config.model_dump())))
 
 
 def change_notes(changes: Sequence[Difference]) -> tuple[Note, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from hxloop.data import Dataset, load_dataset
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec
 from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.lazy import LazyMapping, LazySequence
 from hxloop.substrate import Backend, Session, get_backend
 from hxloop.substrate.optional import true_parameters
 from hxloop.substrate.recording.record import record
@@ -52,7 +53,7 @@ class Prepared(Brief):
     network: NetworkSpec
     backend: Backend
     loss: Loss
-    weights: tuple[NDArray[np.float64], ...]
+    weights: Sequence[NDArray[np.float64]]
     datasets: Mapping[str, Dataset]
     data: Mapping[str, SpikeData]
     calibration: CalibrationResult | None = None
@@ -62,12 +63,19 @@ class Prepared(Brief):
     @cached_property
     def digests(self) -> Mapping[str, str]:
         """Digests of the data by split."""
+        if self.as_configured:
+            return self.configured
         return {split: data_digest(data) for split, data in self.data.items()}
+
+    @property
+    def as_configured(self) -> bool:
+        """Whether the data are those of the configuration, by which they need not be read."""
+        return isinstance(self.data, LazyMapping)
 
     @property
     def data_name(self) -> str:
         """Name of the data, which need not be those of the configuration."""
-        if self.digests == self.configured:
+        if self.as_configured or self.digests == self.configured:
             return self.config.dataset.name
         name = self.datasets["test"].name if "test" in self.datasets else ""
         return name if name and name != self.config.dataset.name else "own data"
@@ -184,7 +192,7 @@ class RunResult(Brief):
 
 
 def prepare(config: ExperimentConfig) -> Prepared:
-    """Make what a configuration describes.
+    """Make what a configuration describes, all of it.
 
     Raises:
         UnknownNameError: an unknown backend, backend option, data set, loss, encoding or
@@ -192,6 +200,29 @@ def prepare(config: ExperimentConfig) -> Prepared:
         ConfigError: values that do not fit together.
         NetworkError: a network that makes no sense.
         FileFormatError, CalibrationError: a calibration that cannot be read or does not fit.
+    """
+    made = plan(config)
+    if config.training.max_shift and made.datasets["train"].image_side is None:
+        raise ConfigError(
+            f"training.max_shift: the samples of {config.dataset.name!r} are no images; set it to 0"
+        )
+    # Whatever cannot be made is told before anything is run.
+    for split in made.data:
+        made.configured[split]
+    len(made.weights)
+    return made
+
+
+def plan(config: ExperimentConfig, first: str = "train") -> Prepared:
+    """What a configuration describes, made as far as it is asked for.
+
+    Args:
+        config: the configuration.
+        first: the split that tells how many inputs and classes there are; no other is read, and
+            no initial weights are drawn, before somebody asks.
+
+    Raises:
+        HxloopError: see ``prepare``; of what is made later, later.
     """
     if not isinstance(config, ExperimentConfig):
         raise ConfigError(
@@ -205,29 +236,32 @@ def prepare(config: ExperimentConfig) -> Prepared:
         "validation": chosen.validation_size,
         "test": chosen.test_size,
     }
+    splits = tuple(sizes)
     backend = get_backend(config.backend.name, **config.backend.options)
     loss = get_loss(config.loss.name, **config.loss.options)
-    datasets = {split: load_dataset(chosen.name, split, size) for split, size in sizes.items()}
-    if config.training.max_shift and datasets["train"].image_side is None:
-        raise ConfigError(
-            f"training.max_shift: the samples of {chosen.name!r} are no images; set it to 0"
-        )
     encoding = config.spike_encoding()
-    data = {
-        split: SpikeData(
+    datasets = LazyMapping(splits, lambda split: load_dataset(chosen.name, split, sizes[split]))
+
+    def encoded(split: str) -> SpikeData:
+        dataset = datasets[split]
+        side = dataset.image_side
+        return SpikeData(
             encoding.encode(dataset.samples),
             dataset.labels,
-            ImageChannels(dataset.image_side, encoding.background) if dataset.image_side else None,
+            ImageChannels(side, encoding.background) if side else None,
         )
-        for split, dataset in datasets.items()
-    }
-    first = datasets["train"]
-    network = config.network_spec(first.samples.shape[1], first.n_classes)
-    drawn = config.weights_drawn_by()(network, data["train"].input_times, config.seed)
-    weights = checks.matrices(
-        f"weights of initialisation.method {config.initialisation.method!r}",
-        drawn, network.shapes, of=f"network {network}", error=ConfigError,
-    )  # fmt: skip
+
+    data = LazyMapping(splits, encoded)
+    known = datasets[first]
+    network = config.network_spec(known.samples.shape[1], known.n_classes)
+
+    def initial() -> Sequence[NDArray[np.float64]]:
+        drawn = config.weights_drawn_by()(network, data["train"].input_times, config.seed)
+        return checks.matrices(
+            f"weights of initialisation.method {config.initialisation.method!r}",
+            drawn, network.shapes, of=f"network {network}", error=ConfigError,
+        )  # fmt: skip
+
     calibration = None
     if config.backend.calibration is not None:
         calibration = load_calibration(Path(config.backend.calibration), network=network)
@@ -237,7 +271,7 @@ def prepare(config: ExperimentConfig) -> Prepared:
             "by: hxloop calibrate --out FILE"
         )
     return Prepared(
-        config, network, backend, loss, weights, datasets, data, calibration,
+        config, network, backend, loss, LazySequence(initial), datasets, data, calibration,
         calibration.pattern() if calibration is not None and config.backend.twin else None,
-        {split: data_digest(samples) for split, samples in data.items()},
+        LazyMapping(splits, lambda split: data_digest(data[split])),
     )  # fmt: skip

@@ -29,11 +29,12 @@ from hxloop.runs.folder_state import IDENTITY, PROVENANCE
 from hxloop.runs.identity import (
     change_notes,
     check_evaluated,
+    check_evaluated_parts,
     check_resumed,
     identity_of,
     run_digest,
 )
-from hxloop.runs.plan import Prepared, RunResult, prepare
+from hxloop.runs.plan import Prepared, RunResult, plan, prepare
 from hxloop.runs.recorder import FINAL, ActivityRecorder, about
 from hxloop.substrate import Session
 from hxloop.training.evaluation import EVALUATION_TRIAL, EvaluationListener, RunObserver, evaluate
@@ -201,12 +202,14 @@ def evaluate_run(
     run = RunDirectory.open(run_dir)
     config = run.config()
     chosen = evaluation_backend(config.backend, backend, options, calibration)
-    prepared = prepare(config.model_copy(update={"backend": chosen}))
-    if calibration is None and options:
-        prepared = without_foreign_calibration(prepared)
     identity = run.identity
     if identity is not None:
-        check_evaluated(identity, prepared, str(run_dir))
+        check_evaluated(identity, config, str(run_dir))
+    prepared = plan(config.model_copy(update={"backend": chosen}), first="test")
+    if calibration is None and options:
+        prepared = without_foreign_calibration(prepared)
+    if identity is not None:
+        check_evaluated_parts(identity, prepared, str(run_dir))
     weights = run.weights(prepared.network)
     if activity is None:
         return evaluate_prepared(prepared, weights, run_dir, progress=progress)

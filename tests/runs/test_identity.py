@@ -25,6 +25,7 @@ from hxloop.training.losses import get_loss
 from hxloop.training.options import SpikeData, TrainingOptions
 from hxloop.training.state import check_epochs
 from hxloop.training.trainer import Trainer
+from hxloop.training.trainer_state import TrainerState
 from tests.runs.short_runs import CONFIG, TINY, stopped
 from tests.runs.short_runs import no_provenance as no_provenance
 
@@ -192,7 +193,7 @@ def test_fewer_epochs_than_are_done_change_nothing(finished):
 
 
 def test_a_training_that_stopped_by_itself_needs_more_patience_to_go_on():
-    state = {"epoch": 5, "best_epoch": 3, "batch": 0}
+    state = TrainerState(epoch=5, best_epoch=3)
     options = TrainingOptions(epochs=20, patience=2)
     with pytest.raises(ConfigError, match="stopped by itself after epoch 5"):
         check_epochs(state, 10, options)

@@ -26,8 +26,8 @@ from hxloop.runs.run import (
     train_prepared,
 )
 from hxloop.training.initialisation import initial_weights
+from hxloop.training.loop import LoopNetwork
 from hxloop.training.options import SpikeData
-from hxloop.training.trainer import Trainer
 from tests.runs.short_runs import CONFIG, TINY, stopped
 from tests.runs.short_runs import no_provenance as no_provenance
 
@@ -60,9 +60,16 @@ def test_own_data_are_not_taken_for_those_of_the_configuration(tmp_path, kind):
     page = (run / "report.html").read_text()
     assert kind in page and "Yin-Yang disk" not in page
     assert not result.problems and "finished" in json.loads((run / "provenance.json").read_text())
-    for again in (evaluate_run, resume):
-        with pytest.raises(ConfigError, match=rf"its train data were '{kind}', 60 samples .*"
-                           r"these are 'yin-yang', 60 samples of 5 .*resume_prepared"):  # fmt: skip
+    # Evaluating looks at the test split alone.
+    for again, split, samples, others in (
+        (evaluate_run, "test", 30, 10),
+        (resume, "train", 60, 60),
+    ):
+        with pytest.raises(
+            ConfigError,
+            match=rf"its {split} data were '{kind}', {samples} samples .*these are 'yin-yang', "
+            rf"{others} samples of 5 .*resume_prepared",
+        ):
             again(run)
     weights = RunDirectory.open(run).weights(prepared.network)
     assert evaluate_prepared(prepared, weights, run).test.accuracy == result.test.accuracy
@@ -76,7 +83,7 @@ def test_a_data_set_under_the_name_of_another_is_noticed(tmp_path):
     assert prepared.data_name == "own data"
     train_prepared(prepared, tmp_path / "run")
     assert "own data" in (tmp_path / "run" / "report.html").read_text()
-    with pytest.raises(ConfigError, match="its train data were 'own data'"):
+    with pytest.raises(ConfigError, match="its test data were 'own data'"):
         evaluate_run(tmp_path / "run")
 
 
@@ -84,11 +91,11 @@ def test_own_data_are_noticed_before_the_first_checkpoint(tmp_path, no_reports):
     """Killed before it, the run would have begun anew with Yin-Yang."""
     prepared = own("iris")
 
-    def fail(trainer, samples):
+    def fail(network, inputs, trial=None):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_step", fail)
+        patch.setattr(LoopNetwork, "forward", fail)
         with pytest.raises(KeyboardInterrupt):
             train_prepared(prepared, tmp_path / "run")
     with pytest.raises(ConfigError, match="its train data were 'iris'"):
@@ -96,7 +103,7 @@ def test_own_data_are_noticed_before_the_first_checkpoint(tmp_path, no_reports):
     yin_yang = prepare(prepared.config)
     only_weights = replace(yin_yang, weights=tuple(2 * w for w in yin_yang.weights))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_step", fail)
+        patch.setattr(LoopNetwork, "forward", fail)
         with pytest.raises(KeyboardInterrupt):
             train_prepared(only_weights, tmp_path / "weights")
     with pytest.raises(ConfigError, match="other initial weights"):
