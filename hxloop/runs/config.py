@@ -10,228 +10,72 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import tomli_w
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationError,
     field_validator,
-    model_serializer,
 )
 from pydantic_core import PydanticCustomError
 
 from hxloop import checks
-from hxloop.data.encoding import ENCODINGS, Encoding, LatencyEncoding, get_encoding
+from hxloop.data.encoding import ENCODINGS, Encoding, get_encoding
 from hxloop.errors import ConfigError, NetworkError
 from hxloop.files import sha256_of
-from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
+from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.runs.config_overrides import apply_override as apply_override
+from hxloop.runs.config_overrides import apply_overrides
 from hxloop.runs.config_paths import with_absolute_paths
+from hxloop.runs.config_sections import (
+    ActivityConfig as ActivityConfig,
+)
+from hxloop.runs.config_sections import (
+    BackendConfig as BackendConfig,
+)
+from hxloop.runs.config_sections import (
+    DatasetConfig as DatasetConfig,
+)
+from hxloop.runs.config_sections import (
+    EncodingConfig as EncodingConfig,
+)
+from hxloop.runs.config_sections import (
+    InitialisationConfig as InitialisationConfig,
+)
+from hxloop.runs.config_sections import (
+    LossConfig as LossConfig,
+)
+from hxloop.runs.config_sections import (
+    NetworkConfig as NetworkConfig,
+)
+from hxloop.runs.config_sections import (
+    NeuronConfig as NeuronConfig,
+)
+from hxloop.runs.config_sections import (
+    Section as Section,
+)
+from hxloop.runs.config_sections import (
+    SilentConfig as SilentConfig,
+)
+from hxloop.runs.config_sections import (
+    TrainingConfig as TrainingConfig,
+)
 from hxloop.runs.config_words import explained
 from hxloop.text import check_printable
 from hxloop.training.initialisation import (
-    INITIALISATIONS,
-    BalancedInitialisation,
     Initialisation,
-    NormalInitialisation,
     get_initialisation,
 )
 from hxloop.training.losses import LOSSES
-from hxloop.training.notes import Note, tell
 from hxloop.training.options import TrainingOptions
 from hxloop.training.silent_neurons import SilentNeuronPolicy
 
 
-class _Section(BaseModel):
-    # Strict: "5" is no number and true is no 1.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class DatasetConfig(_Section):
-    """Which data; sizes of None are the published ones."""
-
-    name: str = "yin-yang"
-    train_size: int | None = Field(default=None, ge=1)
-    validation_size: int | None = Field(default=None, ge=1)
-    test_size: int | None = Field(default=None, ge=1)
-
-
-class _ChoiceSection(_Section):
-    """One whose keys are the options of what comes along; another package's has ``options``.
-
-    It is written down with what means something for the choice.
-    """
-
-    CHOICE: ClassVar[str]
-    COME_ALONG: ClassVar[Mapping[str, type[Any]]]
-    # A configuration that does not choose reads, and has the digest, as before one could.
-    UNSAID: ClassVar[str | None] = None
-
-    options: dict[str, Any] = {}
-
-    @model_serializer(mode="wrap")
-    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = handler(self)
-        left = {"options"} if not self.options else set()
-        if values[self.CHOICE] not in self.COME_ALONG:
-            left |= set(values) - {self.CHOICE, "options"}
-        elif values[self.CHOICE] == self.UNSAID:
-            left.add(self.CHOICE)
-        return {key: value for key, value in values.items() if key not in left}
-
-    def options_of_choice(self, section: str) -> dict[str, Any]:
-        """What the chosen one is made with.
-
-        Raises:
-            ConfigError: ``options`` for one that comes along.
-        """
-        name = getattr(self, self.CHOICE)
-        if name not in self.COME_ALONG:
-            return self.options
-        taken = [field.name for field in fields(self.COME_ALONG[name])]
-        if self.options:
-            raise ConfigError(
-                f"{section}.options: expected none for {name!r}, whose options are keys of "
-                f"[{section}]: {', '.join(taken)}; got {', '.join(self.options)}"
-            )
-        return {key: getattr(self, key) for key in taken}
-
-
-class EncodingConfig(_ChoiceSection):
-    """See ``hxloop.data.encoding.LatencyEncoding``, of which the keys are.
-
-    ``name``: "latency", or that of another package's, whose options are ``options``.
-    """
-
-    CHOICE: ClassVar[str] = "name"
-    COME_ALONG: ClassVar[Mapping[str, type[Any]]] = ENCODINGS
-    UNSAID: ClassVar[str | None] = "latency"
-
-    name: str = "latency"
-    t_early: float = LatencyEncoding.t_early
-    t_late: float = LatencyEncoding.t_late
-    bias_times: tuple[float, ...] = LatencyEncoding.bias_times
-    replicate: int = LatencyEncoding.replicate
-    large_first: bool = LatencyEncoding.large_first
-    silent_zero: bool = LatencyEncoding.silent_zero
-
-
-class NeuronConfig(_Section):
-    """See ``hxloop.network.NeuronSpec``."""
-
-    tau_mem: float = NeuronSpec.tau_mem
-    tau_syn: float = NeuronSpec.tau_syn
-    v_threshold: float = NeuronSpec.v_threshold
-    v_leak: float = NeuronSpec.v_leak
-    v_reset: float = NeuronSpec.v_reset
-
-
-class NetworkConfig(_Section):
-    """Hidden layers; inputs and outputs follow from the data.
-
-    ``n_inhibitory`` neurons of every hidden layer are inhibitory (Dale's law); 0 = no law.
-    """
-
-    hidden: tuple[int, ...] = (120,)
-    n_inhibitory: int = LayerSpec.n_inhibitory
-    t_window: float = NetworkSpec.t_window
-    neuron: NeuronConfig = NeuronConfig()
-
-
-class InitialisationConfig(_ChoiceSection):
-    """See ``training.initialisation``: "normal" takes means and stdevs, "balanced" the rest.
-
-    With the ``method`` of another package ``options`` are its own.
-    """
-
-    CHOICE: ClassVar[str] = "method"
-    COME_ALONG: ClassVar[Mapping[str, type[Any]]] = INITIALISATIONS
-
-    method: str = "normal"
-    means: tuple[float, ...] = NormalInitialisation.means
-    stdevs: tuple[float, ...] = NormalInitialisation.stdevs
-    spread: float = BalancedInitialisation.spread
-    active: float = BalancedInitialisation.active
-
-
-class BackendConfig(_Section):
-    """Backend by name, with its options.
-
-    ``calibration`` is a file of ``hxloop calibrate``; with ``twin`` the gradient is that of the
-    neurons as they were measured.
-    ``record``: a file to which every run of a training is added, see ``hxloop.record``.
-    """
-
-    name: str = "ideal"
-    options: dict[str, Any] = {}
-    calibration: str | None = None
-    twin: bool = False
-    record: str | None = None
-
-
-class LossConfig(_Section):
-    """Loss by name, with its options."""
-
-    name: str = "time-to-first-spike"
-    options: dict[str, Any] = {}
-
-
-class SilentConfig(_Section):
-    """See ``hxloop.training.silent_neurons.SilentNeuronPolicy``."""
-
-    hidden: float = SilentNeuronPolicy.hidden
-    output: float = SilentNeuronPolicy.output
-    bump: float = SilentNeuronPolicy.bump
-    per_input: bool = SilentNeuronPolicy.per_input
-    layers: str = SilentNeuronPolicy.layers
-
-
-class TrainingConfig(_Section):
-    """See ``hxloop.training.options.TrainingOptions``."""
-
-    epochs: int = TrainingOptions.epochs
-    batch_size: int = TrainingOptions.batch_size
-    learning_rate: float = TrainingOptions.learning_rate
-    relative_rate: bool = TrainingOptions.relative_rate
-    beta1: float = TrainingOptions.beta1
-    beta2: float = TrainingOptions.beta2
-    schedule: str = TrainingOptions.schedule
-    step_epochs: int = TrainingOptions.step_epochs
-    step_factor: float = TrainingOptions.step_factor
-    final_fraction: float = TrainingOptions.final_fraction
-    max_dw_norm: float | None = TrainingOptions.max_dw_norm
-    silent: SilentConfig = SilentConfig()
-    clip_weights: bool = TrainingOptions.clip_weights
-    weight_limit: float | None = TrainingOptions.weight_limit
-    input_noise: float = TrainingOptions.input_noise
-    max_shift: int = TrainingOptions.max_shift
-    patience: int | None = TrainingOptions.patience
-    select: str = TrainingOptions.select
-    retries: int = TrainingOptions.retries
-    time_limit: float | None = TrainingOptions.time_limit
-    checkpoint_every: int | None = TrainingOptions.checkpoint_every
-
-
-class ActivityConfig(_Section):
-    """What a training writes to ``activity.h5``: when, and of which samples.
-
-    It changes nothing in the training. ``epochs``: after how many epochs of training, 0 = before
-    it, "final" = with the selected weights; () = no log. ``samples``: the first so many of the
-    split, or all where it has fewer.
-    """
-
-    epochs: tuple[Annotated[int, Field(ge=0)] | Literal["final"], ...] = (0, "final")
-    split: Literal["test", "validation", "train"] = "test"
-    samples: int = Field(default=1000, ge=1)
-    compress: bool = True
-
-
-class ExperimentConfig(_Section):
+class ExperimentConfig(Section):
     """One experiment, complete.
 
     ``seed`` seeds everything: initial weights, sample order, input noise, trial noise.
@@ -248,7 +92,7 @@ class ExperimentConfig(_Section):
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
     activity: ActivityConfig = ActivityConfig()
-    study: dict[str, Any] = {}
+    study: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("name", "description")
     @classmethod
@@ -399,72 +243,6 @@ class ExperimentConfig(_Section):
         return cls.from_mapping(values, " with ".join([f"configuration {path}", *overrides]))
 
 
-def apply_override(values: dict[str, Any], override: str) -> None:
-    """Set ``a.b.c=value`` in nested mappings, in place.
-
-    Raises:
-        ConfigError: no "=" or a key below something that is not a table.
-    """
-    key, separator, text = override.partition("=")
-    names = key.strip().split(".")
-    if not separator or not all(names):
-        raise ConfigError(f"--set {override!r}: expected KEY=VALUE, for example training.epochs=5")
-    try:
-        parsed = tomllib.loads(f"value = {text}")
-    except RecursionError:
-        raise ConfigError(f"--set {key.strip()}: nested too deeply") from None
-    except tomllib.TOMLDecodeError as error:
-        if text.strip().startswith(("[", "{")):
-            raise ConfigError(
-                f"--set {override!r}: not a list or table in TOML ({error}); write numbers as 0.5 "
-                'and text in quotes: \'["a", "b"]\''
-            ) from error
-        # .5 and 5. are numbers everywhere but in TOML.
-        number = re.fullmatch(r"[+-]?(\d+\.|\.\d+)(e[+-]?\d+)?", text.strip(), re.IGNORECASE)
-        parsed = {"value": float(text) if number else text.strip()}
-    if list(parsed) != ["value"] or "\n" in text.strip():
-        raise ConfigError(f"--set {override!r}: expected one value on one line")
-    value = parsed["value"]
-    table = values
-    for name in names[:-1]:
-        table = table.setdefault(name, {})
-        if not isinstance(table, dict):
-            raise ConfigError(f"--set {override!r}: {name!r} is a value, not a table")
-    table[names[-1]] = value
-
-
-def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Set several values, each as ``apply_override`` does, in place.
-
-    Where one names another backend or loss, the options in ``values``, which belong to the former
-    one, do not apply any more: they are left out, and that is warned of.
-
-    Raises:
-        ConfigError: see ``apply_override``.
-    """
-    for section, default in (("backend", BackendConfig().name), ("loss", LossConfig().name)):
-        named: dict[str, Any] = {}
-        for override in overrides:
-            if override.partition("=")[0].strip() == f"{section}.name":
-                apply_override(named, override)
-        table = values.get(section, {})
-        if not named or not isinstance(table, dict):
-            continue
-        new, old = named[section]["name"], table.get("name", default)
-        if new == old:
-            continue
-        left = {key: table.pop(key) for key in _OF_THE_NAME if key in table}
-        left = {**left.pop("options", {}), **left}
-        if left:
-            words = ", ".join(f"{key} = {value}" for key, value in left.items())
-            text = f"{section}.name = {new}: left out what was set for {old} ({words})."
-            tell([Note(f"{section}-options-left-out", text, {"left_out": list(left)})])
-    for override in overrides:
-        apply_override(values, override)
-
-
-# Keys of a section that mean something for the backend or loss of that name only.
-_OF_THE_NAME = ("options", "calibration", "twin")
 _SECTIONS = {
     "LatencyEncoding": "encoding",
     "NeuronSpec": "network.neuron",

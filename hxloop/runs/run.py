@@ -10,36 +10,30 @@ True
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hxloop import checks
-from hxloop.activity import TRAINED, ActivityWriter
+from hxloop.activity import TRAINED
 from hxloop.errors import OutputError
 from hxloop.provenance import now, provenance
 from hxloop.runs.config import ExperimentConfig
-from hxloop.runs.elsewhere import evaluation_backend, without_foreign_calibration
+from hxloop.runs.evaluate import evaluate_prepared as evaluate_prepared
+from hxloop.runs.evaluate import evaluate_run as evaluate_run
 from hxloop.runs.folder import RunDirectory
 from hxloop.runs.folder_state import IDENTITY, PROVENANCE
 from hxloop.runs.identity import (
     change_notes,
-    check_evaluated,
-    check_evaluated_parts,
     check_resumed,
     identity_of,
     run_digest,
 )
-from hxloop.runs.plan import Prepared, RunResult, plan, prepare
-from hxloop.runs.recorder import FINAL, ActivityRecorder, about
+from hxloop.runs.plan import Prepared, RunResult, prepare
+from hxloop.runs.recorder import FINAL, ActivityRecorder
 from hxloop.substrate import Session
-from hxloop.training.evaluation import EVALUATION_TRIAL, EvaluationListener, RunObserver, evaluate
 from hxloop.training.identity import Difference
-from hxloop.training.loop import LoopNetwork
 from hxloop.training.notes import tell
 from hxloop.training.options import EvaluationResult, ProgressListener
 from hxloop.training.trainer import Trainer
@@ -163,87 +157,6 @@ def resume_prepared(
             return _run(prepared, session, run, progress, on_trainer, changes)
 
 
-def evaluate_run(
-    run_dir: str | os.PathLike[str],
-    backend: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    *,
-    calibration: str | os.PathLike[str] | None = None,
-    activity: str | os.PathLike[str] | None = None,
-    state: str = TRAINED,
-    progress: EvaluationListener | None = None,
-) -> RunResult:
-    """Evaluate a finished training on the test split, on its own or on another backend.
-
-    The run's own calibration goes along as long as the chip is the one that it was made on.
-
-    Args:
-        run_dir: run folder.
-        backend: name of another backend; None: the one it was trained on.
-        options: options of the backend; for the run's own backend, added to the run's.
-        calibration: file of a calibration of the chip chosen; None: the run's own, if it is of
-            that chip; "": none.
-        activity: activity log to write the whole test split to; one that is there gets one more
-            state. None writes none.
-        state: name of the state in that log.
-        progress: told after each run how many samples are done, and of how many.
-
-    Raises:
-        FileFormatError: not a finished run, or its files are damaged, or the log is one of
-            another network.
-        ConfigError: the run's configuration was changed, or it was trained on other data than
-            it says: evaluate such a one with ``evaluate_prepared``.
-        UnknownNameError: unknown backend or option.
-        CalibrationError: the calibration given is not one of that chip.
-        OutputError: the log cannot be written, has such a state already, or another process is
-            writing it.
-    """
-    run_dir = checks.path("run_dir", run_dir)
-    run = RunDirectory.open(run_dir)
-    config = run.config()
-    chosen = evaluation_backend(config.backend, backend, options, calibration)
-    identity = run.identity
-    if identity is not None:
-        check_evaluated(identity, config, str(run_dir))
-    prepared = plan(config.model_copy(update={"backend": chosen}), first="test")
-    if calibration is None and options:
-        prepared = without_foreign_calibration(prepared)
-    if identity is not None:
-        check_evaluated_parts(identity, prepared, str(run_dir))
-    weights = run.weights(prepared.network)
-    if activity is None:
-        return evaluate_prepared(prepared, weights, run_dir, progress=progress)
-    # Locked until the end: of two evaluations into one log the second is refused at once.
-    activity = checks.path("activity", activity, error=OutputError)
-    with ActivityWriter(activity, prepared.network, about=about(prepared)) as log:
-        if state in log.complete_states:
-            raise OutputError(
-                f"{activity}: holds a state {state!r} already; give another file, or another name "
-                "for the state (--state)"
-            )
-        with log.state(state, split="test", n_samples=len(prepared.data["test"])) as writer:
-            return evaluate_prepared(prepared, weights, run_dir, writer.append, progress)
-
-
-def evaluate_prepared(
-    prepared: Prepared,
-    weights: Sequence[NDArray[np.float64]],
-    run_dir: str | os.PathLike[str] | None = None,
-    observer: RunObserver | None = None,
-    progress: EvaluationListener | None = None,
-) -> RunResult:
-    """Evaluate given weights on the test split; ``run_dir`` is only named in the result."""
-    run_dir = None if run_dir is None else checks.path("run_dir", run_dir)
-    config, data = prepared.config, prepared.data["test"]
-    with prepared.open_session() as session:
-        network = LoopNetwork(session, weights, retries=config.training.retries)
-        batch_size = config.training.batch_size
-        result = evaluate(
-            network, prepared.loss, data, batch_size, EVALUATION_TRIAL, observer, progress=progress
-        )
-        return RunResult(config, None, result, result.info.chip_id, run_dir)
-
-
 def _run(
     prepared: Prepared,
     session: Session,
@@ -252,13 +165,51 @@ def _run(
     on_trainer: OnTrainer | None,
     changes: Sequence[Difference] = (),
 ) -> RunResult:
+    origin = _origin_of(prepared.config, run)
+    trainer, recorder = _trainer(prepared, session, run, progress, on_trainer, changes)
+    if run is not None:
+        run.write_json(PROVENANCE, origin)
+    training = trainer.fit()
+    if run is not None:
+        # At once: whatever follows may fail, or be stopped, and must not cost the weights.
+        run.write_weights(training.weights, _weights_metadata(prepared, session))
+    test = _test(prepared, trainer, training.epoch, recorder)
+    chip = test.info.chip_id
+    result = RunResult(prepared.config, training, test, chip, run.path if run else None)
+    if run is None:
+        return result
+    if chip:
+        run.write_weights(training.weights, _weights_metadata(prepared, session, chip))
+    run.write_json("evaluation.json", result.as_dict())
+    # Imported here: figures take a second to import, and not every run has a report.
+    from hxloop.runs.report.training_report import report_failure
+
+    origin |= {"finished": now(), "chip": chip}
+    failure = report_failure(prepared, trainer.network, result, origin, run.report)
+    # Last: a run is finished when all its files are there.
+    if failure is None:
+        run.write_json(PROVENANCE, origin)
+    else:
+        tell([failure])
+        result = replace(result, problems=(failure,))
+    if recorder is not None and recorder.failure is not None:
+        raise OutputError(
+            f"{recorder.failure}. The training is complete, and everything else is in "
+            f"{run.path}. Record its activity again: hxloop evaluate {run.path} --activity FILE"
+        ) from recorder.failure
+    return result
+
+
+def _trainer(
+    prepared: Prepared,
+    session: Session,
+    run: RunDirectory | None,
+    progress: ProgressListener | bool | None,
+    on_trainer: OnTrainer | None,
+    changes: Sequence[Difference],
+) -> tuple[Trainer, ActivityRecorder | None]:
+    """The trainer where it stands, and who records what it does."""
     config = prepared.config
-    origin = _origin(config)
-    # A run that was stopped before its first checkpoint starts at the beginning.
-    if run is not None and run.started and (run.path / PROVENANCE).exists():
-        before = run.read_json(PROVENANCE)
-        resumed = [*before.get("resumed", []), origin["started"]]
-        origin |= {"started": before.get("started"), "resumed": resumed}
     trainer = Trainer(
         prepared.loop_network(session),
         prepared.loss,
@@ -284,37 +235,18 @@ def _run(
         trainer.note(change_notes(changes))
     if recorder is not None:
         recorder.continue_from(trainer.network, trainer.epochs_done)
-    if run is not None:
-        run.write_json(PROVENANCE, origin)
-    training = trainer.fit()
-    if run is not None:
-        # At once: whatever follows may fail, or be stopped, and must not cost the weights.
-        run.write_weights(training.weights, _weights_metadata(prepared, session))
-    test = _test(prepared, trainer, training.epoch, recorder)
-    chip = test.info.chip_id
-    result = RunResult(config, training, test, chip, run.path if run else None)
-    if run is None:
-        return result
-    if chip:
-        run.write_weights(training.weights, _weights_metadata(prepared, session, chip))
-    run.write_json("evaluation.json", result.as_dict())
-    # Imported here: figures take a second to import, and not every run has a report.
-    from hxloop.runs.report.training_report import report_failure
+    return trainer, recorder
 
-    origin |= {"finished": now(), "chip": chip}
-    failure = report_failure(prepared, trainer.network, result, origin, run.report)
-    # Last: a run is finished when all its files are there.
-    if failure is None:
-        run.write_json(PROVENANCE, origin)
-    else:
-        tell([failure])
-        result = replace(result, problems=(failure,))
-    if recorder is not None and recorder.failure is not None:
-        raise OutputError(
-            f"{recorder.failure}. The training is complete, and everything else is in "
-            f"{run.path}. Record its activity again: hxloop evaluate {run.path} --activity FILE"
-        ) from recorder.failure
-    return result
+
+def _origin_of(config: ExperimentConfig, run: RunDirectory | None) -> dict[str, Any]:
+    """Where this comes from, and when it was begun and gone on with."""
+    origin = _origin(config)
+    # A run that was stopped before its first checkpoint starts at the beginning.
+    if run is not None and run.started and (run.path / PROVENANCE).exists():
+        before = run.read_json(PROVENANCE)
+        resumed = [*before.get("resumed", []), origin["started"]]
+        origin |= {"started": before.get("started"), "resumed": resumed}
+    return origin
 
 
 def _origin(config: ExperimentConfig) -> dict[str, Any]:

@@ -52,6 +52,16 @@ class SynchronyMeasures:
     spread: Array
     converged: Array
 
+    @property
+    def uniform(self) -> list[Array]:
+        """``nulls["uniform"]``, as it was called before others could be registered."""
+        return self.nulls["uniform"]
+
+    @property
+    def jittered(self) -> list[Array]:
+        """``nulls["jittered"]``, as it was called before others could be registered."""
+        return self.nulls["jittered"]
+
     def causal_shorth(self) -> Array:
         """``(samples, layers)``."""
         return np.stack([layer.shorth for layer in self.causal], axis=1)
