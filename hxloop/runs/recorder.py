@@ -40,6 +40,7 @@ class ActivityRecorder:
         path: the activity log; made when the first state begins.
         prepared: what to record is told in the section ``activity`` of its configuration.
         note: takes what is to be told at once; of a training, ``Trainer.note``.
+        recorded: called with the name of each state that was written.
 
     Attributes:
         failure: why the log could not be written; None = all went well so far. After a failure
@@ -49,7 +50,11 @@ class ActivityRecorder:
     """
 
     def __init__(
-        self, path: Path, prepared: Prepared, note: Callable[[Iterable[Note]], None] = tell
+        self,
+        path: Path,
+        prepared: Prepared,
+        note: Callable[[Iterable[Note]], None] = tell,
+        recorded: Callable[[str], None] | None = None,
     ) -> None:
         self.path, self.prepared = path, prepared
         config = self.config = prepared.config
@@ -57,7 +62,7 @@ class ActivityRecorder:
         data = prepared.data[self.split]
         self.data = _first_batches(data, self.samples, config.training.batch_size)
         self.failure: OutputError | FileFormatError | None = None
-        self._note = note
+        self._note, self._recorded = note, recorded
         self._begun = False
 
     def continue_from(self, network: LoopNetwork, epoch: int) -> None:
@@ -128,6 +133,8 @@ class ActivityRecorder:
             if writer is not None and self.failure is None:
                 with self._noting():
                     writer.close()
+                if self._recorded is not None and self.failure is None:
+                    self._recorded(name)
         finally:
             if writer is not None:
                 writer.abandon()

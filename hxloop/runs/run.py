@@ -223,7 +223,7 @@ def _trainer(
         on_trainer(trainer)
     recorder = None
     if run is not None and config.activity.epochs:
-        recorder = ActivityRecorder(run.activity, prepared, trainer.note)
+        recorder = ActivityRecorder(run.activity, prepared, trainer.note, trainer.events.recorded)
         recorder.record(trainer.network, 0)
         trainer.after_epoch = partial(recorder.record, trainer.network)
     if run is not None and run.started:
