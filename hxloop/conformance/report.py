@@ -76,7 +76,10 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         capabilities = {
-            name: sorted(value) if isinstance(value, frozenset) else value
+            # Features are told by their names in words.
+            name: sorted(getattr(each, "value", each) for each in value)
+            if isinstance(value, frozenset)
+            else value
             for name, value in asdict(self.capabilities).items()
         }
         return {

@@ -111,7 +111,7 @@ def test_a_substrate_that_is_not_there_is_one_message(run: Any) -> None:
     ("words", "message"),
     [
         (["idael"], "Did you mean 'ideal'?"),
-        (["ideal", "--set", "speed=3"], "known: precision"),
+        (["ideal", "--set", "speed=3"], "known: max_spikes, precision"),
         (["ideal", "--set", "speed"], "expected KEY=VALUE"),
         (["ideal", "--set", "precision=half"], "'double' or 'single'; got 'half'"),
         ([], "Missing argument"),
