@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hxloop.network import Feature
 from hxloop.substrate import Capabilities
 
 PASSED, FAILED, EXPECTED = "passed", "failed", "expected"
@@ -75,13 +76,12 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        capabilities = {
-            # Features are told by their names in words.
-            name: sorted(getattr(each, "value", each) for each in value)
-            if isinstance(value, frozenset)
-            else value
-            for name, value in asdict(self.capabilities).items()
-        }
+        capabilities: dict[str, Any] = asdict(self.capabilities)
+        for name, value in capabilities.items():
+            if isinstance(value, frozenset):
+                # Features are told by their names in words.
+                told = {each.value if isinstance(each, Feature) else each for each in value}
+                capabilities[name] = sorted(told)
         return {
             "backend": self.backend,
             "label": self.label,
