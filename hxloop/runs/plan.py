@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -207,10 +207,13 @@ def prepare(config: ExperimentConfig) -> Prepared:
             f"training.max_shift: the samples of {config.dataset.name!r} are no images; set it to 0"
         )
     # Whatever cannot be made is told before anything is run.
-    for split in made.data:
-        made.configured[split]
-    len(made.weights)
-    return made
+    return replace(
+        made,
+        weights=tuple(made.weights),
+        datasets=dict(made.datasets),
+        data=dict(made.data),
+        configured=dict(made.configured),
+    )
 
 
 def plan(config: ExperimentConfig, first: str = "train") -> Prepared:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,7 +27,8 @@ def train_batch(
     data: SpikeData,
     samples: NDArray[np.int64],
     state: TrainerState,
-) -> tuple[float, Activity]:
+    seen: Callable[[Activity], None] | None = None,
+) -> float:
     """Train on a batch.
 
     Args:
@@ -36,9 +39,11 @@ def train_batch(
         data: of the training.
         samples: ``(batch,)``, indices of the samples.
         state: its ``sums`` are added to; epoch, batch and step number the noise.
+        seen: told what the substrate did, before anything is made of it: what is odd there may
+            be why the rest fails.
 
     Returns:
-        The loss before the step, and what the substrate did.
+        The loss before the step.
 
     Raises:
         RunFailed: the substrate failed for good, or the loss is no number.
@@ -48,6 +53,8 @@ def train_batch(
     counts = network.gradient_counts
     counts.reset()
     output, activity = network(times, trial=state.step)
+    if seen is not None:
+        seen(activity)
     objective = loss(output, torch.tensor(labels))
     value = float(objective.detach())
     if not np.isfinite(value):
@@ -80,7 +87,7 @@ def train_batch(
     sums.capped += counts.n_capped
     sums.bumped += bumped
     sums.retries += activity.info.retries
-    return value, activity
+    return value
 
 
 def weight_limit(network: LoopNetwork, options: TrainingOptions) -> float | None:

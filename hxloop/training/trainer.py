@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from hxloop import checks
+from hxloop.activity import Activity
 from hxloop.errors import ConfigError, TrainingInterrupted
 from hxloop.training.evaluation import (
     EVALUATION_TRIAL,
@@ -198,19 +199,19 @@ class Trainer:
         return result
 
     def _step(self, samples: NDArray[np.int64]) -> None:
-        state = self.state
+        state, given = self.state, (self._optimiser, self.options, self.train_data, samples)
         rate = self.options.learning_rate_at(state.epoch + state.batch / self.batches_per_epoch)
         self._optimiser.set_rate(rate)
-        value, activity = train_batch(
-            self.network, self.loss, self._optimiser, self.options, self.train_data, samples, state
-        )
-        if state.step == 0:
-            session = self.network.session
-            limit = session.capabilities.weight_limit
-            self._note(weight_notes(activity.info, session.network, limit, initial=True))
+        seen = None if state.step else self._note_weights
+        value = train_batch(self.network, self.loss, *given, state, seen)
         state.batch += 1
         state.step += 1
         self.events.batch(state.epoch, state.batch, value)
+
+    def _note_weights(self, activity: Activity) -> None:
+        on = self.network.session
+        limit = on.capabilities.weight_limit
+        self._note(weight_notes(activity.info, on.network, limit, initial=True))
 
     def _between_batches(self, start: float) -> None:
         state, every = self.state, self.options.checkpoint_every
@@ -242,9 +243,9 @@ class Trainer:
         tell(self.state.add_notes(notes))
 
     def _note_inputs(self) -> None:
-        for split, data in (("training", self.train_data), ("validation", self.validation_data)):
-            network = self.network.session.network
-            self._note(input_notes(data.input_times, network, split))
+        on = self.network.session.network
+        self._note(input_notes(self.train_data.input_times, on, "training"))
+        self._note(input_notes(self.validation_data.input_times, on, "validation"))
 
     def _end_epoch(self, start: float) -> None:
         state, options = self.state, self.options
@@ -295,6 +296,5 @@ class Trainer:
     @cached_property
     def _described(self) -> dict[str, Any]:
         """What the steps hang on, for the checkpoints."""
-        data = self.train_data, self.validation_data
-        network = self.network.session.network
-        return describe_training(network, self.loss, self.options, *data)
+        on, given = self.network.session.network, (self.train_data, self.validation_data)
+        return describe_training(on, self.loss, self.options, *given)

@@ -19,6 +19,7 @@ from hxloop import (
 )
 from hxloop.errors import (
     ConfigError,
+    HxloopWarning,
     NetworkError,
     RunFailed,
     RunInputError,
@@ -147,6 +148,16 @@ def test_a_diverged_training_says_so():
     run = trainer()
     run.loss = type("Nan", (), {"__call__": lambda s, o, y: torch.tensor(float("nan"))})()
     with pytest.raises(RunFailed, match="the loss is nan in epoch 1, batch 0"):
+        run.fit()
+
+
+def test_what_is_odd_about_initial_weights_is_told_before_the_first_loss_fails():
+    run = trainer(weights=[50 * matrix for matrix in WEIGHTS], backend="emulated-chip")
+    run.loss = type("Nan", (), {"__call__": lambda s, o, y: torch.tensor(float("nan"))})()
+    with (
+        pytest.warns(HxloopWarning, match="initial weights .* beyond the range"),
+        pytest.raises(RunFailed, match="the loss is nan in epoch 1, batch 0"),
+    ):
         run.fit()
 
 
