@@ -14,6 +14,7 @@ from typing import Any
 from hxloop.activity.log.schema import network_to_json
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.files import sha256_of
+from hxloop.network import Parameters
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.config_paths import PATH_KEYS
 from hxloop.runs.plan import Prepared
@@ -47,9 +48,10 @@ def identity_of(
     Args:
         prepared: of the training.
         splits: that are described; others are not read for it.
-        initial: whether the initial weights are.
+        initial: whether the initial weights are, and the delays after them.
     """
-    calibration = prepared.calibration
+    calibration, given = prepared.calibration, prepared.weights
+    arrays = given.named().values() if isinstance(given, Parameters) else given
     return {
         "schema": SCHEMA,
         "config": _plain(prepared.config),
@@ -63,7 +65,7 @@ def identity_of(
             for split in splits
             if split in prepared.data
         },
-        "initial_weights": [describe_weights(m) for m in prepared.weights] if initial else [],
+        "initial_weights": [describe_weights(array) for array in arrays] if initial else [],
         "calibration": None if calibration is None else calibration.digest,
     }
 

@@ -172,14 +172,14 @@ def _run(
     training = trainer.fit()
     if run is not None:
         # At once: whatever follows may fail, or be stopped, and must not cost the weights.
-        run.write_weights(training.weights, _weights_metadata(prepared, session))
+        run.write_weights(training.parameters, _weights_metadata(prepared, session))
     test = _test(prepared, trainer, training.epoch, recorder)
     chip = test.info.chip_id
     result = RunResult(prepared.config, training, test, chip, run.path if run else None)
     if run is None:
         return result
     if chip:
-        run.write_weights(training.weights, _weights_metadata(prepared, session, chip))
+        run.write_weights(training.parameters, _weights_metadata(prepared, session, chip))
     run.write_json("evaluation.json", result.as_dict())
     # Imported here: figures take a second to import, and not every run has a report.
     from hxloop.runs.report.training_report import report_failure

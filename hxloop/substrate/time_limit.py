@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +27,7 @@ def within(
     behind, as nothing in a process can end it; it does not keep the process from ending.
 
     Args:
-        seconds: the limit; None: none, and the call is made right here.
+        seconds: the limit; None or ``inf``: none, and the call is made right here.
         what: what is called, for the message.
         call: with ``*args`` and ``**kw``.
 
@@ -36,7 +37,7 @@ def within(
     Raises:
         RunTimeout: it did not return in time. Not retryable: it may still be at work.
     """
-    if seconds is None:
+    if seconds is None or math.isinf(seconds):
         return call(*args, **kw)
     outcome: list[tuple[bool, Any]] = []
 

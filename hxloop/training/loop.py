@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -26,6 +25,7 @@ from hxloop.substrate.optional import network_of
 from hxloop.substrate.physics import check_physics
 from hxloop.substrate.time_limit import within
 from hxloop.training.trains import SpikeTrain, following, recorded_spike_trains, with_delays
+from hxloop.training.twin import checked_twin
 
 
 class LoopNetwork(nn.Module):
@@ -72,29 +72,17 @@ class LoopNetwork(nn.Module):
                 "LoopNetwork: session: expected an open session (get_backend(...).open(network)); "
                 f"got {checks.shown(session)}"
             )
-        where, shapes = "LoopNetwork: ", network.shapes
+        where = "LoopNetwork: "
         try:
             given = Parameters.of(network, weights, where=where, error=NetworkError)
         except NetworkError as error:
-            raise NetworkError(
-                f"{error}. Network {network} has weights of shapes {shapes}"
-            ) from error
+            shapes = f"Network {network} has weights of shapes {network.shapes}"
+            raise NetworkError(f"{error}. {shapes}") from error
         if max_dw_norm is not None:
             max_dw_norm = checks.number(f"{where}max_dw_norm", max_dw_norm, above=0, finite=False)
         if time_limit is not None:
             time_limit = checks.number(f"{where}time_limit", time_limit, above=0, finite=False)
-        twin = None if twin is None else tuple(twin)
-        if twin is not None and network.features:
-            raise NetworkError(
-                f"LoopNetwork: twin: expected a chain of layers whose neurons spike once; network "
-                f"{network} has no digital twin yet"
-            )
-        if twin is not None and tuple(t.strength_exc.shape for t in twin) != shapes:
-            raise NetworkError(
-                f"LoopNetwork: twin: expected layers of shapes {shapes} for network "
-                f"{session.network}; got {[t.strength_exc.shape for t in twin]}"
-            )
-        self.twin = twin
+        self.twin = None if twin is None else checked_twin(f"{where}twin", twin, network)
         self.session = session
         self.weights = nn.ParameterList([nn.Parameter(torch.tensor(matrix)) for matrix in given])
         self.delays = nn.ParameterList(
@@ -188,6 +176,21 @@ class LoopNetwork(nn.Module):
         n = len(self.weights)
         return with_delays(self.session.network, arrays[:n], arrays[n:]).read_only()
 
+    @torch.no_grad()
+    def hold(self, parameters: Sequence[ArrayLike]) -> None:
+        """Take weights and delays, copied, in the place of its own.
+
+        Args:
+            parameters: as ``parameters_held`` gives them, or weights alone without delays.
+
+        Raises:
+            NetworkError: they do not fit the network.
+        """
+        where, network = "LoopNetwork.hold: ", self.session.network
+        given = Parameters.of(network, parameters, where=where, error=NetworkError)
+        for own, array in zip((*self.weights, *self.delays), given.named().values(), strict=True):
+            own.copy_(torch.tensor(array))
+
     def _model(
         self, index: int, used: NDArray[np.float64]
     ) -> tuple[NeuronSpec | NeuronParameters, Tensor, Tensor]:
@@ -277,10 +280,7 @@ class LoopNetwork(nn.Module):
         what = f"{type(session).__name__}: run of {len(given)} samples"
         for attempt in range(self.retries + 1):
             try:
-                activity: Activity = within(
-                    None if limit is None or math.isinf(limit) else limit,
-                    what, session.run, weights, given, trial=trial,
-                )  # fmt: skip
+                activity: Activity = within(limit, what, session.run, weights, given, trial=trial)
             except RunTimeout as error:
                 self._hung = error
                 raise

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hxloop import checks
 from hxloop.activity import RunInfo
 from hxloop.errors import ConfigError, RunInputError
+from hxloop.network import Parameters
 from hxloop.text import Brief
 from hxloop.training.notes import Note
 from hxloop.training.silent_neurons import SilentNeuronPolicy
@@ -43,8 +44,8 @@ class TrainingOptions:
         input_noise: standard deviation of noise added to the input times in training.
         max_shift: images are shifted by up to so many pixels, in both directions, in training.
         patience: stop after so many epochs without a better validation accuracy; None = off.
-        select: which weights count in the end: those of the "best" epoch by validation
-            accuracy (of equals the later), or the "last".
+        select: which weights and delays count in the end: those of the "best" epoch by
+            validation accuracy (of equals the later), or the "last".
         retries: how often a run is repeated after a transient fault.
         time_limit: seconds after which a run counts as hung, and the training stops; None: as the
             substrate says (never, for simulators), ``inf``: never.
@@ -249,18 +250,23 @@ class TrainingResult(Brief):
 
     Attributes:
         metrics: one mapping for each epoch, as in ``metrics.jsonl``.
-        weights: the selected weights, ``(pre, post)`` each.
+        parameters: the selected weights and delays.
         epoch: which epoch they are from, counted from 1.
-        validation_accuracy: of these weights in that epoch.
+        validation_accuracy: of these in that epoch.
         notes: what was odd, see ``hxloop.training.notes``; also in the metrics, in the epoch in
             which it was seen.
     """
 
     metrics: tuple[Mapping[str, Any], ...]
-    weights: tuple[NDArray[np.float64], ...]
+    parameters: Parameters
     epoch: int
     validation_accuracy: float
     notes: tuple[Note, ...] = ()
+
+    @property
+    def weights(self) -> tuple[NDArray[np.float64], ...]:
+        """The selected weights, ``(pre, post)`` each."""
+        return self.parameters.weights
 
 
 class ProgressListener(Protocol):

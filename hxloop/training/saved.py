@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from hxloop.errors import FileFormatError, OutputError
-from hxloop.network import NetworkSpec
+from hxloop.network import NetworkSpec, Parameters
 from hxloop.training.checkpoint import (
     CHECKPOINT,
     CHECKPOINTS,
@@ -22,10 +21,16 @@ from hxloop.training.checkpoint import (
 from hxloop.training.notes import Note
 from hxloop.training.optimiser import Optimiser
 from hxloop.training.options import TrainingOptions
-from hxloop.training.state import check_epochs, check_same_training, other_threads
+from hxloop.training.state import (
+    best_delays,
+    check_epochs,
+    check_same_training,
+    other_threads,
+)
 from hxloop.training.trainer_state import TrainerState
 
-Best = tuple[NDArray[np.float64], ...]
+# Of the best epoch: "best.0" are weights, as they were called before there were delays.
+BEST, BEST_DELAYS = "best.{}", "best.delays.{}"
 
 
 class SavedTraining:
@@ -41,7 +46,7 @@ class SavedTraining:
 
     def __init__(self, folder: Path | None, network: NetworkSpec) -> None:
         self.path = None if folder is None else folder / CHECKPOINTS / CHECKPOINT
-        self._sizes = list(network.sizes)
+        self._network, self._sizes = network, list(network.sizes)
         if self.path is not None:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +57,7 @@ class SavedTraining:
         self,
         state: TrainerState,
         optimiser: Optimiser,
-        best: Sequence[NDArray[np.float64]],
+        best: Parameters,
         described: Mapping[str, Any],
         epochs: int,
     ) -> None:
@@ -61,7 +66,7 @@ class SavedTraining:
         Args:
             state: how far the training is.
             optimiser: with its moments.
-            best: weights of the best epoch.
+            best: weights and delays of the best epoch.
             described: what the steps hang on, see ``describe_training``.
             epochs: that are planned.
 
@@ -70,7 +75,10 @@ class SavedTraining:
         """
         if self.path is None:
             return
-        kept = {f"best.{index}": torch.from_numpy(each) for index, each in enumerate(best)}
+        kept = {BEST.format(i): torch.from_numpy(each) for i, each in enumerate(best.weights)}
+        for i, each in enumerate(best.delays):
+            if each is not None:
+                kept[BEST_DELAYS.format(i)] = torch.from_numpy(each)
         values = {
             **state.as_dict(),
             "sizes": self._sizes,
@@ -83,16 +91,16 @@ class SavedTraining:
 
     def restore(
         self, optimiser: Optimiser, described: Mapping[str, Any], options: TrainingOptions
-    ) -> tuple[TrainerState, Best, list[Note]]:
+    ) -> tuple[TrainerState, Parameters, list[Note]]:
         """Go back to it.
 
         Args:
-            optimiser: gets its weights and moments.
+            optimiser: gets its weights, delays and moments.
             described: what the steps of this training hang on.
             options: of this training.
 
         Returns:
-            How far it was, the weights of its best epoch, and what is to be told.
+            How far it was, weights and delays of its best epoch, and what is to be told.
 
         Raises:
             FileFormatError: there is none, it is damaged, or it is of another network.
@@ -111,17 +119,32 @@ class SavedTraining:
         if "training" in values:
             check_same_training(values["training"], described, self.path)
         state = TrainerState.from_dict(values)
+        best, lost = self._best(tensors, state, options)
         notes = [
             check_epochs(state, values.get("epochs"), options),
             other_threads(values.get("threads")),
+            lost,
         ]
         optimiser.restore(tensors)
-        best = [tensors[f"best.{index}"] for index in range(len(optimiser.scales))]
         # They hang on the initial weights, which may not be those of this training's network.
         optimiser.scales = list(values.get("scales", optimiser.scales))
         state.finished = state.stopped_early(options)
-        return (
-            state,
-            tuple(each.numpy().copy() for each in best),
-            [note for note in notes if note is not None],
-        )
+        return state, best, [note for note in notes if note is not None]
+
+    def _best(
+        self, tensors: Mapping[str, Tensor], state: TrainerState, options: TrainingOptions
+    ) -> tuple[Parameters, Note | None]:
+        """Weights and delays of the best epoch, and that the delays are not known."""
+        shapes = self._network.delay_shapes
+        delayed = [i for i, shape in enumerate(shapes) if shape is not None]
+        # Checkpoints of earlier versions hold none of the best epoch, those of the last one alone.
+        known = all(BEST_DELAYS.format(i) in tensors for i in delayed)
+        last = {i: f"delays.{place}" for place, i in enumerate(delayed)}
+        names = {i: BEST_DELAYS.format(i) if known else last[i] for i in delayed}
+        weights = [tensors[BEST.format(i)].numpy().copy() for i in range(len(shapes))]
+        delays = [
+            tensors[names[i]].numpy().copy() if i in names else None for i in range(len(shapes))
+        ]
+        now = state.best_epoch == state.epoch and not state.batch
+        lost = options.select == "best" and bool(state.best_epoch) and not (known or now)
+        return Parameters(tuple(weights), tuple(delays)), best_delays(state) if lost else None

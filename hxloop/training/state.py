@@ -103,6 +103,18 @@ def check_epochs(state: TrainerState, planned: int | None, options: TrainingOpti
     return Note("other-epochs", told, values)
 
 
+def best_delays(state: TrainerState) -> Note:
+    """That a checkpoint of an earlier version holds no delays of the best epoch."""
+    done = f"{state.epoch} epochs" + (f" and {state.batch} batches" if state.batch else "")
+    return Note(
+        "best-delays-unknown",
+        f"The checkpoint is of a version that kept no delays of the best epoch, number "
+        f"{state.best_epoch}. If no later epoch is better, its weights are selected with the "
+        f"delays after {done}; the validation accuracy was not measured with these.",
+        {"best_epoch": state.best_epoch, "epoch": state.epoch, "batch": state.batch},
+    )
+
+
 def other_threads(then: int | None) -> Note | None:
     """That gradients are now added up in another order; ``then``: None: not known."""
     now = torch.get_num_threads()

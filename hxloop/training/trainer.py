@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hxloop import checks
@@ -116,7 +115,7 @@ class Trainer:
         self.state = TrainerState(sums=EpochSums.empty(len(network.weights)))
         if forbidden := network.enforce_dale():
             self._note([dale_note(forbidden)])
-        self._best = network.weight_arrays()
+        self._best = network.parameters_held().copy()
         self._saved = SavedTraining(self.run_dir, network.session.network)
 
     @property
@@ -259,7 +258,7 @@ class Trainer:
         state.sums = EpochSums.empty(len(self.network.weights))
         if result.accuracy >= state.best_accuracy:
             state.best_accuracy, state.best_epoch = result.accuracy, state.epoch
-            self._best = self.network.weight_arrays()
+            self._best = self.network.parameters_held().copy()
         state.finished = state.stopped_early(options)
         last = state.finished or state.epoch == options.epochs
         # Much is silent or undecided in the first epochs; that nothing spikes at all never mends.
@@ -274,15 +273,13 @@ class Trainer:
         state = self.state
         if self.options.select == "best" and state.best_epoch:
             epoch, accuracy = state.best_epoch, state.best_accuracy
-            with torch.no_grad():
-                for weights, best in zip(self.network.weights, self._best, strict=True):
-                    weights.copy_(torch.from_numpy(best))
+            self.network.hold(self._best)
         else:
             epoch = state.epoch
             accuracy = state.metrics[-1]["validation_accuracy"]
         return TrainingResult(
             tuple(state.metrics),
-            self.network.weight_arrays(),
+            self.network.parameters_held().copy(),
             epoch,
             accuracy,
             tuple(Note.from_dict(note) for note in state.notes),

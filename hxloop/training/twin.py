@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.chip.placement import PlacedLayer, place_layers
-from hxloop.errors import CapacityError
+from hxloop.errors import CapacityError, NetworkError
+from hxloop.network import NetworkSpec
 from hxloop.substrate import Session
 from hxloop.substrate.optional import circuits_of
 
@@ -37,3 +38,30 @@ def digital_twin(
         for name, values in pattern.items()
     }
     return place_layers(session.network, circuits, known)
+
+
+def checked_twin(
+    where: str, twin: Sequence[PlacedLayer], network: NetworkSpec
+) -> tuple[PlacedLayer, ...]:
+    """A twin that fits a network.
+
+    Args:
+        where: begins messages.
+        twin: of each layer.
+        network: whose it is to be.
+
+    Raises:
+        NetworkError: it is of other layers, or the network is of a kind that has none yet.
+    """
+    twin = tuple(twin)
+    if network.features:
+        raise NetworkError(
+            f"{where}: expected a chain of layers whose neurons spike once; network {network} has "
+            "no digital twin yet"
+        )
+    if tuple(layer.strength_exc.shape for layer in twin) != network.shapes:
+        raise NetworkError(
+            f"{where}: expected layers of shapes {network.shapes} for network {network}; got "
+            f"{[layer.strength_exc.shape for layer in twin]}"
+        )
+    return twin

@@ -27,7 +27,7 @@ from hxloop.files import reading
 from hxloop.files.hdf5 import open_checked
 from hxloop.files.json_text import parse_json
 from hxloop.network import NetworkSpec
-from hxloop.network.values import WEIGHTS, weights_name
+from hxloop.network.values import DELAYS, WEIGHTS, Parameters, weights_name
 
 Samples = slice | Sequence[int] | NDArray[Any] | None
 _WHAT = "an activity log of hxloop"
@@ -122,6 +122,16 @@ class ActivityLog:
                 dataset_of(group, weights_name(group, index) or f"{WEIGHTS}.{index}", self.path)[()]
                 for index in range(len(self.network.shapes))
             )
+
+    def parameters(self, state: str) -> Parameters:
+        """Weights and delays as held; without delays in files of versions that wrote none."""
+        group, shapes = self._state(state), self.network.delay_shapes
+        with reading(self.path, _WHAT):
+            delays = [
+                dataset_of(group, name, self.path)[()] if shape and name in group else None
+                for name, shape in ((f"{DELAYS}.{i}", shape) for i, shape in enumerate(shapes))
+            ]
+        return Parameters(self.weights(state), tuple(delays))
 
     def labels(self, state: str, samples: Samples = None) -> NDArray[np.int64]:
         """Index of the right output neuron, ``(n,)``."""

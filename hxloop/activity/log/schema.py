@@ -15,6 +15,8 @@ An activity log is plain HDF5 (superblock 0), for any program that reads HDF5::
         labels, decisions       (samples,) int64; decision -1 = none
         input_times             (samples, n_inputs), as delivered; attribute unit
         weights.I               (pre, post), signed, as the substrate held them; attribute unit
+        delays.I                as the substrate held them; of projections that have delays;
+                                attribute unit
         layers/I/               I = 0 for the first hidden layer, ..., the last is the output
             first_spike_times   (samples, post), inf = silent; attribute unit
             further_spikes/     samples, neurons (spikes,) int64, times (spikes,) float64: spikes

@@ -20,14 +20,14 @@ from hxloop.activity.log.tables import (
     n_used,
     pack,
     roomy,
-    write_weights,
+    write_parameters,
 )
 from hxloop.activity.recorded import FurtherSpikes, RecordedActivity
 from hxloop.activity.types import Activity
 from hxloop.errors import RunInputError
 from hxloop.files import replacing, writing
 from hxloop.files.hdf5 import opened
-from hxloop.network import NetworkSpec
+from hxloop.network import NetworkSpec, Parameters
 
 
 class Log(Protocol):
@@ -73,7 +73,7 @@ class StateWriter:
     ) -> None:
         self._log, self._name, self._epoch, self._split = log, name, epoch, split
         self._planned = n_samples or 0
-        self._weights: tuple[NDArray[Any], ...] = ()
+        self._parameters = Parameters(())
         self._open: OpenTables | None = None
         self._runs = 0
         # Samples, then further spikes of each layer.
@@ -96,8 +96,8 @@ class StateWriter:
                 the start of this run.
 
         Raises:
-            RunInputError: the activity does not fit the network, holds NaN, or its weights are
-                not those of the state's first run.
+            RunInputError: the activity does not fit the network, holds NaN, or its weights or
+                delays are not those of the state's first run.
             OutputError: the file cannot be written, or its log is closed; it still holds all
                 runs before.
         """
@@ -129,7 +129,7 @@ class StateWriter:
         rows["runs/ends"] = (self._ends + counts)[None]
         rows["runs/info"] = np.array([info_to_json(activity.info)])
         rows["runs/digest"] = np.array([digest_of_run(rows).encode()])
-        self._check_weights(activity.weights_used)
+        self._check_parameters(activity.parameters)
         with writing(self._log.path):
             tables = self._with_room(rows)
             for name, values in rows.items():
@@ -184,14 +184,16 @@ class StateWriter:
 
     # --- below -----------------------------------------------------------------------------
 
-    def _check_weights(self, weights: Sequence[NDArray[Any]]) -> None:
-        if not self._weights:
-            self._weights = tuple(np.array(matrix) for matrix in weights)
-        for layer, (first, now) in enumerate(zip(self._weights, weights, strict=True)):
-            if not np.array_equal(first, now):
+    def _check_parameters(self, held: Parameters) -> None:
+        if not self._parameters:
+            self._parameters = held.copy()
+        first, now = self._parameters.named(), held.named()
+        for name in first.keys() | now.keys():
+            if name not in first or name not in now or not np.array_equal(first[name], now[name]):
+                kind, index = name.split(".")
                 raise RunInputError(
-                    f"state {self._name!r}: the weights of layer {layer} are not those of its "
-                    "first run; begin another state when weights change"
+                    f"state {self._name!r}: the {kind} of layer {index} are not those of its "
+                    f"first run; begin another state when {kind} change"
                 )
 
     def _used(self, name: str) -> int:
@@ -224,7 +226,7 @@ class StateWriter:
                     group.attrs["epoch"] = -1 if self._epoch is None else self._epoch
                     group.attrs["split"] = self._split or ""
                     sign(group)
-                    write_weights(group, self._weights)
+                    write_parameters(group, self._parameters)
                     placed = lay_out(group, wanted)
                 tables = OpenTables(new, placed)
                 if self._open:

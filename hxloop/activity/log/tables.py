@@ -19,6 +19,7 @@ from hxloop.activity.log.chunks import write_dataset
 from hxloop.activity.log.schema import TIME_UNIT, WEIGHT_UNIT, is_parameter
 from hxloop.errors import OutputError
 from hxloop.network import Parameters
+from hxloop.network.values import WEIGHTS
 
 RUNS_DONE = "runs_done"
 _COPIED = 1 << 22  # bytes at a time
@@ -155,11 +156,11 @@ def lay_out(group: h5py.Group, tables: Mapping[str, Table]) -> dict[str, Table]:
     return placed
 
 
-def write_weights(group: h5py.Group, weights: tuple[NDArray[Any], ...]) -> None:
-    """Write the weights of a state."""
-    for name, matrix in Parameters(weights).named().items():
-        dataset = group.create_dataset(name, data=matrix)
-        dataset.attrs["unit"] = WEIGHT_UNIT
+def write_parameters(group: h5py.Group, parameters: Parameters) -> None:
+    """Write the weights and delays of a state."""
+    for name, array in parameters.named().items():
+        dataset = group.create_dataset(name, data=array)
+        dataset.attrs["unit"] = WEIGHT_UNIT if name.startswith(WEIGHTS) else TIME_UNIT
 
 
 def pack(old: h5py.Group, new: h5py.Group, compress: bool) -> None:
