@@ -15,10 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import Spikes
-from hxloop.engine.compiled.threads import run_parts, samples_of_parts
-from hxloop.engine.compiled.train_backward import slopes, sweep
-from hxloop.engine.gradient import GradientCounts
-from hxloop.engine.trains import (
+from hxloop.engine.blocks import (
     Arrivals,
     Rows,
     arrivals,
@@ -27,6 +24,9 @@ from hxloop.engine.trains import (
     rows_into,
     starts_of,
 )
+from hxloop.engine.compiled.threads import run_parts, samples_of_parts
+from hxloop.engine.compiled.train_backward import slopes, sweep
+from hxloop.engine.gradient import GradientCounts
 from hxloop.network import NetworkSpec, NeuronParameters, Parameters
 
 Array = NDArray[np.float64]

@@ -1,0 +1,223 @@
+"""The blocks of a network as solvers take them: connections, arrivals, parameters of neurons.
+
+A network is computed block by block (``NetworkSpec.blocks``): a population without a loop neuron by
+neuron, populations in a loop together, by the order of their events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxloop.activity import Spikes
+from hxloop.engine.psp import peak_after
+from hxloop.network import NetworkSpec, NeuronParameters, Parameters
+
+Array = NDArray[np.float64]
+Whole = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The connections into a block: one row for each projection and presynaptic neuron.
+
+    Attributes:
+        projections: indices of the projections, in the order of their rows.
+        first: number of the first row of each of them.
+        weights: ``(rows, post)``, 0 where a row does not reach.
+        delays: ``(rows,)``, what all connections of a row have.
+        extra: ``(rows, post)``, what they have of their own; ``(0, 0)`` where none does.
+        ranges: ``(rows, 3)``: from and to which neuron of the block a row reaches, and whether
+            it has ``extra``.
+    """
+
+    projections: tuple[int, ...]
+    first: tuple[int, ...]
+    weights: Array
+    delays: Array
+    extra: Array
+    ranges: Whole
+
+
+def starts_of(network: NetworkSpec, block: Sequence[int]) -> dict[int, int]:
+    """Number of the first neuron of each population of a block, counted within the block."""
+    starts, total = {}, 0
+    for population in block:
+        starts[population] = total
+        total += network.sizes[1 + population]
+    return starts
+
+
+def rows_into(network: NetworkSpec, parameters: Parameters, block: Sequence[int]) -> Rows:
+    """The rows of all projections into a block."""
+    starts = starts_of(network, block)
+    post = sum(network.sizes[1 + population] for population in block)
+    chosen = [i for i, (_, end) in enumerate(network.ends) if end in starts]
+    sizes = [network.shapes[i][0] for i in chosen]
+    first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    rows = int(first[-1])
+    own = [network.all_projections[i].delays in ("dendritic", "synaptic") for i in chosen]
+    result = Rows(
+        projections=tuple(chosen),
+        first=tuple(int(i) for i in first[:-1]),
+        weights=np.zeros((rows, post)),
+        delays=np.zeros(rows),
+        extra=np.zeros((rows, post) if any(own) else (0, 0)),
+        ranges=np.zeros((rows, 3), np.int64),
+    )
+    for place, i in enumerate(chosen):
+        low = starts[network.ends[i][1]]
+        here = slice(first[place], first[place + 1]), slice(low, low + network.shapes[i][1])
+        result.weights[here] = parameters.weights[i]
+        result.ranges[here[0]] = (here[1].start, here[1].stop, own[place])
+        delays = parameters.delays[i]
+        if delays is not None and own[place]:
+            result.extra[here] = delays
+        elif delays is not None:
+            result.delays[here[0]] = delays
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrivals:
+    """Spikes on their way into a block, sorted by sample and time.
+
+    Attributes:
+        offsets: ``(batch + 1,)``, where each sample begins.
+        base: ``(arrivals,)``, when, without the ``extra`` of ``Rows``.
+        rows: ``(arrivals,)``, through which row.
+        spikes: ``(arrivals,)``, which spike of the sources it is: of all their spikes, one source
+            after the other.
+    """
+
+    offsets: Whole
+    base: Array
+    rows: Whole
+    spikes: Whole
+
+
+def arrivals(
+    network: NetworkSpec,
+    rows: Rows,
+    sources: Sequence[Spikes | None],
+    first_spike: Sequence[int],
+) -> Arrivals:
+    """The arrivals of the spikes of some sources.
+
+    Args:
+        network: the network.
+        rows: into the block.
+        sources: spikes of the input, then of each population; None: not known, left out.
+        first_spike: of each source, the number of its first spike.
+    """
+    parts, batch = [], 0
+    for i, first in zip(rows.projections, rows.first, strict=True):
+        pre = 1 + network.ends[i][0]
+        spikes = sources[pre]
+        if spikes is None:
+            continue
+        batch = spikes.batch
+        row = first + spikes.units
+        when = spikes.times + rows.delays[row]
+        parts.append((spikes.samples, when, row, first_spike[pre] + np.arange(len(when))))
+    samples, base, row, number = (np.concatenate([part[k] for part in parts]) for k in range(4))
+    if len(parts) > 1 or rows.delays.any():
+        order = np.lexsort((base, samples))
+        samples, base, row, number = samples[order], base[order], row[order], number[order]
+    offsets = np.searchsorted(samples, np.arange(batch + 1))
+    return Arrivals(
+        offsets=offsets.astype(np.int64),
+        base=np.ascontiguousarray(base, np.float64),
+        rows=row.astype(np.int64),
+        spikes=number.astype(np.int64),
+    )
+
+
+def neuron_table(layers: Sequence[NeuronParameters]) -> Array:
+    """Parameters of the neurons of a block as the kernels take them, ``(post, 8)``."""
+    columns = []
+    for layer in layers:
+        one = layer.tau_syn_exc == layer.tau_syn_inh
+        peak = peak_after(layer.tau_mem, layer.tau_syn_exc) * (1 + 1e-12)
+        columns.append(
+            np.stack(
+                [layer.tau_mem, layer.tau_syn_exc, layer.tau_syn_inh,
+                 layer.v_threshold - layer.v_leak, layer.v_reset - layer.v_leak,
+                 layer.t_refractory, one.astype(np.float64), peak],
+                axis=1,
+            )
+        )  # fmt: skip
+    return np.concatenate(columns)
+
+
+def nominal(network: NetworkSpec) -> tuple[NeuronParameters, ...]:
+    """The nominal neurons of each population."""
+    return tuple(
+        NeuronParameters.uniform(layer.neuron, layer.n_neurons) for layer in network.layers
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A block of a network in one run: all that a solver of it needs to know.
+
+    Attributes:
+        network: the whole of it.
+        populations: indices of those in the block.
+        rows: the connections into it.
+        coming: the arrivals from outside.
+        table: parameters of its neurons, see ``neuron_table``.
+        late: ``(ranks, batch, post)``: by how much later than it happens the k-th spike of a
+            neuron leaves, 0 or more; ``inf``: never. No ranks: all leave at once. Matters where
+            ``in_a_loop``.
+    """
+
+    network: NetworkSpec
+    populations: tuple[int, ...]
+    rows: Rows
+    coming: Arrivals
+    table: Array
+    late: Array
+
+    @property
+    def batch(self) -> int:
+        """Number of samples."""
+        return len(self.coming.offsets) - 1
+
+    @property
+    def post(self) -> int:
+        """Number of neurons."""
+        return len(self.table)
+
+    @property
+    def in_a_loop(self) -> bool:
+        """Whether its populations feed themselves."""
+        own = self.populations
+        return any(pre in own and post in own for pre, post in self.network.ends)
+
+    @property
+    def spikes_once(self) -> bool:
+        """Whether none of its neurons spikes twice."""
+        return bool(np.isinf(self.table[:, 5]).all())
+
+
+def outgoing(block: Block) -> tuple[Whole, Whole]:
+    """Of each neuron of a block, the rows within the block that its spikes take.
+
+    Returns:
+        Rows ``row[start[j]:start[j + 1]]`` are those of neuron j.
+    """
+    network, rows = block.network, block.rows
+    starts = starts_of(network, block.populations)
+    pairs = [
+        (starts[network.ends[i][0]] + unit, first + unit)
+        for i, first in zip(rows.projections, rows.first, strict=True)
+        if network.ends[i][0] in starts
+        for unit in range(network.shapes[i][0])
+    ]
+    table = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
+    first_rows = np.searchsorted(table[:, 0], np.arange(block.post + 1)).astype(np.int64)
+    return first_rows, np.ascontiguousarray(table[:, 1])
