@@ -18,13 +18,10 @@ from numpy.typing import NDArray
 
 from hxloop.backends.emulated.calibrations import check_fit, chip_under
 from hxloop.backends.emulated.chip import EmulatedChip
-from hxloop.backends.emulated.model import (
-    circuits_needed,
-    merged_circuits,
-)
+from hxloop.backends.emulated.model import circuits_needed
 from hxloop.backends.emulated.session import EmulatedChipSession
 from hxloop.chip.operating_point import OperatingPoint
-from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS
+from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS, merged_circuits
 from hxloop.chip.readout import Codes
 from hxloop.errors import CapacityError
 from hxloop.network import NetworkSpec
@@ -77,9 +74,9 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
         needed = circuits_needed(network)
         if self.enforce_limits and needed > N_CIRCUITS:
             layers = ", ".join(
-                f"layer {i}: {post} neurons x {merged}"
-                for i, ((_, post), merged) in enumerate(
-                    zip(network.shapes, merged_circuits(network), strict=True)
+                f"layer {i}: {layer.n_neurons} neurons x {merged}"
+                for i, (layer, merged) in enumerate(
+                    zip(network.layers, merged_circuits(network), strict=True)
                 )
             )
             raise CapacityError(

@@ -24,11 +24,12 @@ from hxloop.chip.readout import OBSERVABLES
 from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name
 from hxloop.files import sha256_of
-from hxloop.network import NetworkSpec
+from hxloop.network import Feature, NetworkSpec
 from hxloop.substrate import Capabilities
 from hxloop.units import TimeBase
 
 SOLVERS = ("brian2", "event")
+FEATURES = frozenset({Feature.MULTI_SPIKE, Feature.RECURRENT, Feature.SKIP})
 CODEGEN_TARGETS = ("cpp_standalone", "numpy")
 
 
@@ -131,6 +132,7 @@ class EmulatedChip:
             knobs=frozenset(KNOBS),
             observables=frozenset(OBSERVABLES),
             spontaneous=self.statistics != Imperfections.none() if quiet else None,
+            features=FEATURES if self.solver == "event" else frozenset(),
         )
 
     @property

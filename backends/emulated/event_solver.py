@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import Spikes
+from hxloop.backends.emulated.trains import ChipRun
 from hxloop.engine.compiled.interface import first_spike_times_cpu
+from hxloop.engine.trains import spike_trains
 from hxloop.network import NeuronParameters
 
 Array = NDArray[np.float64]
@@ -58,6 +61,12 @@ class EventSolver:
                 times[layer.lost] = np.inf
             results.append(times)
         return results
+
+    def run_trains(self, inputs: Spikes, run: ChipRun) -> tuple[Spikes, ...]:
+        """All spikes of every population, as they leave."""
+        return spike_trains(
+            run.network, run.parameters, inputs, run.neurons, departures=run.departures
+        )
 
     def close(self) -> None:
         """Nothing to free."""

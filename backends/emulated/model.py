@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hxloop.backends.emulated.imperfections import Imperfections
 from hxloop.checks.random_streams import entropy
-from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS, PlacedLayer, place_layers
+from hxloop.chip.placement import N_CIRCUITS, PlacedLayer, merged_circuits, place_layers
 from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec
 
@@ -27,8 +27,9 @@ _QUANTITIES = (
     "v_leak",
     "v_reset",
     "dead",
+    "t_refractory",
 )
-_CHIP_STREAM, _TRIAL_STREAM = 0x43686970, 0x54726961
+_CHIP_STREAM, _TRIAL_STREAM, _LATER_STREAM = 0x43686970, 0x54726961, 0x6C61740000
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class ChipModel:
     """The fixed pattern of one chip, one value for each circuit.
 
     Time constants and strengths are factors on the nominal value; potentials are shifts in
-    units of the leak-threshold distance. ``ChipModel.draw`` makes one.
+    units of the leak-threshold distance, refractory times shifts in model time.
+    ``ChipModel.draw`` makes one.
     """
 
     chip_id: str
@@ -50,6 +52,7 @@ class ChipModel:
     v_leak: Array
     v_reset: Array
     dead: NDArray[np.bool_]
+    t_refractory: Array
 
     @classmethod
     def draw(
@@ -84,6 +87,7 @@ class ChipModel:
             v_leak=spread.v_leak * noise["v_leak"],
             v_reset=spread.v_reset * reset,
             dead=noise["dead"] < spread.dead,
+            t_refractory=spread.t_refractory * noise["t_refractory"],
         )
 
     def place(
@@ -101,9 +105,10 @@ class ChipModel:
         """For each layer ``(post, merged)``, the circuits that ``place`` takes."""
         order = np.arange(len(self.dead)) if usable is None else np.flatnonzero(usable)
         circuits, start = [], 0
-        for (_, post), merged in zip(network.shapes, merged_circuits(network), strict=True):
-            circuits.append(order[start : start + post * merged].reshape(post, merged))
-            start += post * merged
+        for layer, merged in zip(network.layers, merged_circuits(network), strict=True):
+            end = start + layer.n_neurons * merged
+            circuits.append(order[start:end].reshape(layer.n_neurons, merged))
+            start = end
         return tuple(circuits)
 
     def as_dict(self, n_circuits: int | None = None) -> dict[str, Array]:
@@ -116,20 +121,15 @@ class ChipModel:
 
 def chip_name(imperfections: Imperfections, seed: int) -> str:
     """Name of the chip that is drawn from these imperfections with this number."""
-    text = json.dumps(imperfections.as_dict(), sort_keys=True)
+    text = json.dumps(imperfections.identity(), sort_keys=True)
     return f"emulated-{seed}-{sha256_of(f'{seed} {text}')[:8]}"
-
-
-def merged_circuits(network: NetworkSpec) -> tuple[int, ...]:
-    """For every layer, how many circuits one neuron takes: one for each 128 inputs."""
-    return tuple(-(-pre // SIGNED_INPUTS) for pre, _ in network.shapes)
 
 
 def circuits_needed(network: NetworkSpec) -> int:
     """How many circuits the whole network takes."""
     return sum(
-        post * merged
-        for (_, post), merged in zip(network.shapes, merged_circuits(network), strict=True)
+        layer.n_neurons * merged
+        for layer, merged in zip(network.layers, merged_circuits(network), strict=True)
     )
 
 
@@ -147,8 +147,10 @@ class TrialNoise:
     seed: int
     trial: int
 
-    def _generator(self, layer: int, stream: int) -> np.random.Generator:
-        numbers = entropy(_TRIAL_STREAM, self.seed, self.trial, layer, stream, free=2)
+    def _generator(self, layer: int, stream: int, rank: int = 0) -> np.random.Generator:
+        # Of later spikes a stream of their own for each: the first ones are those of one spike.
+        purpose = _TRIAL_STREAM if rank == 0 else _LATER_STREAM + rank
+        numbers = entropy(purpose, self.seed, self.trial, layer, stream, free=2)
         return np.random.default_rng(numbers)
 
     def threshold(self, layer: int, post: int) -> Array:
@@ -158,16 +160,16 @@ class TrialNoise:
         draw = self._generator(layer, 0).standard_normal(post)
         return self.imperfections.threshold_trial * draw
 
-    def jitter(self, layer: int, batch: int, post: int) -> Array | None:
-        """``(batch, post)``: shift of every spike; None without jitter."""
+    def jitter(self, layer: int, batch: int, post: int, rank: int = 0) -> Array | None:
+        """``(batch, post)``: shift of the spike of this rank of everyone; None without jitter."""
         if self.imperfections.spike_jitter == 0:
             return None
-        draw = self._generator(layer, 1).standard_normal((batch, post))
+        draw = self._generator(layer, 1, rank).standard_normal((batch, post))
         return self.imperfections.spike_jitter * draw
 
-    def lost(self, layer: int, batch: int, post: int) -> NDArray[np.bool_] | None:
-        """``(batch, post)``: whose spike is lost; None without loss."""
+    def lost(self, layer: int, batch: int, post: int, rank: int = 0) -> NDArray[np.bool_] | None:
+        """``(batch, post)``: whose spike of this rank is lost; None without loss."""
         if self.imperfections.spike_loss == 0:
             return None
-        draw = self._generator(layer, 2).random((batch, post))
+        draw = self._generator(layer, 2, rank).random((batch, post))
         return np.asarray(draw < self.imperfections.spike_loss)

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.activity import RunInfo
+from hxloop.activity import RunInfo, Spikes
 from hxloop.backends.emulated.chip import EmulatedChip
 from hxloop.backends.emulated.event_solver import ChipLayer, EventSolver
 from hxloop.backends.emulated.knob_session import KnobSession
 from hxloop.backends.emulated.model import TrialNoise
 from hxloop.backends.emulated.readout import ChipReadout, ReadoutNoise
+from hxloop.backends.emulated.trains import (
+    ChipRun,
+    at_times,
+    counted,
+    in_trial,
+    run_in_trial,
+    with_refractory,
+)
 from hxloop.backends.precision import PRECISIONS
 from hxloop.chip.calibration import KnobCalibration
 from hxloop.chip.clock import n_moved, n_tied, truncate
@@ -22,7 +30,7 @@ from hxloop.chip.operating_point import OperatingPoint
 from hxloop.chip.placement import PlacedLayer
 from hxloop.chip.readout import Codes, check_codes
 from hxloop.chip.weight_grid import WeightGrid
-from hxloop.network import NetworkSpec
+from hxloop.network import NetworkSpec, Parameters
 from hxloop.substrate import Simulated
 
 Array = NDArray[np.float64]
@@ -37,6 +45,15 @@ class Solver(Protocol):
 
     def close(self) -> None:
         """Free what the solver holds."""
+        ...
+
+
+@runtime_checkable
+class TrainSolver(Protocol):
+    """Computes all spikes of such a network."""
+
+    def run_trains(self, inputs: Spikes, run: ChipRun) -> tuple[Spikes, ...]:
+        """All spikes of every population, as they leave it."""
         ...
 
 
@@ -69,8 +86,9 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         levels, lsb = backend.capabilities.weight_levels, backend.weight_lsb
         readout = ChipReadout(self._curves, lsb, levels, ReadoutNoise(seed, trial_lsb))
         super().__init__(backend, network, seed, readout, self._curves.model.chip_id)
+        self._placed_network = self._as_counted()
         if calibration is None:
-            self._layers = backend.chip_model(network).place(network)
+            self._layers = backend.chip_model(network).place(self._placed_network)
         else:
             lsb *= calibration.weight_scale
             codes = check_codes(calibration.codes, self.knob_ranges, self.n_circuits)
@@ -94,7 +112,8 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         # The grid is in weights of the size that they were measured to have.
         scale = 1.0 if calibration is None else calibration.weight_scale
         model = self._curves.pattern(codes, target, scale)
-        self._layers = model.place(self.network, calibration.usable if calibration else None)
+        usable = calibration.usable if calibration else None
+        self._layers = model.place(self._placed_network, usable)
 
     def _who(self) -> RunInfo:
         digest = self._calibration.digest if self._calibration else None
@@ -123,6 +142,37 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
             lost_spikes=sum(int(layer.lost.sum()) for layer in layers if layer.lost is not None),
         )
 
+    def _simulate_trains(
+        self, parameters: Parameters, inputs: Spikes, trial: int | None
+    ) -> Simulated:
+        if not isinstance(self._solver, TrainSolver):
+            return super()._simulate_trains(parameters, inputs, trial)
+        with self._knob_lock:
+            placed, trial = self._layers, self._stream(trial)
+        scale, network = self._time_scale, self.network
+        scaled = inputs.times * scale
+        delivered = at_times(inputs, self._truncate(scaled))
+        held = self._hold(parameters.weights)
+        delays = [None if each is None else each * scale for each in parameters.delays]
+        noise = TrialNoise(self._statistics, self.seed, trial)
+        run = run_in_trial(self._placed_network, placed, held.values, delays, noise)
+        exact = self._solver.run_trains(delivered, run)
+        spikes = [at_times(s, self._recorded(s.times), network.t_window) for s in exact]
+        decides = network.output_index
+        return Simulated(
+            spikes=spikes,
+            inputs=at_times(delivered, delivered.times / scale),
+            weights_used=held.values,
+            trial=trial,
+            clipped_weights=held.clipped,
+            zeroed_weights=held.zeroed,
+            rounded_inputs=n_moved(
+                scaled, self._truncate(scaled), self.backend.tick, network.t_window
+            ),
+            tied_outputs=n_tied(spikes[decides].first, exact[decides].first),
+            lost_spikes=run.departures.lost,
+        )
+
     def _hold(self, weights: Sequence[Array]) -> Held:
         if self._grid is None:
             values = [matrix.astype(self._dtype, order="C") for matrix in weights]
@@ -141,17 +191,32 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         noise = TrialNoise(self._statistics, self.seed, trial)
         layers = []
         for index, (layer, held) in enumerate(zip(placed, weights, strict=True)):
-            parameters, post = layer.parameters, held.shape[1]
-            shift = layer.scale * noise.threshold(index, post)
+            post = held.shape[1]
             layers.append(
                 ChipLayer(
                     weights=layer.effective_weights(held),
-                    parameters=replace(parameters, v_threshold=parameters.v_threshold + shift),
+                    parameters=in_trial(layer, index, noise),
                     jitter=noise.jitter(index, batch, post),
                     lost=noise.lost(index, batch, post),
                 )
             )
         return layers
+
+    def _as_counted(self) -> NetworkSpec:
+        """The network with the refractory times that the chip's counters have."""
+        scale = self._time_scale
+        asked = with_refractory(self.network, scale)
+        if not self.backend.quantise_times:
+            return asked
+        held = counted(asked, self.backend.tau_syn_us, f"backend {self.backend.name!r}")
+        off = [
+            abs(a.neuron.t_refractory - b.neuron.t_refractory)
+            for a, b in zip(asked.layers, held.layers, strict=True)
+            if not a.neuron.spikes_once
+        ]
+        resolution = self.capabilities.time_resolution + max(off, default=0.0) / scale
+        self.capabilities = replace(self.capabilities, time_resolution=resolution)
+        return held
 
     @property
     def _time_scale(self) -> float:

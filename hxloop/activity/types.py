@@ -34,7 +34,7 @@ class RunInfo:
         rounded_inputs: how many input spikes were moved onto the substrate's time grid.
         discarded_spikes: spikes seen later than the observation window, not reported.
         lost_spikes: (sample, neuron) pairs whose spike, if there was one, got lost (known
-            only to an emulator).
+            only to an emulator); where neurons may spike more than once, spikes that got lost.
         unprompted_spikes: spikes before any input that could have caused them, as on a chip whose
             neurons rest near their threshold; counted by the loop.
         moved_inputs: how many input spikes were delivered more than 0.1 of model time from when

@@ -110,15 +110,18 @@ class OperatingPoint:
         return pattern
 
     def check_network(self, network: NetworkSpec, tau_syn_us: float) -> None:
-        """Refuse a network whose time constants are not those of this point.
+        """Refuse a network whose time constants, or reset, are not those of this point.
+
+        The reset is that of neurons that spike more than once.
 
         Args:
             network: what is to run.
             tau_syn_us: length of one unit of model time on the substrate.
 
         Raises:
-            CalibrationError: a layer with other time constants.
+            CalibrationError: a layer with other time constants, or another reset.
         """
+        reset = (self.v_reset_lsb - self.v_leak_lsb) / self.distance_lsb
         for index, layer in enumerate(network.layers):
             asked = [layer.neuron.tau_mem * tau_syn_us, layer.neuron.tau_syn * tau_syn_us]
             given = [self.tau_mem_us, self.tau_syn_us]
@@ -128,4 +131,13 @@ class OperatingPoint:
                     f"layer {index} of network {network} needs {asked[0]:g} and {asked[1]:g} us "
                     f"(one unit of model time is {tau_syn_us:g} us). Calibrate for this network: "
                     f"--target tau_mem_us={asked[0]:g} --target tau_syn_us={asked[1]:g}"
+                )
+            neuron = layer.neuron
+            wanted = (neuron.v_reset - neuron.v_leak) / (neuron.v_threshold - neuron.v_leak)
+            if not neuron.spikes_once and not np.isclose(wanted, reset, rtol=1e-6, atol=1e-9):
+                lsb = self.v_leak_lsb + wanted * self.distance_lsb
+                raise CalibrationError(
+                    f"calibration: made for a reset of {self.v_reset_lsb:g} LSB; layer {index} of "
+                    f"network {network} has v_reset = {neuron.v_reset:g}, which is {lsb:g} LSB. "
+                    f"Calibrate for this network: --target v_reset_lsb={lsb:g}"
                 )

@@ -26,7 +26,8 @@ class PlacedLayer(Brief):
     Attributes:
         circuits: ``(post, merged)``, which circuits make up each neuron.
         parameters: what the neurons really are, or are measured to be.
-        strength_exc, strength_inh: ``(pre, post)``, factor on every weight of that sign.
+        strength_exc, strength_inh: ``(pre, post)``, factor on every weight of that sign; of a
+            population with several projections, one after the other (``input_rows``).
         scale: distance between nominal leak and threshold, the unit of the trial noise.
     """
 
@@ -43,10 +44,16 @@ class PlacedLayer(Brief):
         )
         return np.where(weights > 0, exc, inh)
 
-    def effective_weights(self, weights: Array) -> Array:
-        """``(pre, post)`` weights as the neurons feel them, in the precision of ``weights``."""
+    def effective_weights(self, weights: Array, rows: slice = slice(None)) -> Array:
+        """``(pre, post)`` weights as the neurons feel them, in the precision of ``weights``.
+
+        Args:
+            weights: of a projection.
+            rows: which of the inputs they are of.
+        """
         felt = np.empty(weights.shape, weights.dtype)
-        _felt(np.ascontiguousarray(weights), self.strength_exc, self.strength_inh, felt)
+        exc, inh = self.strength_exc[rows], self.strength_inh[rows]
+        _felt(np.ascontiguousarray(weights), exc, inh, felt)
         return felt
 
 
@@ -59,6 +66,28 @@ def _felt(weights: Array, strength_exc: Array, strength_inh: Array, felt: Array)
             felt[i, j] = w * (strength_exc[i, j] if w > 0 else strength_inh[i, j])
 
 
+def fan_in(network: NetworkSpec) -> tuple[int, ...]:
+    """For every population, how many inputs a neuron has, from all projections."""
+    found = [0] * len(network.layers)
+    for (_, post), shape in zip(network.ends, network.shapes, strict=True):
+        found[post] += shape[0]
+    return tuple(found)
+
+
+def input_rows(network: NetworkSpec) -> tuple[slice, ...]:
+    """For every projection, which inputs of its postsynaptic neurons are its own."""
+    found, taken = [], [0] * len(network.layers)
+    for (_, post), (pre, _) in zip(network.ends, network.shapes, strict=True):
+        found.append(slice(taken[post], taken[post] + pre))
+        taken[post] += pre
+    return tuple(found)
+
+
+def merged_circuits(network: NetworkSpec) -> tuple[int, ...]:
+    """For every population, how many circuits one neuron takes: one for each 128 inputs."""
+    return tuple(-(-inputs // SIGNED_INPUTS) for inputs in fan_in(network))
+
+
 def place_layer(
     layer: LayerSpec, pre: int, circuits: NDArray[np.int64], pattern: Mapping[str, Array]
 ) -> PlacedLayer:
@@ -68,15 +97,16 @@ def place_layer(
     brings its own slice of the inputs and its own synaptic strength; conductances add, so
     1/tau_mem is averaged and the leak potentials are averaged by conductance; synaptic
     time constants are averaged (a simplification: on a chip every slice keeps its own);
-    the first circuit's threshold and reset count.
+    the first circuit's threshold, reset and refractory time count.
 
     Args:
         layer: the layer.
         pre: number of its inputs.
         circuits: ``(post, merged)``.
         pattern: by name, one value for each circuit of the chip: ``tau_mem, tau_syn_exc,
-            tau_syn_inh, strength_exc, strength_inh`` as factors, ``v_threshold, v_leak`` as
-            shifts in units of the leak-threshold distance, and perhaps ``dead``.
+            tau_syn_inh, strength_exc, strength_inh`` as factors, ``v_threshold, v_leak`` and
+            perhaps ``v_reset`` as shifts in units of the leak-threshold distance, and perhaps
+            ``t_refractory`` as a shift in model time, and ``dead``.
     """
     neuron, merged = layer.neuron, circuits.shape[1]
     scale = neuron.v_threshold - neuron.v_leak
@@ -86,6 +116,12 @@ def place_layer(
     threshold = neuron.v_threshold + scale * pattern["v_threshold"][first]
     if "dead" in pattern:
         threshold = np.where(pattern["dead"][first], np.inf, threshold)
+    reset, held = np.full((2, len(first)), [[neuron.v_reset], [neuron.t_refractory]])
+    if "v_reset" in pattern:
+        reset = reset + scale * pattern["v_reset"][first]
+    if "t_refractory" in pattern:
+        # However early a circuit lets go, it has held.
+        held = np.maximum(held + pattern["t_refractory"][first], 0.1 * held)
     slices = np.minimum(np.arange(pre) // SIGNED_INPUTS, merged - 1)
     return PlacedLayer(
         circuits=circuits,
@@ -95,6 +131,8 @@ def place_layer(
             tau_syn_inh=neuron.tau_syn * pattern["tau_syn_inh"][circuits].mean(axis=1),
             v_threshold=threshold,
             v_leak=neuron.v_leak + scale * leak,
+            v_reset=reset,
+            t_refractory=held,
         ),
         strength_exc=pattern["strength_exc"][circuits].T[slices],
         strength_inh=pattern["strength_inh"][circuits].T[slices],
@@ -107,8 +145,8 @@ def place_layers(
     circuits: Sequence[NDArray[np.int64]],
     pattern: Mapping[str, Array],
 ) -> tuple[PlacedLayer, ...]:
-    """All layers of a network, each on its circuits; see ``place_layer``."""
+    """All populations of a network, each on its circuits; see ``place_layer``."""
     return tuple(
-        place_layer(layer, pre, chosen, pattern)
-        for layer, (pre, _), chosen in zip(network.layers, network.shapes, circuits, strict=True)
+        place_layer(layer, inputs, chosen, pattern)
+        for layer, inputs, chosen in zip(network.layers, fan_in(network), circuits, strict=True)
     )

@@ -30,8 +30,8 @@ class NeuronParameters(Brief):
 
     Raises:
         NetworkError: a field is not one-dimensional, lengths differ, a time constant is
-            not positive and finite, a refractory time is negative, a neuron that spikes more than
-            once has a reset that is not below its threshold, or any value is NaN.
+            not positive and finite, a refractory time is negative, a neuron without refractory
+            time has a reset that is not below its threshold, or any value is NaN.
     """
 
     tau_mem: NDArray[np.float64]
@@ -73,12 +73,13 @@ class NeuronParameters(Brief):
                 )
             value.flags.writeable = False
             object.__setattr__(self, field.name, value)
-        stuck = (self.v_reset >= self.v_threshold) & np.isfinite(self.t_refractory)
+        stuck = (self.v_reset >= self.v_threshold) & (self.t_refractory == 0)
         if stuck.any():
             neuron = int(np.flatnonzero(stuck)[0])
             raise NetworkError(
                 f"NeuronParameters.v_reset: expected potentials below v_threshold = "
-                f"{self.v_threshold[neuron]:g}, else the neuron never stops firing; "
+                f"{self.v_threshold[neuron]:g} where t_refractory = 0, else the neuron never stops "
+                f"firing; "
                 f"got {self.v_reset[neuron]:g} at neuron {neuron}"
             )
 

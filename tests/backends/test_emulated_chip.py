@@ -130,6 +130,7 @@ def test_shape_of_the_hidden_truth(part):
         "v_leak",
         "v_reset",
         "dead",
+        "t_refractory",
     }
     needed = 7 if part else 11
     for name, values in truth.items():

@@ -20,12 +20,9 @@ MANY = 8 * N_CIRCUITS
 
 
 FACTORS = ("tau_mem", "tau_syn_exc", "tau_syn_inh", "strength_exc", "strength_inh")
-
-
 POTENTIALS = ("v_threshold", "v_leak", "v_reset")
-
-
-PATTERN = (*FACTORS, *POTENTIALS, "dead")
+SHIFTS = (*POTENTIALS, "t_refractory")
+PATTERN = (*FACTORS, *SHIFTS, "dead")
 
 
 # Which field of Imperfections rules which quantity of the chip.
@@ -38,13 +35,14 @@ SPREADS = {
     "v_reset": ("v_reset",),
     "leak_reset_correlation": ("v_reset",),
     "dead": ("dead",),
+    "t_refractory": ("t_refractory",),
 }
 
 
 def deviations(chip):
-    """By name: logarithm of every factor, and the potential shifts."""
+    """By name: logarithm of every factor, and the shifts."""
     logs = {name: np.log(getattr(chip, name)) for name in FACTORS}
-    return logs | {name: getattr(chip, name) for name in POTENTIALS}
+    return logs | {name: getattr(chip, name) for name in SHIFTS}
 
 
 def assert_same_pattern(a, b, n=None):
@@ -78,7 +76,7 @@ def test_chips_are_still_those_of_earlier_versions():
         "v_reset": [0.2812504105293477, 0.1054997725950183],
         "dead": [0.0, 0.0],
     }
-    assert drawn.keys() == recorded.keys()
+    assert drawn.keys() == recorded.keys() | {"t_refractory"}
     for name, values in recorded.items():
         np.testing.assert_allclose(drawn[name], values, rtol=1e-12, err_msg=name)
     dead = np.flatnonzero(ChipModel.draw(Imperfections(dead=0.01), 0).dead)
@@ -122,10 +120,11 @@ def test_calibration_scales_the_deviations_of_the_same_chip():
     ratios = dict(tau_mem=0.45, v_threshold=0.35, v_leak=0.30, v_reset=0.20)
     ratios |= dict.fromkeys(("tau_syn_exc", "tau_syn_inh"), 0.20)
     ratios |= dict.fromkeys(("strength_exc", "strength_inh"), 0.05 / 0.15)
+    ratios["t_refractory"] = 1.0  # nothing is calibrated
     assert ratios.keys() == before.keys()
     for name, ratio in ratios.items():
         np.testing.assert_allclose(after[name], ratio * before[name], rtol=0, atol=1e-14)
-        assert np.abs(before[name]).max() > 0.2, name
+        assert np.abs(before[name]).max() > (0.02 if name == "t_refractory" else 0.2), name
 
 
 @pytest.mark.parametrize("field", SPREADS)
@@ -181,7 +180,7 @@ def test_a_chip_without_imperfections_is_nominal():
     chip = ChipModel.draw(Imperfections.none(), 9)
     for name in FACTORS:
         np.testing.assert_array_equal(getattr(chip, name), 1.0, name)
-    for name in (*POTENTIALS, "dead"):
+    for name in (*SHIFTS, "dead"):
         np.testing.assert_array_equal(getattr(chip, name), 0.0, name)
 
 
@@ -215,6 +214,7 @@ def test_presets_hold_the_documented_values():
             "threshold_trial": 0.015,
             "spike_jitter": 0.0,
             "spike_loss": 0.0,
+            "t_refractory": 0.05 / 6,
         },
         rel=1e-15,
     )
