@@ -47,9 +47,8 @@ def load_experiment(name: str, overrides: Sequence[str] = ()) -> ExperimentConfi
 def study_of(config: ExperimentConfig) -> Callable[..., dict[str, Any]] | None:
     """The function that runs a study, a configuration that trains more than one network.
 
-    It is called as ``run(config, out, *, force, progress, on_trainer, say)``: ``say`` is told,
-    in words, what is done next; for the rest see ``hxloop.runs.train``. What is already
-    in ``out`` is not done again.
+    It is called as ``run(config, out, *, force, events)``, see ``study_parts.RunOfStudy``. What is
+    already in ``out`` is not done again.
 
     Returns:
         None for a configuration that trains just one network: one without ``[study]``.

@@ -8,27 +8,22 @@ that was stopped goes on with what is missing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
-
-from numpy.typing import NDArray
+from typing import Any, Protocol, TypeVar
 
 from hxloop.errors import ConfigError, OutputError, unknown_name
+from hxloop.network import Parameters
 from hxloop.provenance import now, provenance
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.folder import RunDirectory
 from hxloop.runs.folder_state import FolderState, state_of
-from hxloop.runs.run import (
-    OnTrainer,
-    Prepared,
-    RunResult,
-    resume_prepared,
-    train_prepared,
-)
+from hxloop.runs.run import Prepared, RunResult, resume_prepared, train_prepared
+from hxloop.runs.watching import OnTrainer, watchers
 from hxloop.substrate import get_backend
+from hxloop.training.events import AllOf, TrainingEvents
 from hxloop.training.options import ProgressListener
 
 Options = TypeVar("Options")
@@ -145,25 +140,58 @@ def empty_results(
     return found
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
+class RunOfStudy(Protocol):
+    """What the ``run`` of a study is for whoever calls it."""
+
+    def __call__(
+        self,
+        config: ExperimentConfig,
+        out: Path,
+        *,
+        force: bool = False,
+        events: Iterable[TrainingEvents] = (),
+        progress: ProgressListener | bool | None = None,
+        on_trainer: OnTrainer | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
+        """Run it, or what is missing of it.
+
+        Args:
+            config: of the study.
+            out: its folder.
+            force: start anew in a folder that holds another study.
+            events: who watches: trainings, and the news of what is done next.
+            progress, on_trainer: see ``hxloop.runs.train``.
+            say: told in words what is done next.
+
+        Raises:
+            OutputError: another process runs one in that folder.
+        """
+        ...
 
 
-def one_at_a_time(
-    run: Callable[Concatenate[ExperimentConfig, Path, P], R],
-) -> Callable[Concatenate[ExperimentConfig, Path, P], R]:
-    """For the ``run`` of a study: refuses a folder in which another process runs one.
+def run_of_study(run: Callable[..., dict[str, Any]]) -> RunOfStudy:
+    """For ``run(config, out, force, events)`` of a study: called with whoever watches, as one.
 
-    Raises (when called):
-        OutputError: another process does.
+    It refuses a folder in which another process runs one.
     """
 
     @wraps(run)
-    def reserving(config: ExperimentConfig, out: Path, *more: P.args, **named: P.kwargs) -> R:
+    def given(
+        config: ExperimentConfig,
+        out: Path,
+        *,
+        force: bool = False,
+        events: Iterable[TrainingEvents] = (),
+        progress: ProgressListener | bool | None = None,
+        on_trainer: OnTrainer | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
+        told = AllOf(watchers(events, progress, on_trainer, say))
         with RunDirectory.reserved(out):
-            return run(config, out, *more, **named)
+            return run(config, out, force, told)
 
-    return cast("Callable[Concatenate[ExperimentConfig, Path, P], R]", reserving)
+    return given
 
 
 @dataclass(frozen=True)
@@ -174,14 +202,13 @@ class Study:
         folder: of the study.
         results: what ``results.json`` holds; change it, then ``save``.
         table: ``results`` as Markdown, "" as long as there is nothing to show.
-        progress, on_trainer: see ``hxloop.runs.train``.
+        events: who watches.
     """
 
     folder: RunDirectory
     results: dict[str, Any]
     table: Callable[[Mapping[str, Any]], str]
-    progress: ProgressListener | None
-    on_trainer: OnTrainer | None
+    events: AllOf
 
     @classmethod
     def open(
@@ -193,8 +220,7 @@ class Study:
         table: Callable[[Mapping[str, Any]], str],
         *,
         force: bool,
-        progress: ProgressListener | None,
-        on_trainer: OnTrainer | None,
+        events: AllOf,
     ) -> Study:
         """Begin a study, or go on with the one in ``out``.
 
@@ -203,7 +229,7 @@ class Study:
             out: its folder.
             options: its ``[study]``, a dataclass; they stand in the results.
             empty: results before anything was measured.
-            table, progress, on_trainer: see above.
+            table, events: see above.
             force: start anew in a folder that holds another study.
 
         Raises:
@@ -214,7 +240,7 @@ class Study:
             results = folder.read_json("results.json")
         else:
             results = empty_results(config, options, empty)
-        return cls(folder, results, table, progress, on_trainer)
+        return cls(folder, results, table, events)
 
     @property
     def path(self) -> Path:
@@ -233,12 +259,11 @@ class Study:
 
     def train(self, name: str, prepared: Prepared) -> RunResult:
         """Train one part in the run folder ``name``, or go on with what is there."""
-        path = self.path / name
-        progress, on_trainer = self.progress, self.on_trainer
+        path, events = self.path / name, self.events.watchers
         if (path / "config.toml").is_file():
-            return resume_prepared(prepared, path, progress=progress, on_trainer=on_trainer)
+            return resume_prepared(prepared, path, events=events)
         # What is there without a config.toml was stopped before it was a run; it is ours.
-        return train_prepared(prepared, path, force=True, progress=progress, on_trainer=on_trainer)
+        return train_prepared(prepared, path, force=True, events=events)
 
     def train_first(self, name: str, prepared: Prepared) -> None:
         """Train what everything else starts from, and keep what came of it in ``results[name]``."""
@@ -246,6 +271,6 @@ class Study:
         self.results[name] = self.train(name, prepared).as_dict() | {"run_dir": name}
         self.save()
 
-    def weights(self, name: str, prepared: Prepared) -> tuple[NDArray[Any], ...]:
-        """Weights of a part that has been trained."""
-        return RunDirectory.open(self.path / name).weights(prepared.network).weights
+    def weights(self, name: str, prepared: Prepared) -> Parameters:
+        """What a part has learned that has been trained."""
+        return RunDirectory.open(self.path / name).weights(prepared.network)

@@ -34,14 +34,14 @@ from hxloop.experiments.study_parts import (
     check_list,
     check_no_calibration,
     on_backend,
-    one_at_a_time,
     prepared_on,
+    run_of_study,
     study_options,
 )
 from hxloop.runs.config import ExperimentConfig
-from hxloop.runs.run import OnTrainer, Prepared, evaluate_prepared, prepare
+from hxloop.runs.run import Prepared, evaluate_prepared, prepare
 from hxloop.substrate import get_backend
-from hxloop.training.options import ProgressListener
+from hxloop.training.events import AllOf
 from hxloop.training.progress import Steps
 
 SAMPLES = 300  # of the test set, for the error of spike times
@@ -95,16 +95,8 @@ class _Chip:
         return replace(self.fresh, calibration=self.first if calibrated else None, twin=twin)
 
 
-@one_at_a_time
-def run(
-    config: ExperimentConfig,
-    out: Path,
-    *,
-    force: bool = False,
-    progress: ProgressListener | None = None,
-    on_trainer: OnTrainer | None = None,
-    say: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+@run_of_study
+def run(config: ExperimentConfig, out: Path, force: bool, events: AllOf) -> dict[str, Any]:
     """Run the study, or what is missing of it; see ``registry.study_of``.
 
     Raises:
@@ -121,13 +113,13 @@ def run(
     software = replace(on_chip, config=in_software, backend=get_backend("ideal"))
     study = Study.open(
         config, out, options, {"software": None, "chips": []}, tables,
-        force=force, progress=progress, on_trainer=on_trainer,
+        force=force, events=events,
     )  # fmt: skip
     done = {row["chip"] for row in study.results["chips"]}
     # Of every chip: its two calibrations, and its trainings.
     parts = 2 + sum(network != "transfer" for network in options.networks)
     known = (study.results["software"] is not None) + parts * len(done)
-    steps = Steps(say, 1 + parts * len(options.chips), known)
+    steps = Steps(events.news, 1 + parts * len(options.chips), known)
     if study.results["software"] is None:
         steps.begin("Training in software")
         study.train_first("software", software)

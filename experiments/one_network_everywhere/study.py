@@ -22,13 +22,14 @@ from hxloop.experiments.one_network_everywhere.figure import write_figure
 from hxloop.experiments.study_parts import (
     Study,
     on_backend,
-    one_at_a_time,
     prepared_on,
+    run_of_study,
     study_options,
 )
 from hxloop.runs.config import ExperimentConfig
-from hxloop.runs.run import OnTrainer, Prepared, evaluate_prepared, prepare
-from hxloop.training.options import EvaluationResult, ProgressListener
+from hxloop.runs.run import Prepared, evaluate_prepared, prepare
+from hxloop.training.events import AllOf
+from hxloop.training.options import EvaluationResult
 from hxloop.training.progress import Steps
 
 # Edges of the histograms of spike-time differences, log10; what is smaller is in the first bin.
@@ -90,16 +91,8 @@ class StudyOptions:
         return tuple(replace(place, label=place.label or place.name) for place in made)
 
 
-@one_at_a_time
-def run(
-    config: ExperimentConfig,
-    out: Path,
-    *,
-    force: bool = False,
-    progress: ProgressListener | None = None,
-    on_trainer: OnTrainer | None = None,
-    say: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+@run_of_study
+def run(config: ExperimentConfig, out: Path, force: bool, events: AllOf) -> dict[str, Any]:
     """Run the study, or what is missing of it.
 
     A backend whose packages are not installed is left out, with the reason in its row.
@@ -108,8 +101,7 @@ def run(
         config: the network and how it is trained; ``[study]`` as in ``StudyOptions``.
         out: study folder: ``results.json``, ``results.md``, ``figure.png``, run folders.
         force: start anew in a folder that holds another study.
-        progress, on_trainer: see ``hxloop.runs.train``.
-        say: told in words what is done next.
+        events: who watches; told in words what is done next.
 
     Returns:
         What ``results.json`` holds.
@@ -129,19 +121,19 @@ def run(
     }
     study = Study.open(
         config, out, options, empty, markdown_table,
-        force=force, progress=progress, on_trainer=on_trainer,
+        force=force, events=events,
     )  # fmt: skip
     rows = study.results["backends"]
     tried = [place.label for place in options.places if place.label in rows]
     in_loop = sum("training" in row for row in rows.values())
     known = (study.results["network"] is not None) + len(tried) + in_loop
     total = 1 + len(options.places) + sum(place.train for place in options.places)
-    steps = Steps(say, total, min(known, total))
+    steps = Steps(events.news, total, min(known, total))
     if study.results["network"] is None:
         steps.begin(f"Training the network on {config.backend.name}")
         study.train_first("network", prepared)
     weights = study.weights("network", prepared)
-    _evaluate_everywhere(study, options, prepared, weights, steps, say)
+    _evaluate_everywhere(study, options, prepared, weights, steps, events.news)
     _train_in_the_loop(study, options, prepared, steps)
     study.finish()
     write_figure(study.results, study.path / "figure.png")

@@ -8,13 +8,10 @@ chip, with the same trial noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from hxloop.errors import ConfigError
 from hxloop.experiments.open_loop_vs_in_the_loop.figure import write_figure
@@ -23,16 +20,17 @@ from hxloop.experiments.study_parts import (
     check_list,
     check_no_calibration,
     on_backend,
-    one_at_a_time,
+    run_of_study,
     study_options,
 )
+from hxloop.network import Parameters
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.report.page import DecisionPlane
 from hxloop.runs.report.training_report import plane_of
-from hxloop.runs.run import OnTrainer, Prepared, evaluate_prepared, prepare
+from hxloop.runs.run import Prepared, evaluate_prepared, prepare
 from hxloop.substrate import Backend, get_backend
+from hxloop.training.events import AllOf
 from hxloop.training.loop import LoopNetwork
-from hxloop.training.options import ProgressListener
 from hxloop.training.progress import Steps
 
 STARTS = ("scratch", "open-loop")
@@ -70,16 +68,8 @@ class StudyOptions:
         return options
 
 
-@one_at_a_time
-def run(
-    config: ExperimentConfig,
-    out: Path,
-    *,
-    force: bool = False,
-    progress: ProgressListener | None = None,
-    on_trainer: OnTrainer | None = None,
-    say: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+@run_of_study
+def run(config: ExperimentConfig, out: Path, force: bool, events: AllOf) -> dict[str, Any]:
     """Run the study, or what is missing of it.
 
     Args:
@@ -87,8 +77,7 @@ def run(
         out: study folder: ``results.json``, ``results.md``, ``figure.png``, and a run folder
             for every training.
         force: start anew in a folder that holds another study.
-        progress, on_trainer: see ``hxloop.runs.train``.
-        say: told in words what is done next.
+        events: who watches; told in words what is done next.
 
     Returns:
         What ``results.json`` holds.
@@ -104,10 +93,10 @@ def run(
     software = prepare(_in_software(config, chips[0].backend.capabilities.weight_limit))
     study = Study.open(
         config, out, options, {"software": None, "chips": []}, markdown_table,
-        force=force, progress=progress, on_trainer=on_trainer,
+        force=force, events=events,
     )  # fmt: skip
     done = {(row["preset"], row["chip"]) for row in study.results["chips"]}
-    steps = Steps(say, 1 + len(chips), (study.results["software"] is not None) + len(done))
+    steps = Steps(events.news, 1 + len(chips), (study.results["software"] is not None) + len(done))
     if study.results["software"] is None:
         steps.begin("Open loop: training in software")
         study.train_first("software", software)
@@ -131,7 +120,7 @@ def run(
             "in_the_loop": loop.test.accuracy,
             "seconds": loop.as_dict()["seconds"],
         }
-        say(f"  open loop {100 * row['open_loop']:.1f} %, in the loop "
+        events.news(f"  open loop {100 * row['open_loop']:.1f} %, in the loop "
             f"{100 * row['in_the_loop']:.1f} %")  # fmt: skip
         study.results["chips"].append(row)
         study.save()
@@ -192,7 +181,7 @@ def _chips(config: ExperimentConfig, options: StudyOptions) -> Iterator[_Chip]:
             yield _Chip(preset, chip, on_backend(config, config.backend.name, chosen), backend)
 
 
-def _plane(prepared: Prepared, weights: tuple[NDArray[np.float64], ...]) -> DecisionPlane | None:
+def _plane(prepared: Prepared, weights: Parameters) -> DecisionPlane | None:
     with prepared.open_session() as session:
         return plane_of(prepared, LoopNetwork(session, weights))
 

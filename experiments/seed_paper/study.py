@@ -8,7 +8,7 @@ figure of the paper is known here, nor whether the paper uses the same measures.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,9 @@ from hxloop.analysis.report.curves import separability_curves, spread_curves
 from hxloop.analysis.report.static import panels, style
 from hxloop.analysis.run import analyse_recording
 from hxloop.errors import ConfigError, MissingDataError, OutputError, RunInputError
-from hxloop.experiments.study_parts import one_at_a_time, study_folder, study_options
+from hxloop.experiments.study_parts import run_of_study, study_folder, study_options
 from hxloop.runs.config import ExperimentConfig
-from hxloop.runs.run import OnTrainer
-from hxloop.training.options import ProgressListener
+from hxloop.training.events import AllOf
 
 # Mean causal shorth after training, from the input to layer 4, as a second program computed it,
 # written independently of this one, from the same published spike times.
@@ -74,16 +73,8 @@ class StudyOptions:
         )
 
 
-@one_at_a_time
-def run(
-    config: ExperimentConfig,
-    out: Path,
-    *,
-    force: bool = False,
-    progress: ProgressListener | None = None,
-    on_trainer: OnTrainer | None = None,
-    say: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+@run_of_study
+def run(config: ExperimentConfig, out: Path, force: bool, events: AllOf) -> dict[str, Any]:
     """Analyse the published spike times.
 
     Args:
@@ -91,8 +82,7 @@ def run(
         out: study folder: ``results.json``, ``results.md``, ``figure.png`` and ``analysis/`` with
             the report.
         force: start anew in a folder that holds another study.
-        progress, on_trainer: not used, nothing is trained.
-        say: told in words what is done next.
+        events: who watches; told in words what is done next.
 
     Returns:
         What ``results.json`` holds.
@@ -108,7 +98,7 @@ def run(
     if (folder.path / "results.json").is_file():
         return folder.read_json("results.json")
     found = analyse_recording(
-        source, folder.path / "analysis", name=config.name, options=chosen, say=say
+        source, folder.path / "analysis", name=config.name, options=chosen, say=events.news
     ).analysis
     results = summary(config, found)
     folder.write_text("results.md", markdown(results))

@@ -21,7 +21,7 @@ from hxloop.experiments.study_parts import (
     Study,
     empty_results,
     on_backend,
-    one_at_a_time,
+    run_of_study,
     study_options,
 )
 from hxloop.experiments.synchronization.figure import write_figure
@@ -31,21 +31,13 @@ from hxloop.experiments.synchronization.trained_network import on_substrates, wi
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.folder import RunDirectory
 from hxloop.runs.recorder import FINAL
-from hxloop.runs.run import OnTrainer, prepare
-from hxloop.training.options import ProgressListener
+from hxloop.runs.run import prepare
+from hxloop.training.events import AllOf
 from hxloop.training.progress import Steps
 
 
-@one_at_a_time
-def run(
-    config: ExperimentConfig,
-    out: Path,
-    *,
-    force: bool = False,
-    progress: ProgressListener | None = None,
-    on_trainer: OnTrainer | None = None,
-    say: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+@run_of_study
+def run(config: ExperimentConfig, out: Path, force: bool, events: AllOf) -> dict[str, Any]:
     """Run the study, or what is missing of it.
 
     Args:
@@ -54,8 +46,7 @@ def run(
         out: study folder: ``results.json``, ``results.md``, ``figure.png``, and a run folder with
             ``activity.h5`` for every training.
         force: start anew in a folder that holds another study.
-        progress, on_trainer: see ``hxloop.runs.train``.
-        say: told in words what is done next.
+        events: who watches; told in words what is done next.
 
     Returns:
         What ``results.json`` holds.
@@ -68,20 +59,20 @@ def run(
     options = study_options(StudyOptions, config)
     study = Study.open(
         config, out, options, {"networks": {}}, markdown_tables,
-        force=force, progress=progress, on_trainer=on_trainer,
+        force=force, events=events,
     )  # fmt: skip
     results = study.results
     parts = _parts(config, options)
     known = len(results["networks"]) + ("substrates" in results) + ("ablation" in results)
-    steps = Steps(say, len(parts) + 2, known)
+    steps = Steps(events.news, len(parts) + 2, known)
     for name, part in parts.items():
         if name in results["networks"]:
             continue
         steps.begin(f"{name}: training")
         trained = study.train(name, prepare(part))
-        say(f"{name}: analysis")
+        events.news(f"{name}: analysis")
         results["networks"][name] = _analysed(
-            study.path / name, None, name, config, part, trained.test.accuracy, say
+            study.path / name, None, name, config, part, trained.test.accuracy, events.news
         )
         study.save()
     first = f"deep-{options.seeds[0]}"
@@ -91,7 +82,7 @@ def run(
     prepared = replace(prepared, weights=weights)
     if "substrates" not in results:
         steps.begin(f"{first}: the network on other substrates")
-        results["substrates"] = on_substrates(prepared, trained_state, options, say)
+        results["substrates"] = on_substrates(prepared, trained_state, options, events.news)
         study.save()
     if "ablation" not in results:
         steps.begin(f"{first}: silencing what each class relies on")

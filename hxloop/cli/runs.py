@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ from hxloop.runs.run import evaluate_run, prepare, train_prepared
 from hxloop.runs.run import resume as resume_run
 from hxloop.substrate import get_backend
 from hxloop.training import progress as progress_of
-from hxloop.training.trainer import Trainer
+from hxloop.training.events import TrainingEvents
 
 
 @app.command()
@@ -51,10 +51,8 @@ def train(
     RunDirectory.check(folder, force=force)
     prepared = prepare(config)
     output.announce(prepared)
-    with progress_of.training() as progress, _stop_on_interrupt() as on_trainer:
-        result = train_prepared(
-            prepared, folder, force=force, progress=progress, on_trainer=on_trainer
-        )
+    with progress_of.training() as progress, _stop_on_interrupt() as stop:
+        result = train_prepared(prepared, folder, force=force, events=(stop, progress))
     output.trained(result, json_)
 
 
@@ -84,8 +82,8 @@ def resume(
             f"{run_dir}: nothing is left to train, all {config.training.epochs} epochs were done; "
             "evaluated again. Longer: --epochs N"
         )
-    with progress_of.training() as progress, _stop_on_interrupt() as on_trainer:
-        result = resume_run(run_dir, epochs=epochs, progress=progress, on_trainer=on_trainer)
+    with progress_of.training() as progress, _stop_on_interrupt() as stop:
+        result = resume_run(run_dir, epochs=epochs, events=(stop, progress))
     output.trained(result, json_)
 
 
@@ -141,15 +139,8 @@ def _study(config: ExperimentConfig, folder: Path, force: bool, as_json: bool) -
         raise UnknownNameError(f"experiment {config.name!r} is not a study")
     output.note(f"{config.name}: {config.description}".rstrip(": "))
     try:
-        with progress_of.training() as progress, _stop_on_interrupt() as on_trainer:
-            result = study(
-                config,
-                folder,
-                force=force,
-                progress=progress,
-                on_trainer=on_trainer,
-                say=output.note,
-            )
+        with progress_of.training() as progress, _stop_on_interrupt() as stop:
+            result = study(config, folder, force=force, events=(stop, progress))
     except (TrainingInterrupted, KeyboardInterrupt) as error:
         raise TrainingInterrupted(
             f"the study was stopped; what is done is kept. Continue with: hxloop resume {folder}"
@@ -157,21 +148,39 @@ def _study(config: ExperimentConfig, folder: Path, force: bool, as_json: bool) -
     output.study_done(result, folder, as_json)
 
 
+class _Stop(TrainingEvents):
+    """Asks for a stop, once it is told to.
+
+    Attributes:
+        begun: whether there is a training that could stop with a checkpoint.
+        wanted: whether it is to.
+    """
+
+    def __init__(self) -> None:
+        self.begun = self.wanted = False
+
+    def started(self, epoch: int, epochs: int, batches: int, batch: int) -> None:
+        self.begun = True
+
+    def wants_stop(self) -> bool:
+        return self.wanted
+
+
 @contextmanager
-def _stop_on_interrupt() -> Iterator[Callable[[Trainer], None]]:
+def _stop_on_interrupt() -> Iterator[_Stop]:
     """The first Ctrl-C stops after the batch with a checkpoint, the second at once."""
-    trainers: list[Trainer] = []
+    stop = _Stop()
     previous = signal.getsignal(signal.SIGINT)
 
     def handler(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, previous)
-        if not trainers:
+        if not stop.begun:
             raise KeyboardInterrupt
         output.note("stopping after this batch (Ctrl-C again: at once) ...")
-        trainers[-1].request_stop()
+        stop.wanted = True
 
     signal.signal(signal.SIGINT, handler)
     try:
-        yield trainers.append
+        yield stop
     finally:
         signal.signal(signal.SIGINT, previous)

@@ -7,7 +7,7 @@ is told at once by a note, and at the end by an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,22 +25,23 @@ from hxloop.activity import (
 from hxloop.activity.log.schema import epoch_of
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.runs.plan import Prepared
-from hxloop.training.evaluation import EVALUATION_TRIAL, RunObserver, evaluate
-from hxloop.training.loop import LoopNetwork
-from hxloop.training.notes import Note, tell
+from hxloop.training.evaluation import EVALUATION_TRIAL, RunObserver
+from hxloop.training.events import BetweenEpochs
+from hxloop.training.notes import Note
 from hxloop.training.options import SpikeData
+from hxloop.training.trainer import Trainer
 
 FINAL = "final"
 
 
-class ActivityRecorder:
-    """Records a network at the moments that a configuration names.
+class ActivityRecorder(BetweenEpochs):
+    """Records a training at the moments that its configuration names.
 
     Args:
         path: the activity log; made when the first state begins.
         prepared: what to record is told in the section ``activity`` of its configuration.
-        note: takes what is to be told at once; of a training, ``Trainer.note``.
-        recorded: called with the name of each state that was written.
+        trainer: whose network is recorded; its ``note`` takes what is to be told at once, its
+            ``events`` tell of each state that was written.
 
     Attributes:
         failure: why the log could not be written; None = all went well so far. After a failure
@@ -49,23 +50,16 @@ class ActivityRecorder:
     The log is locked only while something is written to it.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        prepared: Prepared,
-        note: Callable[[Iterable[Note]], None] = tell,
-        recorded: Callable[[str], None] | None = None,
-    ) -> None:
-        self.path, self.prepared = path, prepared
+    def __init__(self, path: Path, prepared: Prepared, trainer: Trainer) -> None:
+        self.path, self.prepared, self.trainer = path, prepared, trainer
         config = self.config = prepared.config
         self.split, self.samples = config.activity.split, config.activity.samples
         data = prepared.data[self.split]
         self.data = _first_batches(data, self.samples, config.training.batch_size)
         self.failure: OutputError | FileFormatError | None = None
-        self._note, self._recorded = note, recorded
         self._begun = False
 
-    def continue_from(self, network: LoopNetwork, epoch: int) -> None:
+    def continue_from(self, epoch: int) -> None:
         """Forget what was recorded after an epoch, from which a training goes on.
 
         Raises:
@@ -73,47 +67,47 @@ class ActivityRecorder:
         """
         if not self.path.exists():
             return
-        with self._noting(), self._open(network) as log:
+        with self._noting(), self._open() as log:
             late = [name for name in log.states if (epoch_of(name) or 0) > epoch]
             log.drop([*late, TRAINED])
 
-    def record(self, network: LoopNetwork, epoch: int) -> None:
+    def between(self, epochs: int) -> None:
         """Record the network after so many epochs, if that is wanted and not done yet.
 
         Raises:
             FileFormatError: there is a log, and it is damaged or not of this network.
             RunFailed: the substrate failed.
         """
-        if self.failure is not None or epoch not in self.config.activity.epochs:
+        if self.failure is not None or epochs not in self.config.activity.epochs:
             return
-        name = epoch_name(epoch)
+        name = epoch_name(epochs)
         if self.path.exists():
-            with self._noting(), self._open(network) as log:
+            with self._noting(), self._open() as log:
                 if name in log.complete_states:
                     return
         if self.failure is not None:
             return
-        with self.state(network, name, epoch) as observer:
-            self._evaluate(network, observer)
+        with self.state(name, epochs) as observer:
+            self._evaluate(observer)
 
-    def record_final(self, network: LoopNetwork, epoch: int) -> None:
+    def record_final(self, epoch: int) -> None:
         """Record the selected weights, those of an epoch, on another split than the test's.
 
         On the test split they are recorded while they are evaluated, see ``state``.
         """
         if self.failure is None and FINAL in self.config.activity.epochs:
-            with self.state(network, TRAINED, epoch) as observer:
-                self._evaluate(network, observer)
+            with self.state(TRAINED, epoch) as observer:
+                self._evaluate(observer)
 
     @contextmanager
-    def state(self, network: LoopNetwork, name: str, epoch: int) -> Iterator[RunObserver]:
+    def state(self, name: str, epoch: int) -> Iterator[RunObserver]:
         """An observer for ``evaluate`` that records the first samples as a state."""
         log: ActivityWriter | None = None
         writer: StateWriter | None = None
         left = self.samples
         if self.failure is None:
             with self._noting():
-                log = self._open(network)
+                log = self._open()
                 writer = log.state(
                     name, epoch=epoch, split=self.split, n_samples=min(left, len(self.data))
                 )
@@ -133,32 +127,23 @@ class ActivityRecorder:
             if writer is not None and self.failure is None:
                 with self._noting():
                     writer.close()
-                if self._recorded is not None and self.failure is None:
-                    self._recorded(name)
+                if self.failure is None:
+                    self.trainer.events.recorded(name)
         finally:
             if writer is not None:
                 writer.abandon()
             if log is not None:
                 log.close()
 
-    def _evaluate(self, network: LoopNetwork, observer: RunObserver) -> None:
-        batch_size = self.config.training.batch_size
-        evaluate(
-            network,
-            self.prepared.loss,
-            self.data,
-            batch_size,
-            EVALUATION_TRIAL,
-            observer,
-            quiet=True,
-        )
+    def _evaluate(self, observer: RunObserver) -> None:
+        self.trainer.evaluate(self.data, EVALUATION_TRIAL, observer, quiet=True)
 
-    def _open(self, network: LoopNetwork) -> ActivityWriter:
+    def _open(self) -> ActivityWriter:
         if self._begun and not self.path.is_file():
             raise OutputError(f"{self.path}: was removed while the training was recorded to it")
         log = ActivityWriter(
             self.path,
-            network.session.network,
+            self.trainer.network.session.network,
             about=about(self.prepared),
             compress=self.config.activity.compress,
         )
@@ -182,7 +167,7 @@ class ActivityRecorder:
     def _fail(self, error: OutputError | FileFormatError) -> None:
         self.failure = error
         text = f"{error}. The training goes on without recording its activity"
-        self._note([Note("activity-not-recorded", text)])
+        self.trainer.note([Note("activity-not-recorded", text)])
 
 
 def about(prepared: Prepared) -> dict[str, object]:

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hxloop.training.options import ProgressListener, TrainingResult
-from hxloop.training.progress import TrainingLines
 
 
 class TrainingEvents:
     """For whoever watches a training to inherit; each method does nothing.
 
-    What is told is over: a watcher may run the network, or ask the trainer to stop, but not change
-    weights. An exception ends the training; its last checkpoint is kept.
+    What is told is over: a watcher may run the network, or ask for a stop (``wants_stop``), but not
+    change weights. An exception ends the training; its last checkpoint is kept.
 
     Example:
         >>> class Losses(TrainingEvents):
@@ -53,6 +52,13 @@ class TrainingEvents:
 
     def finished(self, result: TrainingResult) -> None:
         """The training is at its end."""
+
+    def news(self, text: str) -> None:
+        """What is done next, in words, where more is done than one training: by a study, say."""
+
+    def wants_stop(self) -> bool:
+        """Whether the training is to stop, with a checkpoint; asked after every batch."""
+        return False
 
 
 class AllOf(TrainingEvents):
@@ -95,6 +101,15 @@ class AllOf(TrainingEvents):
         for watcher in self.watchers:
             watcher.finished(result)
 
+    def news(self, text: str) -> None:
+        """See ``TrainingEvents``."""
+        for watcher in self.watchers:
+            watcher.news(text)
+
+    def wants_stop(self) -> bool:
+        """Whether one of them wants it."""
+        return any([watcher.wants_stop() for watcher in self.watchers])
+
 
 class OfListener(TrainingEvents):
     """Tells a ``ProgressListener``, as trainers took before there were events."""
@@ -116,10 +131,27 @@ class OfListener(TrainingEvents):
 
 
 class BetweenEpochs(TrainingEvents):
-    """Calls a function with the number of epochs done, whenever that many are done and no more.
+    """For whoever does something whenever so many epochs are done and no more to inherit.
 
     After each epoch, and where a training goes on from the end of one: whoever stopped it may have
     stopped it before this was done.
+    """
+
+    def between(self, epochs: int) -> None:
+        """So many epochs are done, and no batch of the next one."""
+
+    def started(self, epoch: int, epochs: int, batches: int, batch: int) -> None:
+        """See ``TrainingEvents``."""
+        if epoch and not batch:
+            self.between(epoch)
+
+    def epoch(self, metrics: Mapping[str, Any]) -> None:
+        """See ``TrainingEvents``."""
+        self.between(int(metrics["epoch"]))
+
+
+class AfterEpoch(BetweenEpochs):
+    """Calls a function with the number of epochs done.
 
     Attributes:
         call: the function; None: none.
@@ -128,19 +160,7 @@ class BetweenEpochs(TrainingEvents):
     def __init__(self, call: Callable[[int], None] | None) -> None:
         self.call = call
 
-    def started(self, epoch: int, epochs: int, batches: int, batch: int) -> None:
-        """See ``TrainingEvents``."""
-        if self.call is not None and epoch and not batch:
-            self.call(epoch)
-
-    def epoch(self, metrics: Mapping[str, Any]) -> None:
-        """See ``TrainingEvents``."""
+    def between(self, epochs: int) -> None:
+        """See ``BetweenEpochs``."""
         if self.call is not None:
-            self.call(int(metrics["epoch"]))
-
-
-def of_progress(progress: ProgressListener | bool | None) -> list[TrainingEvents]:
-    """Who watches for ``progress``; True: lines on standard error."""
-    if isinstance(progress, bool):
-        return [OfListener(TrainingLines())] if progress else []
-    return [] if progress is None else [OfListener(progress)]
+            self.call(epochs)

@@ -18,6 +18,7 @@ from rich.table import Column
 from rich.text import Text
 
 from hxloop.text import printable
+from hxloop.training.events import OfListener, TrainingEvents
 from hxloop.training.options import ProgressListener
 
 Say = Callable[[str], None]
@@ -74,7 +75,7 @@ class Pace:
         return f"about {duration(seconds)} left" if seconds >= 0.5 else ""
 
 
-class TrainingLines:
+class TrainingLines(TrainingEvents):
     """A line for an epoch, and how long the rest will take.
 
     Args:
@@ -87,17 +88,14 @@ class TrainingLines:
         self._epochs, self._last = 0, -float("inf")
         self._pace = Pace()
 
-    def on_start(self, epoch: int, epochs: int, batches: int) -> None:
-        """See ``ProgressListener``."""
+    def started(self, epoch: int, epochs: int, batches: int, batch: int) -> None:
+        """See ``TrainingEvents``."""
         self._epochs, self._last, self._pace = epochs, -float("inf"), Pace(epoch)
         if epoch < epochs:
             self._tell(f"Training epochs {epoch + 1} to {epochs}, {batches} batches each")
 
-    def on_batch(self, epoch: int, batch: int, loss: float) -> None:
-        """See ``ProgressListener``."""
-
-    def on_epoch(self, metrics: Mapping[str, Any]) -> None:
-        """See ``ProgressListener``."""
+    def epoch(self, metrics: Mapping[str, Any]) -> None:
+        """See ``TrainingEvents``."""
         epoch, now = metrics["epoch"], time.monotonic()
         if now - self._last < self.every and epoch < self._epochs:
             return
@@ -107,6 +105,10 @@ class TrainingLines:
             f"epoch {epoch}/{self._epochs}  {_news(metrics)}  {metrics['seconds']:.2f} s"
             + (f"  {left}" if left else "")
         )
+
+    def news(self, text: str) -> None:
+        """See ``TrainingEvents``."""
+        self._tell(text)
 
 
 class Steps:
@@ -172,7 +174,7 @@ class CalibrationSteps:
 
 
 @contextmanager
-def training() -> Iterator[ProgressListener]:
+def training() -> Iterator[TrainingEvents]:
     """A bar on a terminal, a line an epoch elsewhere."""
     if not console().is_terminal:
         yield TrainingLines(every=0.0)
@@ -250,14 +252,14 @@ class _News(ProgressColumn):
         return Text(str(task.fields["news"]), no_wrap=True, overflow="ellipsis")
 
 
-class _TrainingBar:
+class _TrainingBar(TrainingEvents):
     def __init__(self, shown: Progress) -> None:
         self._shown = shown
         self._task = shown.add_task("Starting", total=None, left="", news="")
         self._batches = self._epochs = 0
         self._pace = Pace()
 
-    def on_start(self, epoch: int, epochs: int, batches: int) -> None:
+    def started(self, epoch: int, epochs: int, batches: int, batch: int) -> None:
         self._batches, self._epochs = batches, epochs
         self._pace = Pace(epoch * batches)
         # Reset, for in a study one training follows another.
@@ -265,7 +267,7 @@ class _TrainingBar:
             self._task, total=epochs * batches, completed=epoch * batches, left="", news=""
         )
 
-    def on_batch(self, epoch: int, batch: int, loss: float) -> None:
+    def batch(self, epoch: int, batch: int, loss: float) -> None:
         done, total = epoch * self._batches + batch, self._epochs * self._batches
         self._shown.update(
             self._task,
@@ -274,8 +276,20 @@ class _TrainingBar:
             left=self._pace.left(done, total),
         )
 
-    def on_epoch(self, metrics: Mapping[str, Any]) -> None:
+    def epoch(self, metrics: Mapping[str, Any]) -> None:
         self._shown.update(self._task, news=_news(metrics))
+
+    def news(self, text: str) -> None:
+        say(text)
+
+
+def of_progress(progress: ProgressListener | TrainingEvents | bool | None) -> list[TrainingEvents]:
+    """Who watches for ``progress``; True: lines on standard error."""
+    if progress is None or progress is False:
+        return []
+    if progress is True:
+        return [TrainingLines()]
+    return [progress if isinstance(progress, TrainingEvents) else OfListener(progress)]
 
 
 def _news(metrics: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ from hxloop.training.evaluation import (
     check_loss,
     evaluate,
 )
-from hxloop.training.events import AllOf, BetweenEpochs, TrainingEvents, of_progress
+from hxloop.training.events import AfterEpoch, AllOf, TrainingEvents
 from hxloop.training.inputs import sample_order
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.losses import Loss
@@ -40,6 +40,7 @@ from hxloop.training.options import (
     TrainingOptions,
     TrainingResult,
 )
+from hxloop.training.progress import of_progress
 from hxloop.training.saved import SavedTraining
 from hxloop.training.state import describe_training
 from hxloop.training.step import train_batch
@@ -102,8 +103,8 @@ class Trainer:
             check_data(where, data, network)
             if options.max_shift and where == "train" and data.image is None:
                 raise ConfigError("training.max_shift: these data are no images; set it to 0")
-        self._between = BetweenEpochs(after_epoch)
-        self.events = AllOf([*of_progress(progress), *events, self._between])
+        self._after_epoch = AfterEpoch(after_epoch)
+        self.events = AllOf([*of_progress(progress), *events, self._after_epoch])
         self.network, self.loss, self.options = network, loss, options
         self.train_data, self.validation_data = train, validation
         self.run_dir = None if run_dir is None else checks.path("run_dir", run_dir)
@@ -131,12 +132,12 @@ class Trainer:
     @property
     def after_epoch(self) -> Callable[[int], None] | None:
         """What is called with the number of epochs done; None: nothing."""
-        return self._between.call
+        return self._after_epoch.call
 
     @after_epoch.setter
     def after_epoch(self, call: Callable[[int], None] | None) -> None:
         """Call another function."""
-        self._between.call = call
+        self._after_epoch.call = call
 
     def request_stop(self) -> None:
         """Stop after the current batch with a checkpoint. Safe in a signal handler."""
@@ -146,7 +147,7 @@ class Trainer:
         """Train to the end, from where the trainer stands.
 
         Raises:
-            TrainingInterrupted: ``request_stop`` was called; a checkpoint was written.
+            TrainingInterrupted: it was asked to stop; a checkpoint was written.
             RunFailed: the substrate failed for good, or the loss became NaN. The last
                 checkpoint is kept.
         """
@@ -161,7 +162,7 @@ class Trainer:
                 self._step(order[first : first + options.batch_size])
                 self._between_batches(start)
             self._end_epoch(start)
-            if self._stop and state.epoch < options.epochs and not state.finished:
+            if state.epoch < options.epochs and not state.finished and self._is_to_stop():
                 self._interrupt()
         result = self._result()
         self.events.finished(result)
@@ -216,11 +217,14 @@ class Trainer:
         state, every = self.state, self.options.checkpoint_every
         if state.batch == self.batches_per_epoch:
             return  # the end of the epoch follows, with its own checkpoint
-        if self._stop:
+        if self._is_to_stop():
             state.sums.seconds += time.perf_counter() - start
             self._interrupt()
         if every is not None and state.batch % every == 0:
             self._checkpoint()
+
+    def _is_to_stop(self) -> bool:
+        return self._stop or self.events.wants_stop()
 
     def _interrupt(self) -> None:
         self._checkpoint()
@@ -275,8 +279,7 @@ class Trainer:
             epoch, accuracy = state.best_epoch, state.best_accuracy
             self.network.hold(self._best)
         else:
-            epoch = state.epoch
-            accuracy = state.metrics[-1]["validation_accuracy"]
+            epoch, accuracy = state.epoch, state.metrics[-1]["validation_accuracy"]
         return TrainingResult(
             tuple(state.metrics),
             self.network.parameters_held().copy(),

@@ -22,7 +22,9 @@ CONFIG = load_experiment("yin-yang", TINY)
 @pytest.fixture(scope="module", autouse=True)
 def no_provenance():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hxloop.runs.run.provenance", lambda **more: {"started": "now", **more})
+        patch.setattr(
+            "hxloop.runs.training_run.provenance", lambda **more: {"started": "now", **more}
+        )
         yield
 
 
@@ -33,22 +35,23 @@ def no_reports(monkeypatch):
 
 
 def stopped_after(epoch):
-    """For ``on_trainer``: stop after so many epochs."""
+    """A watcher that stops a training after so many epochs."""
 
     class Stop(TrainingEvents):
-        def __init__(self, trainer):
-            self.trainer = trainer
+        done = 0
 
         def epoch(self, metrics):
-            if metrics["epoch"] == epoch:
-                self.trainer.request_stop()
+            self.done = metrics["epoch"]
 
-    return lambda trainer: trainer.events.watchers.append(Stop(trainer))
+        def wants_stop(self):
+            return self.done == epoch
+
+    return Stop()
 
 
 def stopped(config, folder, epoch=1, **keywords):
     with pytest.raises(TrainingInterrupted):
-        train(config, folder, on_trainer=stopped_after(epoch), **keywords)
+        train(config, folder, events=[stopped_after(epoch)], **keywords)
     return folder
 
 

@@ -297,10 +297,10 @@ def test_a_log_lost_during_the_training_does_not_cost_the_weights(
 ):
     folder = tmp_path / "run"
     log = folder / "activity.h5"
-    held, real = [], ActivityRecorder.record
+    held, real = [], ActivityRecorder.between
 
-    def record(self, network, done):
-        real(self, network, done)
+    def between(self, done):
+        real(self, done)
         if done != epoch:
             return
         if how == "removed":
@@ -313,7 +313,7 @@ def test_a_log_lost_during_the_training_does_not_cost_the_weights(
             held.append(FileLock.beside(log).acquire())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ActivityRecorder, "record", record)
+        patch.setattr(ActivityRecorder, "between", between)
         with (
             pytest.raises((OutputError, FileFormatError), match="The training is complete"),
             pytest.warns(HxloopWarning, match="goes on without recording its activity"),

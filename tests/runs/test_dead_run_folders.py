@@ -12,6 +12,7 @@ import sys
 import pytest
 from safetensors import safe_open
 
+from hxloop.backends.ideal import IdealBackend, IdealSession
 from hxloop.cli.entry import main
 from hxloop.errors import FileFormatError, HxloopError, HxloopWarning, OutputError, RunFailed
 from hxloop.experiments.registry import load_experiment
@@ -19,7 +20,6 @@ from hxloop.runs.folder import RunDirectory
 from hxloop.runs.folder_state import FolderState, state_of
 from hxloop.runs.report import training_report as experiment_report
 from hxloop.runs.run import resume, train
-from hxloop.training.trainer import Trainer
 
 from .stopped import Killed, stopping
 
@@ -34,7 +34,8 @@ CONFIG = load_experiment("yin-yang", TINY)
 def no_reports():
     # These take most of the time of so small a training; one file stands for the report.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hxloop.runs.run.provenance", lambda **more: {"started": "now", **more})
+        plain = "hxloop.runs.training_run.provenance"
+        patch.setattr(plain, lambda **more: {"started": "now", **more})
         patch.setattr(os, "fsync", lambda file: None)
         patch.setattr(experiment_report, "training_report", lambda *arguments: None)
         patch.setattr(experiment_report, "write_report", lambda _, path: path.write_text("report"))
@@ -223,11 +224,12 @@ def test_a_lost_checkpoint_is_not_taken_for_a_run_that_never_began(whole, tmp_pa
 def test_a_run_that_failed_at_once_does_not_block_the_corrected_command(tmp_path, whole):
     run = tmp_path / "run"
 
-    def fail(trainer, samples):
-        raise RunFailed("the loss is nan")
+    class Broken(IdealSession):
+        def run(self, weights, input_times, **options):
+            raise RunFailed("no answer")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_step", fail)
+        patch.setattr(IdealBackend, "session", Broken)
         with pytest.raises(RunFailed):
             train(CONFIG, run)
     assert (run / "config.toml").is_file() and state_of(run) is FolderState.UNTRAINED

@@ -11,7 +11,6 @@ from hxloop.experiments.registry import load_experiment
 from hxloop.runs import evaluate_run, plan, train
 from hxloop.runs.lazy import LazyMapping, LazySequence
 from hxloop.runs.plan import prepare
-from hxloop.training.events import TrainingEvents
 
 TINY = ["dataset.train_size=60", "dataset.validation_size=20", "dataset.test_size=40",
         "training.batch_size=20", "network.hidden=[4]", "training.epochs=1",
@@ -84,20 +83,3 @@ def test_things_are_made_once_and_when_asked_for():
     items = LazySequence(lambda: calls.append(1) or [1, 2])
     assert "asked for" in repr(items) and not calls
     assert len(items) == 2 and items[-1] == 2 and calls == [1]
-
-
-def test_who_watches_a_training_is_told_what_was_recorded(tmp_path):
-    class Told(TrainingEvents):
-        def __init__(self):
-            self.names = []
-
-        def recorded(self, state):
-            self.names.append(state)
-
-    told = Told()
-    settings = [*TINY[:-1], 'activity.epochs=[0, 1, "final"]', "activity.samples=20"]
-    train(
-        load_experiment("yin-yang", settings), tmp_path / "run",
-        on_trainer=lambda trainer: trainer.events.watchers.append(told),
-    )  # fmt: skip
-    assert told.names == ["untrained", "epoch-001", "trained"]

@@ -40,14 +40,12 @@ def clock(monkeypatch):
 def test_time_left_is_shown_at_every_width(clock, monkeypatch, width):
     screen = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
     monkeypatch.setattr(module, "console", lambda: screen)
-    with module.training() as listener:
-        listener.on_start(0, 100, 20)
+    with module.training() as watcher:
+        watcher.started(0, 100, 20, 0)
         clock[0] = 30.0
-        listener.on_batch(0, 10, 0.5)
-        listener.on_epoch({**METRICS, "epoch": 1, "seconds": 1.0})
-        listener._shown.refresh()
-        listener._shown.stop()
-    # The bar is drawn again and again; the last line is what one sees.
+        watcher.batch(0, 10, 0.5)
+        watcher.epoch({**METRICS, "epoch": 1, "seconds": 1.0})
+    # The bar is drawn again and again, and at the end; the last line is what one sees.
     lines = re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "\n", screen.file.getvalue()).splitlines()
     shown = [line for line in lines if "Epoch 1/100" in line][-1]
     assert "about 1.7 h left" in shown  # 10 of 2000 batches took 30 s
@@ -57,10 +55,10 @@ def test_time_left_is_shown_at_every_width(clock, monkeypatch, width):
 def test_lines_tell_the_time_left_and_are_not_too_many(clock):
     told = []
     lines = TrainingLines(every=10, tell=told.append)
-    lines.on_start(0, 100, 20)
+    lines.started(0, 100, 20, 0)
     for epoch in range(1, 101):
         clock[0] += 1.0
-        lines.on_epoch({**METRICS, "epoch": epoch, "seconds": 1.0})
+        lines.epoch({**METRICS, "epoch": epoch, "seconds": 1.0})
     assert told[1].startswith("epoch 1/100")
     assert "about 2 min left" in told[1] and told[-1].startswith("epoch 100/100")
     assert len(told) == 1 + 10 + 1
