@@ -132,7 +132,7 @@ class EmulatedChip:
             knobs=frozenset(KNOBS),
             observables=frozenset(OBSERVABLES),
             spontaneous=self.statistics != Imperfections.none() if quiet else None,
-            features=FEATURES if self.solver == "event" else frozenset(),
+            features=FEATURES,
         )
 
     @property

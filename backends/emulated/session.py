@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,23 +37,18 @@ Array = NDArray[np.float64]
 
 
 class Solver(Protocol):
-    """Computes the first spikes of a network whose parameters have all been drawn."""
+    """Computes the spikes of a network whose parameters have all been drawn."""
 
     def run(self, input_times: Array, layers: Sequence[ChipLayer]) -> list[Array]:
         """First spike times of every layer, ``(batch, post)`` each, ``inf`` = silent."""
         ...
 
-    def close(self) -> None:
-        """Free what the solver holds."""
-        ...
-
-
-@runtime_checkable
-class TrainSolver(Protocol):
-    """Computes all spikes of such a network."""
-
     def run_trains(self, inputs: Spikes, run: ChipRun) -> tuple[Spikes, ...]:
         """All spikes of every population, as they leave it."""
+        ...
+
+    def close(self) -> None:
+        """Free what the solver holds."""
         ...
 
 
@@ -145,8 +140,6 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
     def _simulate_trains(
         self, parameters: Parameters, inputs: Spikes, trial: int | None
     ) -> Simulated:
-        if not isinstance(self._solver, TrainSolver):
-            return super()._simulate_trains(parameters, inputs, trial)
         with self._knob_lock:
             placed, trial = self._layers, self._stream(trial)
         scale, network = self._time_scale, self.network

@@ -326,4 +326,4 @@ def test_preferences_and_flags_of_the_user_do_not_reach_the_compiler(
     ((_, how),) = seen
     assert how["environment"]["HOME"] == how["environment"]["TMPDIR"] == str(tmp_path)
     assert "MAKEFLAGS" not in how["environment"] and how["supervised"]
-    assert json.loads(seen[0][0][-1])["dt"] == SHAPE.dt
+    assert json.loads(seen[0][0][-1])[1]["dt"] == SHAPE.dt

@@ -19,12 +19,20 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from hxloop import version
+from hxloop.backends.emulated.brian2 import block_model, results
 from hxloop.backends.emulated.brian2 import model as brian2_model
 from hxloop.backends.emulated.brian2 import settings as brian2_settings
+from hxloop.backends.emulated.brian2.block_model import BlockShape
 from hxloop.backends.emulated.brian2.cache import PROGRAM, kept_model
-from hxloop.backends.emulated.brian2.model import ModelShape, build_model
+from hxloop.backends.emulated.brian2.model import ModelShape
+from hxloop.backends.emulated.brian2.results import (
+    Shape,
+    model_of,
+    write_results,
+)
 from hxloop.backends.emulated.brian2.settings import default_preferences
 from hxloop.errors import CompilerError
 from hxloop.files import sha256_of
@@ -42,9 +50,10 @@ FLAGS = (
     "-fno-trapping-math",
     "-std=c++11",
 )
-RESULT_FILE = "spike_times"
-NOT_WRITTEN = 3  # exit status of a model that could not write its result
 MODULE = "hxloop.backends.emulated.brian2.build"
+
+# What a compiled model depends on.
+SOURCES = (brian2_model, block_model, results, brian2_settings)
 
 _WAYS_OUT = (
     "Either install a C++ compiler (`apt-get install g++ make`), or run the Brian2 model "
@@ -74,7 +83,7 @@ def find_compiler() -> str:
     return command or found
 
 
-def compiled_model(shape: ModelShape, cache_dir: Path | None = None) -> Path:
+def compiled_model(shape: Shape, cache_dir: Path | None = None) -> Path:
     """Folder with the compiled model (``main`` and its data), built if it is not there, or damaged.
 
     Args:
@@ -91,12 +100,12 @@ def compiled_model(shape: ModelShape, cache_dir: Path | None = None) -> Path:
     return kept_model(_key(shape, compiler), roots, lambda work: _compile(shape, compiler, work))
 
 
-def _compile(shape: ModelShape, compiler: str, work: Path) -> Path:
+def _compile(shape: Shape, compiler: str, work: Path) -> Path:
     """Write and compile the model in ``work``; the folder with what is needed later."""
     environment = _environment(compiler, work)
     code = work / "code"
     for task, command, cwd in (
-        ("writing", [sys.executable, "-m", MODULE, json.dumps(asdict(shape))], work),
+        ("writing", [sys.executable, "-m", MODULE, json.dumps(_as_json(shape))], work),
         ("compiling", ["make", "-s", f"-j{usable_cores()}"], code),
     ):
         status, output = run_child(command, cwd=cwd, environment=environment, supervised=True)
@@ -134,16 +143,15 @@ def _below_home(name: str) -> str | None:
     return folder if os.path.isdir(folder) else None
 
 
-def _key(shape: ModelShape, compiler: str) -> str:
+def _key(shape: Shape, compiler: str) -> str:
     version = subprocess.run(
         [*shlex.split(compiler), "-dumpfullversion", "-dumpmachine"],
         capture_output=True,
         check=False,
     ).stdout.decode(errors="replace")
     facts = {
-        "shape": asdict(shape),
-        "sources": [Path(str(m.__file__)).read_text() for m in (brian2_model, brian2_settings)]
-        + [Path(__file__).read_text()],
+        "shape": _as_json(shape),
+        "sources": [Path(str(m.__file__)).read_text() for m in SOURCES],
         "versions": [importlib.metadata.version(name) for name in ("brian2", "numpy")],
         "compiler": [compiler, version, FLAGS],
         "cpu": [platform.machine(), _cpu_features()],
@@ -161,40 +169,25 @@ def _cpu_features() -> str:
     return platform.processor()
 
 
-def _write_code(shape: ModelShape) -> None:
+def _as_json(shape: Shape) -> list[Any]:
+    return [type(shape).__name__, asdict(shape)]
+
+
+def _write_code(shape: Shape) -> None:
     """In the process that imports Brian2: write the C++ project to ``code``."""
     import brian2 as b2
 
     with default_preferences(codegen__cpp__extra_compile_args=list(FLAGS)):
         b2.set_device("cpp_standalone", build_on_run=False)
-        model = build_model(shape)
+        model = model_of(shape)
         model.network.run(shape.n_steps * shape.dt * b2.second)
-        arrays = [b2.device.get_array_name(layer.variables["tsp"]) for layer in model.layers]
-        counts = [len(layer) for layer in model.layers]
-        b2.device.insert_code("before_end", _write_results(arrays, counts))
+        b2.device.insert_code("before_end", write_results(model, b2.device.get_array_name))
         b2.device.build(directory="code", compile=False, run=False)
 
 
-def _write_results(arrays: list[str], counts: list[int]) -> str:
-    """C++ that writes the spike times and leaves.
-
-    Brian2 would write every array, which takes longer than the simulation: the synapses of all
-    samples are among them.
-    """
-    lines = [
-        f'std::ofstream spikes(brian::results_dir + "{RESULT_FILE}", std::ios::binary);',
-        *(
-            f"spikes.write(reinterpret_cast<const char*>(brian::{array}), "
-            f"{count} * sizeof(double));"
-            for array, count in zip(arrays, counts, strict=True)
-        ),
-        "spikes.close();",
-        f"std::_Exit(spikes.good() ? 0 : {NOT_WRITTEN});",
-    ]
-    return "\n".join(lines)
-
-
 if __name__ == "__main__":
-    arguments = json.loads(sys.argv[1])
-    arguments["sizes"] = tuple(arguments["sizes"])
-    _write_code(ModelShape(**arguments))
+    kind, arguments = json.loads(sys.argv[1])
+    if kind == "ModelShape":
+        _write_code(ModelShape(**(arguments | {"sizes": tuple(arguments["sizes"])})))
+    else:
+        _write_code(BlockShape(**arguments))

@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import Spikes
+from hxloop.backends.emulated.brian2.blocks import Brian2Blocks
 from hxloop.backends.emulated.brian2.given import LayerDynamics
 from hxloop.backends.emulated.brian2.solver import Brian2Options, Brian2Solver
 from hxloop.backends.emulated.event_solver import ChipLayer
+from hxloop.backends.emulated.trains import ChipRun
+from hxloop.engine.trains import spike_trains
 from hxloop.network import NetworkSpec
 
 Array = NDArray[np.float64]
@@ -20,8 +24,8 @@ SIGMAS = 8.0
 
 
 class _ChipOnBrian2:
-    def __init__(self, solver: Brian2Solver) -> None:
-        self._solver = solver
+    def __init__(self, solver: Brian2Solver, blocks: Brian2Blocks) -> None:
+        self._solver, self._blocks = solver, blocks
 
     def run(self, input_times: Array, layers: Sequence[ChipLayer]) -> list[Array]:
         """First spike times of every layer."""
@@ -32,9 +36,21 @@ class _ChipOnBrian2:
             [_dynamics(layer, batch) for layer in layers],
         )
 
+    def run_trains(self, inputs: Spikes, run: ChipRun) -> tuple[Spikes, ...]:
+        """All spikes of every population, as they leave."""
+        return spike_trains(
+            run.network,
+            run.parameters,
+            inputs,
+            run.neurons,
+            departures=run.departures,
+            solve=self._blocks,
+        )
+
     def close(self) -> None:
-        """Free the Brian2 network."""
+        """Free the Brian2 networks."""
         self._solver.close()
+        self._blocks.close()
 
 
 def make_brian2_solver(
@@ -49,7 +65,8 @@ def make_brian2_solver(
         dt=dt, target=codegen, cache_dir=Path(cache_dir) if cache_dir is not None else None
     )
     earliest = SIGMAS * jitter if jitter > 0 else None
-    return _ChipOnBrian2(Brian2Solver(network.sizes, network.t_window, options, earliest=earliest))
+    solver = Brian2Solver(network.sizes, network.t_window, options, earliest=earliest)
+    return _ChipOnBrian2(solver, Brian2Blocks(options))
 
 
 def _dynamics(layer: ChipLayer, batch: int) -> LayerDynamics:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 # Stands for "never": Brian2 compares finite numbers only, arithmetic with inf gives NaN.
@@ -62,6 +63,18 @@ class ModelShape:
     def n_steps(self) -> int:
         """Steps that cover the window in every layer."""
         return math.ceil((self.t_window + self.behind(self.n_layers - 1)) / self.dt - 1e-9)
+
+    @property
+    def n_synapses(self) -> int:
+        """Of one sample."""
+        return sum(pre * post for pre, post in pairwise(self.sizes))
+
+    @property
+    def n_bytes(self) -> int:
+        """What one run writes: parameters of neurons (thresholds, shifts, spikes too), weights."""
+        per_neuron = len(CONSTANTS) + 3
+        neurons = self.batch * (self.sizes[0] + per_neuron * sum(self.sizes[1:]))
+        return 8 * (neurons + self.n_synapses)
 
     def behind(self, layer: int) -> float:
         """By how much a layer runs behind the inputs: a whole number of steps."""

@@ -9,15 +9,21 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.emulated.brian2.build import NOT_WRITTEN, RESULT_FILE, compiled_model
+from hxloop.backends.emulated.brian2.build import compiled_model
 from hxloop.backends.emulated.brian2.cache import damage
-from hxloop.backends.emulated.brian2.model import CONSTANTS, NEVER, ModelShape, build_model
+from hxloop.backends.emulated.brian2.model import NEVER, ModelShape
+from hxloop.backends.emulated.brian2.results import (
+    NOT_WRITTEN,
+    RESULT_FILE,
+    Shape,
+    model_of,
+    results_of,
+)
 from hxloop.backends.emulated.brian2.settings import default_preferences, readable_preferences
 from hxloop.errors import RunFailed
 from hxloop.files.scratch import ScratchFolder
@@ -37,10 +43,9 @@ class BinaryRunner:
     The folder is in memory, where that has room: the arrays are gone after each run anyway.
     """
 
-    def __init__(self, shape: ModelShape, cache_dir: Path | None) -> None:
+    def __init__(self, shape: Shape, cache_dir: Path | None) -> None:
         self._shape, self._cache_dir = shape, cache_dir
         self._folder = compiled_model(shape, cache_dir)
-        self._counts = [shape.batch * size for size in shape.sizes[1:]]
         self._scratch = _scratch(MEMORY, run_bytes(shape))
 
     @property
@@ -48,7 +53,10 @@ class BinaryRunner:
         return self._scratch.path
 
     def run(self, data: dict[str, Array]) -> list[Array]:
-        """Spike times of every layer, flat; ``data`` by the names of ``Brian2Model``.
+        """What the model came to; ``data`` by the names of ``Brian2Model`` or ``BlockModel``.
+
+        Returns:
+            Spike times of every layer, flat; of a block, which neuron each spike is of, and when.
 
         Raises:
             RunFailed: the process failed or complained, or there is no room for the arrays.
@@ -97,9 +105,18 @@ class BinaryRunner:
         spikes = np.fromfile(result)
         for used in self._work.iterdir():
             used.unlink()
-        if spikes.size != sum(self._counts):
-            raise self._no_room(f"{spikes.size} of {sum(self._counts)} spike times were written")
-        return np.split(spikes, np.cumsum(self._counts)[:-1])
+        counts = self._counts(spikes)
+        if spikes.size != sum(counts):
+            raise self._no_room(f"{spikes.size} of {sum(counts)} spike times were written")
+        return np.split(spikes, np.cumsum(counts)[:-1])
+
+    def _counts(self, written: Array) -> list[int]:
+        """How much of each kind there should be in what was written."""
+        if isinstance(self._shape, ModelShape):
+            return [self._shape.batch * size for size in self._shape.sizes[1:]]
+        # All neurons, then all times; their number stands first, so that what is cut off is seen.
+        n = int(written[0]) if written.size else 1
+        return [1, n, n]
 
     def _no_room(self, what: str) -> _NoRoom:
         try:
@@ -121,12 +138,9 @@ class _NoRoom(RunFailed):
     """Arrays that do not fit into the folder they travel through."""
 
 
-def run_bytes(shape: ModelShape) -> int:
+def run_bytes(shape: Shape) -> int:
     """What one run writes into its folder: parameters of neurons, weights, times."""
-    per_neuron = len(CONSTANTS) + 3  # threshold, shift, spike time
-    neurons = shape.batch * (shape.sizes[0] + per_neuron * sum(shape.sizes[1:]))
-    weights = sum(pre * post for pre, post in pairwise(shape.sizes))
-    return 8 * (neurons + weights)
+    return shape.n_bytes
 
 
 def _scratch(memory: Path | None, n_bytes: int) -> ScratchFolder:
@@ -166,14 +180,14 @@ def _numpy_target() -> Iterator[None]:
 class NumpyRunner:
     """One Brian2 network, set back to its start before every run."""
 
-    def __init__(self, shape: ModelShape) -> None:
+    def __init__(self, shape: Shape) -> None:
         self._shape = shape
         with _numpy_target():
-            self._model = build_model(shape)
+            self._model = model_of(shape)
             self._model.network.store()
 
     def run(self, data: dict[str, Array]) -> list[Array]:
-        """Spike times of every layer, flat; ``data`` by the names of ``Brian2Model``."""
+        """As ``BinaryRunner.run``."""
         import brian2 as b2
 
         model = self._model
@@ -188,7 +202,7 @@ class NumpyRunner:
                 else:
                     groups[owner].variables[variable].set_value(values.ravel())
             model.network.run(self._shape.n_steps * self._shape.dt * b2.second, namespace={})
-            spikes = [np.array(layer.tsp[:]) for layer in model.layers]
+            spikes = results_of(model)
         return [np.where(times >= NEVER, np.inf, times) for times in spikes]
 
     def close(self) -> None:

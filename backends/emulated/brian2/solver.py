@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.backends.emulated.brian2.fleet import Fleet, Runner
 from hxloop.backends.emulated.brian2.given import (
     LayerDynamics,
     check_task,
@@ -20,7 +18,6 @@ from hxloop.backends.emulated.brian2.given import (
     of_samples,
 )
 from hxloop.backends.emulated.brian2.model import ModelShape
-from hxloop.backends.emulated.brian2.runners import BinaryRunner, NumpyRunner
 from hxloop.errors import ConfigError, RunFailed, SessionClosedError
 from hxloop.machine import usable_cores
 from hxloop.substrate.guard import SessionGuard, UncopiedSession
@@ -64,11 +61,24 @@ class Brian2Options:
         if self.processes < 1:
             raise ConfigError(f"Brian2Options.processes: expected >= 1; got {self.processes}")
 
+    @property
+    def sharing(self) -> int:
+        """How many processes share a batch."""
+        return 1 if self.target == "numpy" else self.processes
 
-class _Runner(Protocol):
-    def run(self, data: dict[str, Array]) -> list[Array]: ...
+    def samples(self, batch: int, synapses: int, old: int | None) -> int | None:
+        """Samples of one model, for batches like this; None: those of the one that there is.
 
-    def close(self) -> None: ...
+        Args:
+            batch: number of samples.
+            synapses: of one sample.
+            old: samples of the model that there is; None: none.
+        """
+        size = max(-(-batch // self.sharing), min(batch, MIN_SAMPLES))
+        size = max(1, min(size, MAX_SYNAPSES // synapses))
+        if old is None or (batch > MAX_CHUNKS * self.sharing * old and size > old):
+            return size
+        return None
 
 
 class Brian2Solver(UncopiedSession):
@@ -117,9 +127,7 @@ class Brian2Solver(UncopiedSession):
             jitter=earliest is not None,
             lag=min(float(earliest or 0.0), float(t_window)),
         )
-        self._shape: ModelShape | None = None
-        self._runners: list[_Runner] = []
-        self._pool: ThreadPoolExecutor | None = None
+        self._fleet: Fleet | None = None
         self._closed = False
         self._guard = SessionGuard(
             "backend 'emulated-chip', solver 'brian2'", "its folder and its running model"
@@ -161,13 +169,10 @@ class Brian2Solver(UncopiedSession):
         results = [np.full((batch, size), np.inf) for size in self._task.sizes[1:]]
         if batch == 0:
             return results
-        shape = self._model_for(batch)
+        fleet, shape = self._model_for(batch)
         fixed = constants(shape, weights, layers)
-        parts = [
-            slice(start, min(start + shape.batch, batch)) for start in range(0, batch, shape.batch)
-        ]
 
-        def run_parts(runner: _Runner, parts: Sequence[slice]) -> None:
+        def run_parts(runner: Runner, parts: Sequence[slice]) -> None:
             for part in parts:
                 spikes = runner.run(fixed | of_samples(shape, part, input_times, layers))
                 for result, times in zip(results, spikes, strict=True):
@@ -176,16 +181,12 @@ class Brian2Solver(UncopiedSession):
                         raise RunFailed("the Brian2 model returned NaN as a spike time")
                     result[part] = np.where(chunk <= self._task.t_window, chunk, np.inf)
 
-        n = len(self._runners)
-        waiting = []
-        if self._pool is not None:
-            for index in range(1, min(n, len(parts))):
-                shared = self._pool.submit(run_parts, self._runners[index], parts[index::n])
-                waiting.append(shared)
-        run_parts(self._runners[0], parts[::n])
-        for other in waiting:
-            other.result()
+        fleet.share(batch, run_parts)
         return results
+
+    @property
+    def _runners(self) -> list[Runner]:
+        return [] if self._fleet is None else self._fleet.runners
 
     def close(self) -> None:
         """Free the model and its temporary files; ``run`` raises afterwards.
@@ -201,28 +202,18 @@ class Brian2Solver(UncopiedSession):
                 self._free()
 
     def _free(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
-        while self._runners:
-            self._runners.pop().close()
+        if self._fleet is not None:
+            self._fleet.close()
+            self._fleet = None
 
-    def _model_for(self, batch: int) -> ModelShape:
-        """The shape of the model, whose runners are there afterwards."""
-        processes = 1 if self._options.target == "numpy" else self._options.processes
-        synapses = sum(pre * post for pre, post in pairwise(self._task.sizes))
-        size = max(-(-batch // processes), min(batch, MIN_SAMPLES))
-        size = max(1, min(size, MAX_SYNAPSES // synapses))
-        old = self._shape
-        if old is None or (batch > MAX_CHUNKS * processes * old.batch and size > old.batch):
+    def _model_for(self, batch: int) -> tuple[Fleet, ModelShape]:
+        """A model for batches like this, and its shape."""
+        options, fleet = self._options, self._fleet
+        old = None if fleet is None else fleet.shape.batch
+        size = options.samples(batch, self._task.n_synapses, old)
+        if fleet is None or size is not None:
             self._free()
-            shape = replace(self._task, batch=size)
-            if self._options.target == "numpy":
-                self._runners = [NumpyRunner(shape)]
-            else:
-                cache = self._options.cache_dir
-                self._runners = [BinaryRunner(shape, cache) for _ in range(processes)]
-            if processes > 1:
-                self._pool = ThreadPoolExecutor(processes - 1, thread_name_prefix="hxloop-brian2")
-            self._shape = old = shape
-        return old
+            shape = replace(self._task, batch=size or 1)
+            fleet = Fleet(shape, options.target, options.cache_dir, options.sharing)
+            self._fleet = fleet
+        return fleet, replace(self._task, batch=fleet.shape.batch)
