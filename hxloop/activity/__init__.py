@@ -10,17 +10,12 @@ from hxloop.activity.formats.load import LOG_NAME, read_activity
 from hxloop.activity.formats.neo import to_neo
 from hxloop.activity.formats.nwb import write_nwb
 from hxloop.activity.formats.plain import read_plain, write_plain
+from hxloop.activity.further import FurtherSpikes
 from hxloop.activity.log.reader import ActivityLog
 from hxloop.activity.log.schema import epoch_name
 from hxloop.activity.log.state_writer import StateWriter
 from hxloop.activity.log.writer import ActivityWriter
-from hxloop.activity.recorded import (
-    TRAINED,
-    UNTRAINED,
-    FurtherSpikes,
-    RecordedActivity,
-    first_output,
-)
+from hxloop.activity.recorded import TRAINED, UNTRAINED, RecordedActivity, first_output
 from hxloop.activity.spikes import Spikes
 from hxloop.activity.types import Activity, RunInfo
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -11,74 +12,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
+from hxloop.activity.further import FurtherSpikes
+from hxloop.activity.recorded_checks import (
+    check_delays,
+    check_indices,
+    check_times,
+    check_trains,
+)
+from hxloop.activity.spikes import Spikes
 from hxloop.activity.types import RunInfo
 from hxloop.errors import RunInputError
-from hxloop.network import NetworkSpec
+from hxloop.network import NetworkSpec, Parameters
 from hxloop.text import Brief
 
 Times = NDArray[np.float64] | NDArray[np.float32]
 UNTRAINED, TRAINED = "untrained", "trained"
 
 
-@dataclass(frozen=True)
-class FurtherSpikes:
-    """Spikes of one layer after the first of each neuron, ``(spike,)`` each.
-
-    Attributes:
-        samples: index of the sample, ascending.
-        neurons: index of the neuron.
-        times: model time.
-    """
-
-    samples: NDArray[np.int64]
-    neurons: NDArray[np.int64]
-    times: NDArray[np.float64]
-
-    def select(self, samples: NDArray[np.int64]) -> FurtherSpikes:
-        """The spikes of some samples, which are numbered anew in the order given."""
-        order = np.argsort(self.samples, kind="stable")
-        first = np.searchsorted(self.samples[order], samples, side="left")
-        last = np.searchsorted(self.samples[order], samples, side="right")
-        parts = [order[start:stop] for start, stop in zip(first, last, strict=True)]
-        chosen = np.concatenate([np.empty(0, np.int64), *parts])
-        numbers = np.repeat(np.arange(len(samples)), last - first)
-        return FurtherSpikes(numbers, self.neurons[chosen], self.times[chosen])
-
-    def check(self, where: str, n_samples: int, n_neurons: int) -> None:
-        """Check that the spikes are of these samples and neurons.
-
-        Raises:
-            RunInputError: lengths differ, indices out of range, times not finite or negative.
-        """
-        n = len(self.times)
-        check_indices(f"{where}, samples", self.samples, n, 0, n_samples)
-        check_indices(f"{where}, neurons", self.neurons, n, 0, n_neurons)
-        if not (np.isfinite(self.times) & (self.times >= 0)).all():
-            raise RunInputError(f"{where}: expected finite times from 0 on")
-
-
 @dataclass(frozen=True, repr=False)
 class RecordedActivity(Brief):
-    """First spikes of all layers for ``n`` samples, in one state of a network's training.
+    """Spikes of all layers for ``n`` samples, in one state of a network's training.
 
     The reader of activity logs and the import of plain arrays both give it, and all of the
-    analysis takes it. Times are model time, ``inf`` = silent.
+    analysis takes it. Times are model time, ``inf`` = silent. Layers are the populations of the
+    network, in its order. First spikes are dense arrays; all spikes are ``inputs`` and ``spikes``,
+    made of the first ones where there are no others.
 
     Attributes:
         name: of the state: "untrained", "epoch-005", "trained", ...
         input_times: ``(n, n_inputs)``, as delivered to the first layer.
-        layer_times: one array ``(n, post)`` for each layer, the output last.
+        layer_times: one array ``(n, post)`` for each layer; the output is the last one, unless
+            the network names another.
         labels: ``(n,)``, int64, index of the right output neuron.
         decisions: ``(n,)``, int64, index of the output neuron decided for; -1 = no decision.
-        weights: one signed matrix ``(pre, post)`` for each layer, as the substrate held them;
-            None where they are not known.
+        weights: one signed matrix ``(pre, post)`` for each projection (of a chain: layer), as
+            the substrate held them; None where they are not known.
         network: the network; None where only its spikes are known.
         epoch: after how many epochs of training; 0 = before; None = not known.
         split: which samples: "test", "validation", "train"; None = not known.
         runs: how each run went, in the order of the samples; () = not known.
-        further_spikes: for each layer; None = not recorded.
+        further_spikes: for each layer, spikes after the first ones, as files of earlier versions
+            have them; None = not recorded.
         decision_rule: how ``decisions`` were made, in words; None = not known.
         class_names: one for each output neuron; () = classes have none.
+        input_trains: all input spikes; None: there are no others than those of ``input_times``.
+        spike_trains: all spikes of each layer; None: those of ``layer_times`` and
+            ``further_spikes``.
+        delays: of each projection, as the substrate held them; () = there are none, or they are
+            not known.
 
     Raises:
         RunInputError: arrays that do not fit each other or the network, times that are NaN or
@@ -98,6 +79,9 @@ class RecordedActivity(Brief):
     further_spikes: tuple[FurtherSpikes, ...] | None = field(default=None, repr=False)
     decision_rule: str | None = None
     class_names: tuple[str, ...] = ()
+    input_trains: Spikes | None = field(default=None, repr=False)
+    spike_trains: tuple[Spikes, ...] | None = field(default=None, repr=False)
+    delays: tuple[Times | None, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"state {self.name!r}"
@@ -123,23 +107,46 @@ class RecordedActivity(Brief):
                 f"{where}: expected {self.n_outputs} class names, one for each output neuron, or "
                 f"none; got {len(self.class_names)}"
             )
-        if self.weights is not None:
-            expected, got = tuple(pairwise(self.sizes)), tuple(w.shape for w in self.weights)
-            if expected != got:
-                raise RunInputError(f"{where}: expected weights of shapes {expected}; got {got}")
-            for index, matrix in enumerate(self.weights):
-                if not np.isfinite(matrix).all():
-                    raise RunInputError(f"{where}: weights of layer {index} are not all finite")
-        if self.further_spikes is not None:
-            if len(self.further_spikes) != len(self.layer_times):
+        self._check_parameters(where)
+        self._check_all_spikes(where, n)
+
+    def _check_parameters(self, where: str) -> None:
+        check_delays(where, self.delays, self.network)
+        if self.weights is None:
+            return
+        shapes = tuple(pairwise(self.sizes)) if self.network is None else self.network.shapes
+        got = tuple(matrix.shape for matrix in self.weights)
+        if shapes != got:
+            raise RunInputError(f"{where}: expected weights of shapes {shapes}; got {got}")
+        for index, matrix in enumerate(self.weights):
+            if not np.isfinite(matrix).all():
+                raise RunInputError(f"{where}: weights of layer {index} are not all finite")
+
+    def _check_all_spikes(self, where: str, n: int) -> None:
+        if self.input_trains is not None:
+            check_trains(f"{where}, input_trains", self.input_trains, self.input_times)
+        for what, given in (
+            ("further spikes", self.further_spikes),
+            ("spike_trains", self.spike_trains),
+        ):
+            if given is not None and len(given) != len(self.layer_times):
                 raise RunInputError(
-                    f"{where}: expected further spikes of {len(self.layer_times)} layers; got "
-                    f"{len(self.further_spikes)}"
+                    f"{where}: expected {what} of {len(self.layer_times)} layers; got {len(given)}"
                 )
-            for name, spikes, size in zip(
-                self.layer_names[1:], self.further_spikes, self.sizes[1:], strict=True
-            ):
-                spikes.check(f"{where}, further spikes of {name}", n, size)
+        if self.further_spikes is not None and self.spike_trains is not None:
+            raise RunInputError(
+                f"{where}: got spike_trains, which are all spikes, and further_spikes; expected "
+                "one of them"
+            )
+        names = self.layer_names[1:]
+        for name, further, size in zip(
+            names, self.further_spikes or (), self.sizes[1:], strict=False
+        ):
+            further.check(f"{where}, further spikes of {name}", n, size)
+        for name, trains, first in zip(
+            names, self.spike_trains or (), self.layer_times, strict=False
+        ):
+            check_trains(f"{where}, spike_trains of {name}", trains, first)
 
     def _convert(self, where: str) -> None:
         """Arrays from whatever holds them; what they have to be is checked afterwards."""
@@ -160,6 +167,15 @@ class RecordedActivity(Brief):
             checks.settle(
                 self, weights=tuple(real(f"weights[{i}]", m) for i, m in enumerate(weights))
             )
+        checks.settle(
+            self,
+            delays=tuple(
+                None if array is None else real(f"delays[{i}]", array)
+                for i, array in enumerate(self.delays)
+            ),
+        )
+        if self.spike_trains is not None:
+            checks.settle(self, spike_trains=tuple(self.spike_trains))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -170,20 +186,58 @@ class RecordedActivity(Brief):
         return tuple(int(times.shape[1]) for times in (self.input_times, *self.layer_times))
 
     @property
+    def output_index(self) -> int:
+        """Which of the layers is the output."""
+        return len(self.layer_times) - 1 if self.network is None else self.network.output_index
+
+    @property
     def n_outputs(self) -> int:
         """Number of output neurons, which is the number of classes."""
-        return self.sizes[-1]
+        return self.sizes[1 + self.output_index]
 
     @property
     def output_times(self) -> Times:
-        """First spike times of the last layer, ``(n, n_outputs)``."""
-        return self.layer_times[-1]
+        """First spike times of the output, ``(n, n_outputs)``."""
+        return self.layer_times[self.output_index]
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """ "input", "layer 1", ..., "output": of ``(input_times, *layer_times)``."""
+        """Names of ``(input_times, *layer_times)``.
+
+        "input", "layer 1", ..., "output" of a chain; else the names of the populations.
+        """
+        if self.network is not None and not self.network.is_chain:
+            return ("input", *(population.name for population in self.network.populations))
         hidden = (f"layer {index + 1}" for index in range(len(self.layer_times) - 1))
         return ("input", *hidden, "output")
+
+    @property
+    def inputs(self) -> Spikes:
+        """All input spikes, as delivered."""
+        if self.input_trains is not None:
+            return self.input_trains
+        return Spikes.from_first(self.input_times)
+
+    @cached_property
+    def spikes(self) -> tuple[Spikes, ...]:
+        """All spikes of each layer.
+
+        Raises:
+            RunInputError: further spikes, in which a neuron spikes twice at the same time.
+        """
+        if self.spike_trains is not None:
+            return self.spike_trains
+        if self.further_spikes is None:
+            return tuple(Spikes.from_first(times) for times in self.layer_times)
+        layers = zip(self.layer_names[1:], self.further_spikes, self.layer_times, strict=True)
+        return tuple(
+            further.merged(first, f"state {self.name!r}, {name}") for name, further, first in layers
+        )
+
+    @property
+    def parameters(self) -> Parameters | None:
+        """Weights and delays as the substrate held them; None where they are not known."""
+        return None if self.weights is None else Parameters(self.weights, self.delays)
 
     @property
     def accuracy(self) -> float:
@@ -192,7 +246,7 @@ class RecordedActivity(Brief):
 
     def select(self, samples: slice | Sequence[int] | NDArray[Any]) -> RecordedActivity:
         """Some of the samples, by a slice or indices; ``runs`` is left out."""
-        further = self.further_spikes
+        further, trains = self.further_spikes, self.spike_trains
         if further is not None:
             indices = np.arange(len(self))[samples]
             further = tuple(spikes.select(indices) for spikes in further)
@@ -204,6 +258,8 @@ class RecordedActivity(Brief):
             decisions=self.decisions[samples],
             runs=(),
             further_spikes=further,
+            input_trains=None if self.input_trains is None else self.input_trains.select(samples),
+            spike_trains=None if trains is None else tuple(each.select(samples) for each in trains),
         )
 
 
@@ -220,39 +276,3 @@ def first_output(output_times: Times) -> NDArray[np.int64]:
     """
     silent = np.isinf(output_times).all(axis=1)
     return np.where(silent, -1, output_times.argmin(axis=1)).astype(np.int64)
-
-
-def check_times(where: str, times: NDArray[Any], n: int | None = None) -> None:
-    """Check spike times ``(n, neurons)``.
-
-    Raises:
-        RunInputError: another shape, no floating-point numbers, NaN, or negative.
-    """
-    if times.ndim != 2 or times.dtype.kind != "f" or (n is not None and len(times) != n):
-        rows = "n" if n is None else n
-        raise RunInputError(
-            f"{where}: expected floating-point times ({rows}, neurons); got {times.dtype} "
-            f"{times.shape}"
-        )
-    if times.size and not times.min() >= 0:  # the minimum is NaN where any is
-        sample, neuron = (int(i) for i in np.argwhere(~(times >= 0))[0])
-        raise RunInputError(
-            f"{where}: the time of sample {sample}, neuron {neuron} is {times[sample, neuron]}; "
-            "expected 0 or later, inf for a silent neuron"
-        )
-
-
-def check_indices(where: str, indices: NDArray[Any], n: int, low: int, high: int) -> None:
-    """Check indices of output neurons ``(n,)``.
-
-    Raises:
-        RunInputError: another shape or type, or beyond ``low <= index < high``.
-    """
-    if indices.shape != (n,) or indices.dtype != np.int64:
-        raise RunInputError(f"{where}: expected int64 ({n},); got {indices.dtype} {indices.shape}")
-    wrong = (indices < low) | (indices >= high)
-    if wrong.any():
-        sample = int(np.argmax(wrong))
-        raise RunInputError(
-            f"{where}: number {sample} is {indices[sample]}; expected {low} to {high - 1}"
-        )

@@ -164,6 +164,17 @@ class Activity(Brief):
         """First spike times of the last layer, ``(batch, n_outputs)``."""
         return self.first_spike_times[-1]
 
+    def select(self, samples: slice | Sequence[int] | NDArray[Any]) -> Activity:
+        """Some of the samples, by a slice or indices, with all of their spikes."""
+        trains = self.spike_trains
+        return replace(
+            self,
+            input_times=self.input_times[samples],
+            first_spike_times=tuple(times[samples] for times in self.first_spike_times),
+            input_trains=None if self.input_trains is None else self.input_trains.select(samples),
+            spike_trains=None if trains is None else tuple(each.select(samples) for each in trains),
+        )
+
     def apart_from(self, others: Sequence[NDArray[Any]]) -> Activity:
         """The same, in memory that it shares with none of some other arrays."""
 

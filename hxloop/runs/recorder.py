@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +118,7 @@ class ActivityRecorder(BetweenEpochs):
             n = min(left, len(labels))
             if writer is not None and self.failure is None and n:
                 with self._noting():
-                    writer.append(_first(activity, n), labels[:n], decisions[:n])
+                    writer.append(activity.select(slice(0, n)), labels[:n], decisions[:n])
                 left -= n
 
         try:
@@ -188,14 +187,3 @@ def _first_batches(data: SpikeData, samples: int, batch_size: int) -> SpikeData:
     # Whole batches: trial noise is drawn by the batch, and a simulator may compile for its size.
     n = -(-samples // batch_size) * batch_size
     return data if n >= len(data) else SpikeData(data.input_times[:n], data.labels[:n], data.image)
-
-
-def _first(activity: Activity, n: int) -> Activity:
-    """The first samples of a run."""
-    if n == activity.batch:
-        return activity
-    return replace(
-        activity,
-        input_times=activity.input_times[:n],
-        first_spike_times=tuple(times[:n] for times in activity.first_spike_times),
-    )

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from hxloop import checks
 from hxloop.activity.formats.plain import read_plain
-from hxloop.activity.log.reader import ActivityLog, Samples
+from hxloop.activity.log.reader import ActivityLog
+from hxloop.activity.log.rows import Samples
 from hxloop.activity.recorded import RecordedActivity
 from hxloop.errors import FileFormatError, UnknownNameError
 from hxloop.files import reading

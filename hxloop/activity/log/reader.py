@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,15 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
+from hxloop.activity.further import FurtherSpikes
+from hxloop.activity.log.rows import Samples, read_further, read_rows, read_spikes
 from hxloop.activity.log.schema import (
+    INPUT_SPIKES,
     check_signed,
     info_from_json,
     network_from_json,
+    spikes_place,
     state_order,
     text_of,
 )
 from hxloop.activity.log.soundness import check_header, check_state, dataset_of, runs_done
-from hxloop.activity.recorded import FurtherSpikes, RecordedActivity
+from hxloop.activity.recorded import RecordedActivity
+from hxloop.activity.spikes import Spikes
 from hxloop.activity.types import RunInfo
 from hxloop.errors import FileFormatError, UnknownNameError
 from hxloop.files import reading
@@ -29,7 +33,6 @@ from hxloop.files.json_text import parse_json
 from hxloop.network import NetworkSpec
 from hxloop.network.values import DELAYS, WEIGHTS, Parameters, weights_name
 
-Samples = slice | Sequence[int] | NDArray[Any] | None
 _WHAT = "an activity log of hxloop"
 
 
@@ -90,7 +93,7 @@ class ActivityLog:
         return int(self._ends(state)[0])
 
     def input_times(self, state: str, samples: Samples = None) -> NDArray[Any]:
-        """Input spike times as delivered, ``(n, n_inputs)``.
+        """First input spike times as delivered, ``(n, n_inputs)``.
 
         Args:
             state: its name.
@@ -100,22 +103,35 @@ class ActivityLog:
             UnknownNameError: no such state.
             FileFormatError: the file is damaged.
         """
+        if self._has_all(state, INPUT_SPIKES):
+            return self.inputs(state, samples).first
         return self._rows(state, "input_times", samples)
+
+    def inputs(self, state: str, samples: Samples = None) -> Spikes:
+        """All input spikes as delivered; args and errors as of ``input_times``."""
+        return self._spikes(state, INPUT_SPIKES, "input_times", samples, self.network.n_inputs)
 
     def layer_times(self, state: str, layer: int, samples: Samples = None) -> NDArray[Any]:
         """First spike times of a layer, ``(n, post)``; layer 0 is the first after the input.
 
         Args and errors as of ``input_times``.
         """
-        n_layers = len(self.network.layers)
-        if not -n_layers <= layer < n_layers:
-            raise UnknownNameError(
-                f"{self.path}: expected a layer from 0 to {n_layers - 1}; got {layer}"
-            )
-        return self._rows(state, f"layers/{layer % n_layers}/first_spike_times", samples)
+        layer = self._layer(layer)
+        if self._has_all(state, spikes_place(layer)):
+            return self.spikes(state, layer, samples).first
+        return self._rows(state, _first(layer), samples)
+
+    def spikes(self, state: str, layer: int, samples: Samples = None) -> Spikes:
+        """All spikes of a layer, as far as they are recorded without ``further_spikes``.
+
+        Args and errors as of ``layer_times``.
+        """
+        layer = self._layer(layer)
+        size = self.network.layers[layer].n_neurons
+        return self._spikes(state, spikes_place(layer), _first(layer), samples, size)
 
     def weights(self, state: str) -> tuple[NDArray[Any], ...]:
-        """Weights as held, one matrix ``(pre, post)`` for each layer."""
+        """Weights as held, one matrix ``(pre, post)`` for each projection (of a chain: layer)."""
         group = self._state(state)
         with reading(self.path, _WHAT):
             return tuple(
@@ -151,23 +167,13 @@ class ActivityLog:
     def further_spikes(
         self, state: str, samples: Samples = None
     ) -> tuple[FurtherSpikes, ...] | None:
-        """Spikes after the first ones, for each layer; None where they were not recorded."""
+        """Spikes after the first ones, for each layer; None where they were not recorded so.
+
+        What ``spikes`` gives are all of them.
+        """
         group, ends = self._state(state), self._ends(state)
-        if "layers/0/further_spikes" not in group:
-            return None
-        found = []
         with reading(self.path, _WHAT):
-            for layer, count in enumerate(ends[1:]):
-                place = f"layers/{layer}/further_spikes"
-                names = ("samples", "neurons", "times")
-                columns = (
-                    dataset_of(group, f"{place}/{name}", self.path)[:count] for name in names
-                )
-                found.append(FurtherSpikes(*columns))
-        if samples is None:
-            return tuple(found)
-        indices = np.arange(ends[0])[samples]
-        return tuple(spikes.select(indices) for spikes in found)
+            return read_further(group, ends, samples, self.path)
 
     def read(self, state: str, samples: Samples = None) -> RecordedActivity:
         """A state, or some samples of it.
@@ -184,11 +190,20 @@ class ActivityLog:
         group = self._state(state)
         layers = range(len(self.network.layers))
         epoch = int(group.attrs.get("epoch", -1))
+        listed = [layer for layer in layers if self._has_all(state, spikes_place(layer))]
         with reading(self.path, _WHAT):
+            inputs = self.inputs(state, samples) if self._has_all(state, INPUT_SPIKES) else None
+            spikes = {layer: self.spikes(state, layer, samples) for layer in listed}
+            times = [
+                spikes[layer].first
+                if layer in spikes
+                else self._rows(state, _first(layer), samples)
+                for layer in layers
+            ]
             return RecordedActivity(
                 name=state,
-                input_times=self.input_times(state, samples),
-                layer_times=tuple(self.layer_times(state, layer, samples) for layer in layers),
+                input_times=self.input_times(state, samples) if inputs is None else inputs.first,
+                layer_times=tuple(times),
                 labels=self.labels(state, samples),
                 decisions=self.decisions(state, samples),
                 weights=self.weights(state),
@@ -199,6 +214,11 @@ class ActivityLog:
                 further_spikes=self.further_spikes(state, samples),
                 decision_rule=self._about_text("decision_rule"),
                 class_names=self._class_names(),
+                input_trains=inputs,
+                spike_trains=tuple(spikes.get(i) or Spikes.from_first(times[i]) for i in layers)
+                if spikes
+                else None,
+                delays=self.parameters(state).delays,
             )
 
     def close(self) -> None:
@@ -248,24 +268,32 @@ class ActivityLog:
                 return np.zeros(ends.shape[1], np.int64)
             return np.asarray(ends[runs - 1], dtype=np.int64)
 
+    def _layer(self, layer: int) -> int:
+        n_layers = len(self.network.layers)
+        if not -n_layers <= layer < n_layers:
+            raise UnknownNameError(
+                f"{self.path}: expected a layer from 0 to {n_layers - 1}; got {layer}"
+            )
+        return layer % n_layers
+
+    def _has_all(self, state: str, place: str) -> bool:
+        group = self._state(state)
+        with reading(self.path, _WHAT):
+            return place in group
+
+    def _spikes(self, state: str, place: str, first: str, samples: Samples, n_units: int) -> Spikes:
+        """All spikes, from their lists or from the table of the first ones."""
+        group, n = self._state(state), self.n_samples(state)
+        with reading(self.path, _WHAT):
+            if place in group:
+                return read_spikes(group, place, n, samples, n_units, self.path)
+            return Spikes.from_first(self._rows(state, first, samples), where=f"{state}, {first}")
+
     def _rows(self, state: str, name: str, samples: Samples) -> NDArray[Any]:
         n = self.n_samples(state)
         with reading(self.path, _WHAT):
-            dataset = dataset_of(self._state(state), name, self.path)
-            if len(dataset) < n:
-                raise FileFormatError(
-                    f"{self.path}: {dataset.name} has {len(dataset)} rows; expected {n}"
-                )
-            found: NDArray[Any]
-            if samples is None:
-                found = dataset[:n]
-                return found
-            if isinstance(samples, slice):
-                start, stop, step = samples.indices(n)
-                found = dataset[start:stop:step] if step > 0 else dataset[:n][samples]
-                return found
-            # HDF5 takes indices in ascending order only, each once.
-            indices = np.arange(n)[np.asarray(samples)]
-            unique, inverse = np.unique(indices, return_inverse=True)
-            found = dataset[unique][inverse]
-            return found
+            return read_rows(self._state(state), name, n, samples, self.path)
+
+
+def _first(layer: int) -> str:
+    return f"layers/{layer}/first_spike_times"

@@ -1,26 +1,38 @@
-"""The layout of an activity log, an HDF5 file: what is called what, version 1.
+"""The layout of an activity log, an HDF5 file: what is called what, versions 1 and 2.
 
 An activity log is plain HDF5 (superblock 0), for any program that reads HDF5::
 
-    /                           attributes: schema = "hxloop-activity", version = 1, time_unit,
+    /                           attributes: schema = "hxloop-activity", version, time_unit,
                                 weight_unit, silent, network (JSON), about (JSON), created_with
     /states/NAME/               one state of the network: "untrained", "epoch-005", "trained";
                                 attributes: split, epoch (-1 = not known), complete (0 or 1)
         runs_done               (1,) uint64: how many runs are in the file. THE COUNT: what lies
                                 beyond it in the other datasets is not valid
         runs/ends               (runs, 1 + layers) int64: after each run, the number of samples
-                                so far, then of further spikes of each layer
+                                so far, then of spikes of each layer in the lists below
         runs/info               (runs,) JSON text of a fixed width, see ``RunInfo``
         runs/digest             (runs,) of all that was written in the run, see ``digest_of_run``
         labels, decisions       (samples,) int64; decision -1 = none
         input_times             (samples, n_inputs), as delivered; attribute unit
-        weights.I               (pre, post), signed, as the substrate held them; attribute unit
+        weights.I               (pre, post), signed, as the substrate held them, of projection I
+                                (of a chain: layer I); attribute unit
         delays.I                as the substrate held them; of projections that have delays;
                                 attribute unit
-        layers/I/               I = 0 for the first hidden layer, ..., the last is the output
+        layers/I/               I = 0 for the first hidden layer, ..., the last is the output,
+                                unless ``network`` names another
             first_spike_times   (samples, post), inf = silent; attribute unit
             further_spikes/     samples, neurons (spikes,) int64, times (spikes,) float64: spikes
                                 after the first ones; only where they were recorded
+
+Version 2 is written where neurons or input channels may spike more than once, version 1 else: the
+file of a network whose neurons spike once is read by every version of hxloop. In version 2 a layer
+of neurons that may spike again has, instead of ``first_spike_times``, all of its spikes::
+
+        layers/I/spikes/        ends (samples,) int64: number of spikes up to the end of each
+                                sample; times (spikes,) float64, units (spikes,) int64: sample
+                                after sample, in each by time, of equal ones by neuron
+        input/spikes/           the same of the input, instead of ``input_times``, where channels
+                                may spike more than once; runs/ends has one column more, the last
 
 ``/states`` has an attribute checksum, of the attributes of the whole file; each state has one of
 its own attributes (see ``sign``). Files of earlier versions have neither, nor digests of runs, and
@@ -62,6 +74,8 @@ from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec, Population, Proje
 from hxloop.network.values import DELAYS, WEIGHTS
 
 SCHEMA, VERSION = "hxloop-activity", 1
+ALL_SPIKES = 2  # the version of a file in which neurons or input channels may spike more than once
+INPUT_SPIKES = "input/spikes"
 CHECKSUM = "checksum"
 TIME_UNIT = "tau_syn"
 WEIGHT_UNIT = "unit of v_threshold"
@@ -152,6 +166,11 @@ def digest_of_run(rows: Mapping[str, NDArray[Any]]) -> str:
 def is_parameter(name: str) -> bool:
     """Whether a dataset of a state holds what does not change from run to run."""
     return name.startswith((f"{WEIGHTS}.", f"{DELAYS}.")) or name.endswith(f"/{WEIGHTS}")
+
+
+def spikes_place(layer: int) -> str:
+    """Where all spikes of a layer are in a state."""
+    return f"layers/{layer}/spikes"
 
 
 def network_to_json(network: NetworkSpec) -> str:

@@ -12,7 +12,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.activity.log.schema import digest_of_run, info_to_json, sign
+from hxloop.activity.further import FurtherSpikes
+from hxloop.activity.log.run_rows import rows_of, spikes_again
+from hxloop.activity.log.schema import ALL_SPIKES, INPUT_SPIKES, digest_of_run, info_to_json, sign
 from hxloop.activity.log.tables import (
     RUNS_DONE,
     OpenTables,
@@ -22,7 +24,7 @@ from hxloop.activity.log.tables import (
     roomy,
     write_parameters,
 )
-from hxloop.activity.recorded import FurtherSpikes, RecordedActivity
+from hxloop.activity.recorded import RecordedActivity
 from hxloop.activity.types import Activity
 from hxloop.errors import RunInputError
 from hxloop.files import replacing, writing
@@ -70,13 +72,16 @@ class StateWriter:
         epoch: int | None,
         split: str | None,
         n_samples: int | None,
+        input_trains: bool | None = None,
     ) -> None:
         self._log, self._name, self._epoch, self._split = log, name, epoch, split
         self._planned = n_samples or 0
         self._parameters = Parameters(())
         self._open: OpenTables | None = None
         self._runs = 0
-        # Samples, then further spikes of each layer.
+        # Whether all input spikes are written; None: the first run tells.
+        self._input_trains = True if spikes_again(log.network) else input_trains
+        # Samples, then listed spikes of each layer and of the input, see the schema.
         self._ends = np.zeros(1 + len(log.network.layers), np.int64)
 
     def append(
@@ -89,15 +94,18 @@ class StateWriter:
         """Write a run. When this returns, the run is in the file.
 
         Args:
-            activity: what the substrate did.
+            activity: what the substrate did. Of neurons that may spike again (their
+                ``t_refractory`` is finite) all spikes are written.
             labels: ``(batch,)``, index of the right output neuron.
             decisions: ``(batch,)``, index of the output neuron decided for; -1 = none.
             further_spikes: for each layer, spikes after the first ones; samples count from
-                the start of this run.
+                the start of this run. For networks whose neurons spike once, on a substrate
+                on which they do not; else all spikes are in ``activity``.
 
         Raises:
             RunInputError: the activity does not fit the network, holds NaN, or its weights or
-                delays are not those of the state's first run.
+                delays are not those of the state's first run; a neuron whose ``t_refractory`` is
+                inf spikes more than once, or an input channel where none did in the first run.
             OutputError: the file cannot be written, or its log is closed; it still holds all
                 runs before.
         """
@@ -111,25 +119,18 @@ class StateWriter:
             activity.weights_used,
             self._log.network,
             further_spikes=None if further_spikes is None else tuple(further_spikes),
+            input_trains=activity.input_trains,
+            spike_trains=activity.spike_trains,
+            delays=activity.delays_used,
         )
-        rows: dict[str, NDArray[Any]] = {
-            "labels": checked.labels,
-            "decisions": checked.decisions,
-            "input_times": checked.input_times,
-        }
-        for layer, times in enumerate(checked.layer_times):
-            rows[f"layers/{layer}/first_spike_times"] = times
-        counts = np.zeros_like(self._ends)
-        counts[0] = len(checked)
-        for layer, spikes in enumerate(checked.further_spikes or ()):
-            place = f"layers/{layer}/further_spikes"
-            counts[1 + layer] = len(spikes.times)
-            rows[f"{place}/samples"] = spikes.samples + self._ends[0]
-            rows[f"{place}/neurons"], rows[f"{place}/times"] = spikes.neurons, spikes.times
-        rows["runs/ends"] = (self._ends + counts)[None]
+        listed = not checked.inputs.once if self._input_trains is None else self._input_trains
+        before = self._ends if self._runs else np.zeros(len(self._ends) + listed, np.int64)
+        rows, after = rows_of(checked, self._log.network, before, input_trains=listed)
+        rows["runs/ends"] = after[None]
         rows["runs/info"] = np.array([info_to_json(activity.info)])
         rows["runs/digest"] = np.array([digest_of_run(rows).encode()])
         self._check_parameters(activity.parameters)
+        self._input_trains, self._ends = listed, before
         with writing(self._log.path):
             tables = self._with_room(rows)
             for name, values in rows.items():
@@ -137,7 +138,7 @@ class StateWriter:
             # The run counts from here on.
             tables.write(RUNS_DONE, 0, np.array([self._runs + 1], np.uint64))
         self._runs += 1
-        self._ends = self._ends + counts
+        self._ends = after
 
     def close(self) -> None:
         """Complete the state: compress it and mark it.
@@ -188,7 +189,7 @@ class StateWriter:
         if not self._parameters:
             self._parameters = held.copy()
         first, now = self._parameters.named(), held.named()
-        for name in first.keys() | now.keys():
+        for name in first | now:  # in their order
             if name not in first or name not in now or not np.array_equal(first[name], now[name]):
                 kind, index = name.split(".")
                 raise RunInputError(
@@ -221,6 +222,9 @@ class StateWriter:
         try:
             with replacing(log.path) as new:
                 with log.copy(new, without=[self._name]) as file:
+                    if INPUT_SPIKES + "/ends" in rows or spikes_again(log.network):
+                        file.attrs["version"] = ALL_SPIKES
+                        sign(file["states"], file)
                     group = file["states"].create_group(self._name)
                     group.attrs["complete"] = 0
                     group.attrs["epoch"] = -1 if self._epoch is None else self._epoch

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity.log.chunks import write_dataset
-from hxloop.activity.log.schema import TIME_UNIT, WEIGHT_UNIT, is_parameter
+from hxloop.activity.log.schema import INPUT_SPIKES, TIME_UNIT, WEIGHT_UNIT, is_parameter
 from hxloop.errors import OutputError
 from hxloop.network import Parameters
 from hxloop.network.values import WEIGHTS
@@ -68,7 +68,7 @@ def roomy(
     capacity, dtype = max(_FEWEST.get(name, _FEWEST_ROWS), 2 * n_rows), values.dtype
     if name == RUNS_DONE:
         capacity = 1
-    elif planned and not name.startswith("runs/") and "further_spikes" not in name:
+    elif planned and not name.startswith("runs/") and not _is_list(name):
         capacity = max(planned, n_rows)
     if dtype.kind == "S":
         dtype = np.dtype(f"S{2 * dtype.itemsize}")
@@ -194,7 +194,7 @@ def rows_of_run(group: h5py.Group, run: int, ends: NDArray[np.int64]) -> dict[st
     Args:
         group: the state.
         run: its number.
-        ends: ``(runs, 1 + layers)``, see ``hxloop.activity.log.schema``.
+        ends: ``(runs, 1 + layers)`` or one more, see ``hxloop.activity.log.schema``.
     """
     before = ends[run - 1] if run else np.zeros_like(ends[0])
     rows = {}
@@ -215,12 +215,19 @@ def n_used(name: str, runs: int, ends: NDArray[np.int64]) -> int:
     Args:
         name: of the table.
         runs: how many runs were written.
-        ends: ``(1 + layers,)``, number of samples, then of further spikes of each layer.
+        ends: number of samples, then of listed spikes of each layer and of the input, see
+            ``hxloop.activity.log.schema``.
     """
     if name == RUNS_DONE:
         return 1
     if name.startswith("runs/"):
         return runs
-    if "further_spikes" in name:
-        return int(ends[1 + int(name.split("/")[1])])
+    if _is_list(name):
+        column = -1 if name.startswith(INPUT_SPIKES) else 1 + int(name.split("/")[1])
+        return int(ends[column])
     return int(ends[0])
+
+
+def _is_list(name: str) -> bool:
+    """Whether a table has a row for each spike, not for each sample."""
+    return "/further_spikes/" in name or name.endswith(("/spikes/times", "/spikes/units"))

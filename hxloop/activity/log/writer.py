@@ -114,6 +114,7 @@ class ActivityWriter:
         epoch: int | None = None,
         split: str | None = None,
         n_samples: int | None = None,
+        input_trains: bool | None = None,
     ) -> StateWriter:
         """Begin a state; one that is there under this name is replaced by the first run.
 
@@ -122,13 +123,15 @@ class ActivityWriter:
             epoch: after how many epochs of training.
             split: which samples.
             n_samples: how many there will be, if known; saves growing the file.
+            input_trains: whether input channels may spike more than once in a sample. None: where
+                neurons may, or channels do in the first run.
 
         Raises:
             OutputError: no name for a state, or the log is closed.
         """
         check_state_name(name)
         self.check_open()
-        return StateWriter(self, name, epoch, split, n_samples)
+        return StateWriter(self, name, epoch, split, n_samples, input_trains)
 
     def drop(self, names: Collection[str]) -> None:
         """Remove states, those that are there.
