@@ -153,7 +153,13 @@ def exported(result: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         json_object(result)
         return
-    line(f"{result['samples']} samples of {', '.join(result['states'])}: {result['file']}")
+    line(
+        f"{result['samples']} samples of {', '.join(result['states'])}, {result['spikes']} spikes: "
+        f"{result['file']}"
+    )
+    if result["left_out"]:
+        left = ", ".join(result["left_out"])
+        line(f"Not in it, because {result['format']} has no place for them: {left}")
 
 
 def study_done(result: Mapping[str, Any], folder: Path, as_json: bool) -> None:

@@ -144,8 +144,11 @@ def test_exports_of_a_log(tmp_path):
                 state.append(*run(0))
     out = tmp_path / "out.npz"
     result = export_activity(source, out, "npz", samples=4)
+    spikes = [times[:4] for times in (run(0)[0].input_times, *run(0)[0].first_spike_times)]
     assert result == {
-        "format": "npz", "states": ["untrained", "epoch-001"], "samples": 4, "file": str(out)
+        "format": "npz", "states": ["untrained", "epoch-001"], "samples": 4, "file": str(out),
+        "spikes": 2 * sum(int(np.isfinite(times).sum()) for times in spikes),
+        "left_out": ["network"],
     }  # fmt: skip
     exported = read_activity(out)["epoch-001"]
     assert np.array_equal(exported.layer_times[1], run(0)[0].first_spike_times[1][:4])

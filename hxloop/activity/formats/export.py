@@ -8,7 +8,8 @@ from typing import Any
 from hxloop import checks
 from hxloop.activity.formats.load import read_activity
 from hxloop.activity.formats.nwb import write_nwb
-from hxloop.activity.formats.plain import write_plain
+from hxloop.activity.formats.plain import plain_leaves_out, write_plain
+from hxloop.activity.formats.spike_lists import left_out
 from hxloop.activity.recorded import TRAINED
 from hxloop.errors import OutputError, UnknownNameError
 from hxloop.units import TimeBase
@@ -40,7 +41,8 @@ def export_activity(
         force: replace ``out``.
 
     Returns:
-        What was written: format, states, samples, file.
+        What was written: format, states, samples, spikes (how many, of input and layers), file;
+        and ``left_out``, what the format has no place for, by the names of ``RecordedActivity``.
 
     Raises:
         UnknownNameError: no such format or state, or several states and none was chosen.
@@ -60,6 +62,7 @@ def export_activity(
     states = read_activity(source, chosen, None if samples is None else slice(0, samples))
     if kind == "npz":
         write_plain(out, states.values())
+        left = {name for each in states.values() for name in plain_leaves_out(each)}
     else:
         name = TRAINED if TRAINED in states else next(iter(states))
         if len(states) > 1 and name != TRAINED:
@@ -69,5 +72,16 @@ def export_activity(
             )
         states = {name: states[name]}
         write_nwb(out, states[name], time_base)
+        left = set(left_out(states[name]))
     n = {name: len(recorded) for name, recorded in states.items()}
-    return {"format": kind, "states": list(n), "samples": max(n.values()), "file": str(out)}
+    spikes = sum(
+        train.n_spikes for each in states.values() for train in (each.inputs, *each.spikes)
+    )
+    return {
+        "format": kind,
+        "states": list(n),
+        "samples": max(n.values()),
+        "spikes": spikes,
+        "left_out": sorted(left),
+        "file": str(out),
+    }

@@ -28,7 +28,8 @@ def to_neo(
 
     Silent neurons have an empty train, so that trains of all samples correspond. All trains of
     the block last from 0 to the network's window (or to the last spike where that is later or
-    the window is not known). ``block.groups`` holds all trains of a layer, input first.
+    the window is not known). ``block.groups`` holds all trains of a layer, input first. Neo has
+    no place for weights, delays and the network.
 
     Args:
         state: what to convert.
@@ -56,7 +57,7 @@ def to_neo(
     chosen = state if samples is None else state.select(samples)
     block = neo.Block(
         name=chosen.name,
-        description="first spikes of input and layers, a segment for each sample",
+        description="all spikes of input and layers, a segment for each sample",
         tau_syn_seconds=time_base.tau_syn_seconds,
         state=chosen.name,
         split=chosen.split or "",

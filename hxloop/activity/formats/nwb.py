@@ -6,6 +6,7 @@ import os
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.activity.formats.spike_lists import spike_lists, window
@@ -34,7 +35,8 @@ def write_nwb(
 
     The table of trials has the columns label, decision (-1 = none) and sample; the table of
     units has layer ("input", "layer 1", ..., "output"), neuron (its index in the layer) and
-    population ("input", "excitatory", "inhibitory" or "").
+    population ("input", "excitatory", "inhibitory" or ""). All spikes are written; weights,
+    delays and the network are not.
 
     Raises:
         MissingDependencyError: pynwb is not installed.
@@ -52,7 +54,7 @@ def write_nwb(
     second = time_base.tau_syn_seconds
     length = window(state)
     period = (1 + GAP) * length
-    digest = sha256_of(state.name, state.input_times, *state.layer_times)
+    digest = sha256_of(state.name, state.input_times, *state.layer_times, *_further(state))
     file = NWBFile(
         session_description=(
             f"hxloop: state '{state.name}' of the network {'-'.join(map(str, state.sizes))}, "
@@ -89,3 +91,8 @@ def write_nwb(
             )
     with replacing(path) as new, NWBHDF5IO(new, "w") as io:
         io.write(file)
+
+
+def _further(state: RecordedActivity) -> list[NDArray[np.float64]]:
+    """Times of spikes of which first ones do not tell."""
+    return [spikes.times for spikes in (state.inputs, *state.spikes) if not spikes.once]

@@ -1,4 +1,7 @@
-"""Recorded activity as lists of spikes, for formats that know no first spikes."""
+"""Recorded activity as lists of spikes, for formats that know no first spikes.
+
+Such formats hold spikes and samples; ``left_out`` tells what else there was.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from hxloop.activity.recorded import RecordedActivity
 
 @dataclass(frozen=True)
 class SpikeList:
-    """All spikes of a layer, or of the input: ``(spike,)`` each, in no order.
+    """All spikes of a layer, or of the input: ``(spike,)`` each, by sample and time.
 
     Attributes:
         name: of the layer.
@@ -41,23 +44,30 @@ class SpikeList:
 
 
 def spike_lists(state: RecordedActivity) -> tuple[SpikeList, ...]:
-    """All spikes of input and layers, those after the first ones with them."""
-    lists = []
-    for index, first_times in enumerate((state.input_times, *state.layer_times)):
-        samples, neurons = np.nonzero(np.isfinite(first_times))
-        times = first_times[samples, neurons].astype(np.float64)
-        if index and state.further_spikes is not None:
-            further = state.further_spikes[index - 1]
-            samples = np.concatenate([samples, further.samples])
-            neurons = np.concatenate([neurons, further.neurons])
-            times = np.concatenate([times, further.times])
-        n = first_times.shape[1]
-        lists.append(
-            SpikeList(
-                state.layer_names[index], n, _populations(state, index, n), samples, neurons, times
-            )
+    """All spikes of input and layers."""
+    all_spikes = zip(state.layer_names, (state.inputs, *state.spikes), strict=True)
+    return tuple(
+        SpikeList(
+            name,
+            spikes.n_units,
+            _populations(state, index, spikes.n_units),
+            spikes.samples,
+            spikes.units,
+            spikes.times,
         )
-    return tuple(lists)
+        for index, (name, spikes) in enumerate(all_spikes)
+    )
+
+
+def left_out(state: RecordedActivity) -> tuple[str, ...]:
+    """What Neo and NWB have no place for and the state holds."""
+    held = {
+        "weights": state.weights is not None,
+        "delays": any(array is not None for array in state.delays),
+        "network": state.network is not None,
+        "runs": bool(state.runs),
+    }
+    return tuple(name for name, there in held.items() if there)
 
 
 def window(state: RecordedActivity) -> float:

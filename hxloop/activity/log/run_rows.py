@@ -16,11 +16,6 @@ from hxloop.network import NetworkSpec
 Rows = dict[str, NDArray[Any]]
 
 
-def spikes_again(network: NetworkSpec) -> bool:
-    """Whether some of its neurons may spike more than once in a sample."""
-    return any(not layer.neuron.spikes_once for layer in network.layers)
-
-
 def rows_of(
     run: RecordedActivity, network: NetworkSpec, ends: NDArray[np.int64], *, input_trains: bool
 ) -> tuple[Rows, NDArray[np.int64]]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity.further import FurtherSpikes
-from hxloop.activity.log.run_rows import rows_of, spikes_again
+from hxloop.activity.log.run_rows import rows_of
 from hxloop.activity.log.schema import ALL_SPIKES, INPUT_SPIKES, digest_of_run, info_to_json, sign
 from hxloop.activity.log.tables import (
     RUNS_DONE,
@@ -29,7 +29,7 @@ from hxloop.activity.types import Activity
 from hxloop.errors import RunInputError
 from hxloop.files import replacing, writing
 from hxloop.files.hdf5 import opened
-from hxloop.network import NetworkSpec, Parameters
+from hxloop.network import Feature, NetworkSpec, Parameters
 
 
 class Log(Protocol):
@@ -80,7 +80,8 @@ class StateWriter:
         self._open: OpenTables | None = None
         self._runs = 0
         # Whether all input spikes are written; None: the first run tells.
-        self._input_trains = True if spikes_again(log.network) else input_trains
+        self._again = Feature.MULTI_SPIKE in log.network.features
+        self._input_trains = True if self._again else input_trains
         # Samples, then listed spikes of each layer and of the input, see the schema.
         self._ends = np.zeros(1 + len(log.network.layers), np.int64)
 
@@ -222,7 +223,7 @@ class StateWriter:
         try:
             with replacing(log.path) as new:
                 with log.copy(new, without=[self._name]) as file:
-                    if INPUT_SPIKES + "/ends" in rows or spikes_again(log.network):
+                    if INPUT_SPIKES + "/ends" in rows or self._again:
                         file.attrs["version"] = ALL_SPIKES
                         sign(file["states"], file)
                     group = file["states"].create_group(self._name)
