@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from hxloop.backends.emulated.calibrations import check_fit, chip_under
 from hxloop.backends.emulated.chip import EmulatedChip
-from hxloop.backends.emulated.model import circuits_needed
+from hxloop.backends.emulated.model import circuits_needed, delay_circuits_needed
 from hxloop.backends.emulated.session import EmulatedChipSession
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS, merged_circuits
 from hxloop.chip.readout import Codes
 from hxloop.errors import CapacityError
-from hxloop.network import NetworkSpec
+from hxloop.network import Feature, NetworkSpec
 from hxloop.substrate import BaseBackend, Calibration, check_network, check_stream
 
 Array = NDArray[np.float64]
@@ -55,13 +55,15 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
             seed: of the trial noise; None draws one, which ``RunInfo`` reports.
 
         Raises:
-            CapacityError: the network needs more than 512 circuits, or more than are usable.
+            CapacityError: the network needs more than 512 circuits, or more than are usable; or
+                delays that the chip does not have.
             CalibrationError: the calibration is for another chip or for other time constants.
             CompilerError: (solver "brian2") there is no C++ compiler.
         """
         seed = check_stream("seed", seed)
-        self._check_size(network)
+        self._check_delays(network)
         check_network(network, self.capabilities, self.name)
+        self._check_size(network)
         chosen, fitting = self, None
         if calibration is not None:
             fitting = check_fit(self, network, calibration)
@@ -69,6 +71,25 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         return EmulatedChipSession(chosen, network, seed, fitting)
+
+    def _check_delays(self, network: NetworkSpec) -> None:
+        if Feature.DELAYS not in network.features:
+            return
+        if not self.delay_neurons:
+            raise CapacityError(
+                f"backend {self.name!r}: network {network} needs delays, which the chip does not "
+                f"have. With delay_neurons=True it makes axonal ones, by "
+                f"{delay_circuits_needed(network)} more circuits for this network."
+            )
+        ends = zip(network.ends, network.all_projections, strict=True)
+        block = {p: i for i, populations in enumerate(network.blocks) for p in populations}
+        inner = [b.name for (pre, post), b in ends
+                 if b.delays and pre >= 0 and block[pre] == block[post]]  # fmt: skip
+        if self.solver == "brian2" and inner:
+            raise CapacityError(
+                f"backend {self.name!r}: solver 'brian2' has no delay neurons within a loop "
+                f"({', '.join(inner)}); expected solver='event' for network {network}"
+            )
 
     def _check_size(self, network: NetworkSpec) -> None:
         needed = circuits_needed(network)
@@ -79,6 +100,8 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
                     zip(network.layers, merged_circuits(network), strict=True)
                 )
             )
+            if network.features & {Feature.DELAYS}:
+                layers += f", {delay_circuits_needed(network)} for delays"
             raise CapacityError(
                 f"backend 'emulated-chip': network {network} needs {needed} neuron circuits "
                 f"({layers}; one circuit for every {SIGNED_INPUTS} signed inputs), the chip has "
@@ -134,10 +157,11 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
             calibration: that the chip is opened with; None: all knobs at the median code.
 
         Returns:
-            In the order of the neurons, layer by layer, circuit by circuit. Time constants and
-            strengths relative to nominal (with a calibration: to its target and its measured
-            weight of one bit); potentials as shifts in units of the leak-threshold distance;
-            ``dead`` as 0 or 1.
+            In the order of the neurons, layer by layer, circuit by circuit, then those of delay
+            neurons, projection by projection, two each, of which the first counts. Time
+            constants and strengths relative to nominal (with a calibration: to its target and
+            its measured weight of one bit); potentials as shifts in units of the leak-threshold
+            distance, refractory times in model time; ``dead`` as 0 or 1.
 
         Raises:
             CalibrationError, CapacityError: as ``open``.
@@ -147,5 +171,7 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
             made = check_fit(self, network, calibration)
             curves, usable = chip_under(self, made).curves(network), made.usable
             model = curves.pattern(made.codes, made.target, made.weight_scale)
-        circuits = np.concatenate([layer.ravel() for layer in model.circuits(network, usable)])
+        delayed = [c for c in model.delay_circuits(network, usable) if c is not None]
+        taken = [*model.circuits(network, usable), *delayed]
+        circuits = np.concatenate([layer.ravel() for layer in taken])
         return {name: values[circuits] for name, values in model.as_dict().items()}

@@ -58,6 +58,9 @@ class EmulatedChip:
         cache_dir: where compiled models are kept; None: the user's cache folder.
         knob_options: how knobs and converters are, fields of ``KnobOptions``; None: defaults.
         hours: how long the chip has been drifting.
+        delay_neurons: offer axonal delays, by an extra neuron (two circuits) for every presynaptic
+            neuron of a projection with delays; see ``hxloop.chip.delay_neurons``. The chip itself
+            has no delays.
 
     Raises:
         UnknownNameError: an unknown preset, imperfection, knob option, solver or codegen target.
@@ -80,6 +83,7 @@ class EmulatedChip:
     cache_dir: str | None = None
     knob_options: Mapping[str, Any] | KnobOptions | None = None
     hours: float = 0.0
+    delay_neurons: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "imperfections", Imperfections.resolve(self.imperfections))
@@ -95,6 +99,7 @@ class EmulatedChip:
             quantise_weights=checks.flag(f"{where}quantise_weights", self.quantise_weights),
             quantise_times=checks.flag(f"{where}quantise_times", self.quantise_times),
             enforce_limits=checks.flag(f"{where}enforce_limits", self.enforce_limits),
+            delay_neurons=checks.flag(f"{where}delay_neurons", self.delay_neurons),
         )
         if self.cache_dir is not None:
             checks.settle(self, cache_dir=str(checks.path(f"{where}cache_dir", self.cache_dir)))
@@ -121,7 +126,9 @@ class EmulatedChip:
         resolution = RESOLUTION[self.precision] if self.solver == "event" else 2 * self.dt
         if self.quantise_times:
             resolution += self.tick
-        quiet = not self.statistics.has_trial_noise
+        noise = self.statistics
+        delays_vary = self.delay_neurons and noise.delay_jitter > 0
+        quiet = not (noise.has_trial_noise or delays_vary)
         return Capabilities(
             deterministic=quiet,
             time_resolution=resolution,
@@ -132,7 +139,7 @@ class EmulatedChip:
             knobs=frozenset(KNOBS),
             observables=frozenset(OBSERVABLES),
             spontaneous=self.statistics != Imperfections.none() if quiet else None,
-            features=FEATURES,
+            features=FEATURES | ({Feature.DELAYS} if self.delay_neurons else set()),
         )
 
     @property

@@ -42,7 +42,9 @@ class Imperfections:
         t_refractory: of the refractory time, in model time. Its counter is digital; what varies is
             how fast a membrane is reset and let go, which takes 0.5 us at the least (0.1 of
             tau_syn): a tenth of that is assumed, nothing is published. Calibration does not touch
-            it. Seen by neurons that spike more than once.
+            it. Seen by neurons that spike more than once, and by delay neurons.
+        delay_jitter: standard deviation of what a delay neuron adds to a spike, model time (0.01
+            = 60 ns in the hardware-aware simulation of DelGrad). Without delay neurons no noise.
     """
 
     tau_mem: float = 0.14
@@ -57,6 +59,7 @@ class Imperfections:
     spike_jitter: float = 0.0
     spike_loss: float = 0.0
     t_refractory: float = 0.05 / 6
+    delay_jitter: float = 0.01
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -135,11 +138,12 @@ class Imperfections:
         return asdict(self)
 
     def identity(self) -> dict[str, float]:
-        """What names a chip: all fields, but for one that came later where it is as usual."""
+        """What names a chip: all fields, but for those that came later where they are as usual."""
         values = self.as_dict()
-        usual = Imperfections.t_refractory if self.v_reset else 0.0
-        if self.t_refractory == usual:
-            del values["t_refractory"]
+        for name in ("t_refractory", "delay_jitter"):
+            usual = getattr(Imperfections, name) if self.v_reset else 0.0
+            if values[name] == usual:
+                del values[name]
         return values
 
     @property

@@ -16,6 +16,8 @@ from hxloop.network import NetworkSpec
 
 Array = NDArray[np.float64]
 
+# A delay neuron, and the one that it makes fire when its count is done.
+CIRCUITS_PER_DELAY = 2
 # Streams of the chip seed, one for each quantity, so that adding one changes no other.
 _QUANTITIES = (
     "tau_mem",
@@ -111,6 +113,25 @@ class ChipModel:
             start = end
         return tuple(circuits)
 
+    def delay_circuits(
+        self, network: NetworkSpec, usable: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64] | None, ...]:
+        """For each projection ``(pre, 2)``, the circuits of its delay neurons; None: no delays.
+
+        They come after those of all populations.
+        """
+        order = np.arange(len(self.dead)) if usable is None else np.flatnonzero(usable)
+        start = sum(circuits.size for circuits in self.circuits(network, usable))
+        found: list[NDArray[np.int64] | None] = []
+        for projection, (pre, _) in zip(network.all_projections, network.shapes, strict=True):
+            end = start + CIRCUITS_PER_DELAY * pre
+            if projection.delays:
+                found.append(order[start:end].reshape(pre, CIRCUITS_PER_DELAY))
+                start = end
+            else:
+                found.append(None)
+        return tuple(found)
+
     def as_dict(self, n_circuits: int | None = None) -> dict[str, Array]:
         """The fixed pattern by name, of the first ``n_circuits`` circuits."""
         return {
@@ -127,9 +148,18 @@ def chip_name(imperfections: Imperfections, seed: int) -> str:
 
 def circuits_needed(network: NetworkSpec) -> int:
     """How many circuits the whole network takes."""
-    return sum(
+    return delay_circuits_needed(network) + sum(
         layer.n_neurons * merged
         for layer, merged in zip(network.layers, merged_circuits(network), strict=True)
+    )
+
+
+def delay_circuits_needed(network: NetworkSpec) -> int:
+    """How many circuits its delays take: two for each presynaptic neuron that is delayed."""
+    return CIRCUITS_PER_DELAY * sum(
+        pre
+        for projection, (pre, _) in zip(network.all_projections, network.shapes, strict=True)
+        if projection.delays
     )
 
 
@@ -173,3 +203,13 @@ class TrialNoise:
             return None
         draw = self._generator(layer, 2, rank).random((batch, post))
         return np.asarray(draw < self.imperfections.spike_loss)
+
+    def of_delay(self, projection: int, batch: int, pre: int, rank: int) -> Array:
+        """``(batch, pre)``: by how much later the delay neurons of a projection fire.
+
+        One number for each spike, which all that listen to the delay neuron share.
+        """
+        if self.imperfections.delay_jitter == 0:
+            return np.zeros((batch, pre))
+        draw = self._generator(projection, 3, rank).standard_normal((batch, pre))
+        return self.imperfections.delay_jitter * draw

@@ -13,7 +13,7 @@ from hxloop.activity import RunInfo, Spikes
 from hxloop.backends.emulated.chip import EmulatedChip
 from hxloop.backends.emulated.event_solver import ChipLayer, EventSolver
 from hxloop.backends.emulated.knob_session import KnobSession
-from hxloop.backends.emulated.model import TrialNoise
+from hxloop.backends.emulated.model import ChipModel, TrialNoise
 from hxloop.backends.emulated.readout import ChipReadout, ReadoutNoise
 from hxloop.backends.emulated.trains import (
     ChipRun,
@@ -26,6 +26,7 @@ from hxloop.backends.emulated.trains import (
 from hxloop.backends.precision import PRECISIONS
 from hxloop.chip.calibration import KnobCalibration
 from hxloop.chip.clock import n_moved, n_tied, truncate
+from hxloop.chip.delay_neurons import DelayNeurons
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.chip.placement import PlacedLayer
 from hxloop.chip.readout import Codes, check_codes
@@ -82,8 +83,12 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         readout = ChipReadout(self._curves, lsb, levels, ReadoutNoise(seed, trial_lsb))
         super().__init__(backend, network, seed, readout, self._curves.model.chip_id)
         self._placed_network = self._as_counted()
+        self._where = f"backend {backend.name!r}"
+        unit_us = backend.tau_syn_us * self._time_scale
+        self._delay_neurons = DelayNeurons(unit_us, counted=backend.quantise_times)
+        self._delay_neurons.check(network, self._where)
         if calibration is None:
-            self._layers = backend.chip_model(network).place(self._placed_network)
+            self._place(backend.chip_model(network), None)
         else:
             lsb *= calibration.weight_scale
             codes = check_codes(calibration.codes, self.knob_ranges, self.n_circuits)
@@ -108,7 +113,14 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         scale = 1.0 if calibration is None else calibration.weight_scale
         model = self._curves.pattern(codes, target, scale)
         usable = calibration.usable if calibration else None
+        self._place(model, usable)
+
+    def _place(self, model: ChipModel, usable: NDArray[np.bool_] | None) -> None:
         self._layers = model.place(self._placed_network, usable)
+        self._delay_shifts = [
+            None if circuits is None else model.t_refractory[circuits[:, 0]]
+            for circuits in model.delay_circuits(self.network, usable)
+        ]
 
     def _who(self) -> RunInfo:
         digest = self._calibration.digest if self._calibration else None
@@ -141,14 +153,18 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         self, parameters: Parameters, inputs: Spikes, trial: int | None
     ) -> Simulated:
         with self._knob_lock:
-            placed, trial = self._layers, self._stream(trial)
+            placed, shifts, trial = self._layers, self._delay_shifts, self._stream(trial)
         scale, network = self._time_scale, self.network
         scaled = inputs.times * scale
         delivered = at_times(inputs, self._truncate(scaled))
         held = self._hold(parameters.weights)
-        delays = [None if each is None else each * scale for each in parameters.delays]
+        delays = self._delay_neurons.hold(parameters.delays, self._where)
+        made = [
+            None if each is None or shift is None else each * scale + shift
+            for each, shift in zip(delays, shifts, strict=True)
+        ]
         noise = TrialNoise(self._statistics, self.seed, trial)
-        run = run_in_trial(self._placed_network, placed, held.values, delays, noise)
+        run = run_in_trial(self._placed_network, placed, held.values, made, noise)
         exact = self._solver.run_trains(delivered, run)
         spikes = [at_times(s, self._recorded(s.times), network.t_window) for s in exact]
         decides = network.output_index
@@ -156,6 +172,7 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
             spikes=spikes,
             inputs=at_times(delivered, delivered.times / scale),
             weights_used=held.values,
+            delays_used=delays,
             trial=trial,
             clipped_weights=held.clipped,
             zeroed_weights=held.zeroed,

@@ -42,22 +42,22 @@ class TrialDepartures:
 
     Args:
         noise: of the run.
-        sizes: number of neurons of each population.
+        network: what runs.
 
     Attributes:
         lost: how many spikes were lost so far.
     """
 
     noise: TrialNoise
-    sizes: Sequence[int]
+    network: NetworkSpec
     lost: int = field(default=0, init=False)
 
     def shifts(self, population: int, batch: int, ranks: int) -> Array | None:
-        """See ``hxloop.engine.trains.Departures``."""
+        """See ``hxloop.engine.blocks.Departures``."""
         spread = self.noise.imperfections
         if spread.spike_jitter == 0 and spread.spike_loss == 0:
             return None
-        size = self.sizes[population]
+        size = self.network.sizes[1 + population]
         found = np.zeros((ranks, batch, size))
         for rank in range(ranks):
             jitter = self.noise.jitter(population, batch, size, rank)
@@ -67,6 +67,12 @@ class TrialDepartures:
             if lost is not None:
                 found[rank][lost] = np.inf
         return found
+
+    def carried(self, projection: int, batch: int, ranks: int) -> Array:
+        """See ``hxloop.engine.blocks.Departures``: a delay neuron takes one spike at a time."""
+        pre = self.network.shapes[projection][0]
+        noise = [self.noise.of_delay(projection, batch, pre, rank) for rank in range(ranks)]
+        return np.stack(noise)
 
     def lose(self, number: int) -> None:
         """So many spikes were lost."""
@@ -97,7 +103,7 @@ def run_in_trial(
         network=network,
         parameters=Parameters(tuple(felt), tuple(delays)),
         neurons=tuple(in_trial(layer, index, noise) for index, layer in enumerate(placed)),
-        departures=TrialDepartures(noise, network.sizes[1:]),
+        departures=TrialDepartures(noise, network),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,40 @@ from hxloop.network import NetworkSpec, NeuronParameters, Parameters
 
 Array = NDArray[np.float64]
 Whole = NDArray[np.int64]
+
+
+class Departures(Protocol):
+    """When spikes leave and arrive, on a substrate that does not send them as they happen."""
+
+    def shifts(self, population: int, batch: int, ranks: int) -> Array | None:
+        """By how much later than it happens each spike leaves, and is recorded.
+
+        Args:
+            population: index of the population.
+            batch: number of samples.
+            ranks: how many spikes of each neuron.
+
+        Returns:
+            ``(ranks, batch, neurons)``; ``inf``: never, it is lost; None: all leave as they happen.
+            The first of them do not depend on how many are asked for.
+        """
+        ...
+
+    def carried(self, projection: int, batch: int, ranks: int) -> Array | None:
+        """By how much later than by its delay each spike arrives, where axons carry one at a time.
+
+        Args:
+            projection: index of one with delays.
+            batch, ranks: as for ``shifts``, of the presynaptic neurons.
+
+        Returns:
+            ``(ranks, batch, pre)``, above minus the delay; None: they carry any number, exactly.
+        """
+        ...
+
+    def lose(self, number: int) -> None:
+        """So many spikes never left, or found their axon busy."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +139,7 @@ def arrivals(
     rows: Rows,
     sources: Sequence[Spikes | None],
     first_spike: Sequence[int],
+    departures: Departures | None = None,
 ) -> Arrivals:
     """The arrivals of the spikes of some sources.
 
@@ -112,6 +148,7 @@ def arrivals(
         rows: into the block.
         sources: spikes of the input, then of each population; None: not known, left out.
         first_spike: of each source, the number of its first spike.
+        departures: what carries delayed spikes; None: nothing that could be busy.
     """
     parts, batch = [], 0
     for i, first in zip(rows.projections, rows.first, strict=True):
@@ -122,7 +159,13 @@ def arrivals(
         batch = spikes.batch
         row = first + spikes.units
         when = spikes.times + rows.delays[row]
-        parts.append((spikes.samples, when, row, first_spike[pre] + np.arange(len(when))))
+        which = np.arange(len(when))
+        late = _carried(network, i, spikes, departures)
+        if departures is not None and late is not None:
+            passed, when = carry(spikes, rows.delays[first : first + spikes.n_units], late)
+            departures.lose(int((~passed).sum()))
+            which = np.flatnonzero(passed)
+        parts.append((spikes.samples[which], when[which], row[which], first_spike[pre] + which))
     samples, base, row, number = (np.concatenate([part[k] for part in parts]) for k in range(4))
     if len(parts) > 1 or rows.delays.any():
         order = np.lexsort((base, samples))
@@ -134,6 +177,35 @@ def arrivals(
         rows=row.astype(np.int64),
         spikes=number.astype(np.int64),
     )
+
+
+def _carried(
+    network: NetworkSpec, projection: int, spikes: Spikes, departures: Departures | None
+) -> Array | None:
+    if departures is None or network.all_projections[projection].delays is None:
+        return None
+    return departures.carried(projection, spikes.batch, int(spikes.count.max(initial=1)))
+
+
+def carry(spikes: Spikes, delays: Array, late: Array) -> tuple[NDArray[np.bool_], Array]:
+    """Spikes through axons that carry one at a time; while they do, they take no other.
+
+    Args:
+        spikes: of the presynaptic neurons.
+        delays: ``(neurons,)``.
+        late: ``(ranks, batch, neurons)``, by how much later each arrives.
+
+    Returns:
+        ``(spikes,)`` each: which are passed on, and when they arrive.
+    """
+    busy = np.zeros((spikes.batch, spikes.n_units))
+    free = np.zeros((int(spikes.count.max(initial=0)), *busy.shape), np.bool_)
+    for k in range(len(free)):
+        times = spikes.nth(k)
+        free[k] = times >= busy
+        busy = np.where(free[k] & np.isfinite(times), times + delays + late[k], busy)
+    place = spikes.ranks, spikes.samples, spikes.units
+    return free[place], spikes.times + delays[spikes.units] + late[place]
 
 
 def neuron_table(layers: Sequence[NeuronParameters]) -> Array:
@@ -173,6 +245,9 @@ class Block:
         late: ``(ranks, batch, post)``: by how much later than it happens the k-th spike of a
             neuron leaves, 0 or more; ``inf``: never. No ranks: all leave at once. Matters where
             ``in_a_loop``.
+        carried: ``(ranks, batch, rows)``: by how much later than by its delay that spike arrives
+            through a row that carries one spike at a time; NaN: one that carries any number. No
+            ranks: all do.
     """
 
     network: NetworkSpec
@@ -181,6 +256,7 @@ class Block:
     coming: Arrivals
     table: Array
     late: Array
+    carried: Array
 
     @property
     def batch(self) -> int:

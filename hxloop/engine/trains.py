@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,9 @@ from numpy.typing import NDArray
 from hxloop.activity import Spikes
 from hxloop.engine.blocks import (
     Block,
+    Departures,
     arrivals,
+    carry,
     neuron_table,
     nominal,
     outgoing,
@@ -40,28 +41,6 @@ _RANKS = 8
 
 # Computes all spikes of a block: exactly (``exact_block``), or as a simulator does.
 BlockSolver = Callable[[Block], Spikes]
-
-
-class Departures(Protocol):
-    """When spikes leave, on a substrate that does not send them as they happen."""
-
-    def shifts(self, population: int, batch: int, ranks: int) -> Array | None:
-        """By how much later than it happens each spike leaves, and is recorded.
-
-        Args:
-            population: index of the population.
-            batch: number of samples.
-            ranks: how many spikes of each neuron.
-
-        Returns:
-            ``(ranks, batch, neurons)``; ``inf``: never, it is lost; None: all leave as they happen.
-            The first of them do not depend on how many are asked for.
-        """
-        ...
-
-    def lose(self, number: int) -> None:
-        """So many spikes never left."""
-        ...
 
 
 def spike_trains(
@@ -104,9 +83,10 @@ def spike_trains(
             network=network,
             populations=populations,
             rows=rows,
-            coming=arrivals(network, rows, sources, nothing),
+            coming=arrivals(network, rows, sources, nothing, departures),
             table=neuron_table([layers[population] for population in populations]),
             late=np.zeros((0, 0, 0)),
+            carried=np.zeros((0, 0, 0)),
         )
         found = _left(block, departures, solve or exact_block(max_spikes))
         starts = starts_of(network, populations)
@@ -120,21 +100,25 @@ def _left(block: Block, departures: Departures | None, solve: BlockSolver) -> Sp
     """The spikes of a block as they leave."""
     if departures is None:
         return solve(block)
-    loop, ranks = block.in_a_loop, _RANKS
-    found = None if loop else solve(block)
+    if not block.in_a_loop:
+        found = solve(block)
+        shifts = _shifts(block, departures, int(found.count.max(initial=1)))
+        return _departed(block, found, shifts, departures)
+    ranks = _RANKS
     while True:
-        if found is not None:
-            ranks = int(found.count.max(initial=1))
-        shifts = _shifts(block, departures, ranks)
-        if shifts is None:
-            return solve(block) if found is None else found
-        if loop:
-            shifts = np.maximum(shifts, 0.0)
-            found = solve(replace(block, late=shifts))
-        if found is not None and found.count.max(initial=0) <= ranks:
-            late = shifts[found.ranks, found.samples, found.units]
-            departures.lose(int(np.isinf(late).sum()))
-            return _departed(found, late, block.network.t_window)
+        shifts, carried = _shifts(block, departures, ranks), _within(block, departures, ranks)
+        if shifts is None and carried is None:
+            return solve(block)
+        shifts = None if shifts is None else np.maximum(shifts, 0.0)
+        none = np.zeros((0, 0, 0))
+        late, through = (none if each is None else each for each in (shifts, carried))
+        found = solve(replace(block, late=late, carried=through))
+        if found.count.max(initial=0) <= ranks:
+            sent = _departed(block, found, shifts, departures)
+            if carried is not None:
+                _count_busy(block, sent, carried, departures)
+            return sent
+        ranks = int(found.count.max())
 
 
 def _shifts(block: Block, departures: Departures, ranks: int) -> Array | None:
@@ -147,10 +131,44 @@ def _shifts(block: Block, departures: Departures, ranks: int) -> Array | None:
     return np.concatenate(parts, axis=2) if some else None
 
 
-def _departed(found: Spikes, late: Array, t_window: float) -> Spikes:
+def _within(block: Block, departures: Departures, ranks: int) -> Array | None:
+    """``carried`` of a block in a loop; None: nothing that could be busy."""
+    found = np.full((ranks, block.batch, len(block.rows.weights)), np.nan)
+    for i, first in _delayed_within(block):
+        part = departures.carried(i, block.batch, ranks)
+        if part is not None:
+            found[:, :, first : first + part.shape[2]] = part
+    return None if np.isnan(found).all() else found
+
+
+def _delayed_within(block: Block) -> list[tuple[int, int]]:
+    """Projections with delays within a block, each with its first row."""
+    network, rows = block.network, block.rows
+    return [
+        (i, first)
+        for i, first in zip(rows.projections, rows.first, strict=True)
+        if network.ends[i][0] in block.populations and network.all_projections[i].delays
+    ]
+
+
+def _count_busy(block: Block, sent: Spikes, carried: Array, departures: Departures) -> None:
+    starts = starts_of(block.network, block.populations)
+    for i, first in _delayed_within(block):
+        pre = block.network.ends[i][0]
+        part = _part(sent, starts[pre], block.network.sizes[1 + pre])
+        here = slice(first, first + part.n_units)
+        passed, _ = carry(part, block.rows.delays[here], carried[:, :, here])
+        departures.lose(int((~passed).sum()))
+
+
+def _departed(block: Block, found: Spikes, shifts: Array | None, departures: Departures) -> Spikes:
+    if shifts is None:
+        return found
+    late = shifts[found.ranks, found.samples, found.units]
+    departures.lose(int(np.isinf(late).sum()))
     times = np.maximum(found.times + late, 0.0)
     order = np.lexsort((found.units, times, found.samples))
-    kept = order[times[order] <= t_window]
+    kept = order[times[order] <= block.network.t_window]
     offsets = np.searchsorted(found.samples[kept], np.arange(found.batch + 1))
     return Spikes(times[kept], found.units[kept], offsets.astype(np.int64), found.n_units)
 
@@ -179,7 +197,7 @@ def _exact(block: Block, max_spikes: int) -> Spikes:
             given = coming.offsets, coming.base, coming.rows, rows.weights, rows.extra
             results = table, block.network.t_window, times, units, counts  # noqa: B023
             if loop:
-                chosen = rows.ranges, rows.delays, starts, onward, late
+                chosen = rows.ranges, rows.delays, starts, onward, late, block.carried
                 loop_block(*ends, *given, *chosen, *results)
             else:
                 chain_block(*ends, *given, *results)

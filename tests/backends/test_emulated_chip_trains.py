@@ -268,16 +268,13 @@ def test_a_network_whose_neurons_spike_once_is_the_same_either_way():
 # --- limits ----------------------------------------------------------------------------------
 
 
-def test_capacity_counts_all_projections_and_delays_are_refused_by_name():
+def test_capacity_counts_all_projections():
     wide = NetworkSpec(
         200, (Population("a", 180, BURSTING),),
         projections=(Projection("input", "a"), Projection("a", "a")),
     )  # fmt: skip
     with pytest.raises(CapacityError, match=r"needs 540 neuron circuits .*0: 180 neurons x 3"):
         chip(**NONE).open(wide)
-    delayed = NetworkSpec.feed_forward(3, 2, delays="axonal")
-    with pytest.raises(CapacityError, match="needs delays, which it cannot do"):
-        chip().open(delayed)
 
 
 def test_a_network_that_does_not_stop_is_refused():

@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 
 from hxloop.backends.emulated.imperfections import PRESETS, Imperfections
-from hxloop.backends.emulated.model import (
-    ChipModel,
-    TrialNoise,
-)
+from hxloop.backends.emulated.model import ChipModel, TrialNoise
 from hxloop.chip.placement import N_CIRCUITS
 from hxloop.errors import ConfigError, UnknownNameError
 
@@ -215,6 +212,7 @@ def test_presets_hold_the_documented_values():
             "spike_jitter": 0.0,
             "spike_loss": 0.0,
             "t_refractory": 0.05 / 6,
+            "delay_jitter": 0.01,
         },
         rel=1e-15,
     )

@@ -124,22 +124,24 @@ def chain_block(  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def loop_block(  # type: ignore[no-untyped-def]
     first, last, offsets, base, rows, weights, extra, ranges, delays, starts, outgoing, late,
-    neurons, t_window, times, units, counts,
+    carried, neurons, t_window, times, units, counts,
 ):  # fmt: skip
     """Spikes of populations that feed themselves, event by event.
 
     As ``chain_block``, with ``base`` sorted; ``ranges (rows, 3)``: from and to which neuron a row
     reaches, and whether it has ``extra`` delays; ``delays (rows,)`` of the rows; the rows of
     the spikes of neuron j are ``outgoing[starts[j]:starts[j + 1]]``; ``late (ranks, batch, post)``:
-    by how much later than it happens the k-th spike of a neuron leaves, ``inf``: never.
+    by how much later than it happens the k-th spike of a neuron leaves, ``inf``: never;
+    ``carried (ranks, batch, rows)``: by how much later than by its delay it arrives through a row
+    that carries one spike at a time; NaN: one that carries any number. Without ranks all do.
     """
     post, capacity = weights.shape[1], times.shape[1]
     states = np.zeros((post, 6))
     upcoming, ahead = np.empty(post), np.zeros(6)
     when, what = np.empty(1024), np.empty((1024, 2), np.int64)
-    ranks = np.zeros(post, np.int64)
+    ranks, busy = np.zeros(post, np.int64), np.zeros(len(ranges))
     for b in range(first, last):
-        states[:], ranks[:] = 0.0, 0
+        states[:], ranks[:], busy[:] = 0.0, 0, 0.0
         upcoming[:] = math.inf
         external, end = offsets[b], offsets[b + 1]
         pending, found = 0, 0
@@ -164,9 +166,9 @@ def loop_block(  # type: ignore[no-untyped-def]
                 spike(states[which], neurons[which], earliest)
                 states[which, CHECKED], upcoming[which] = earliest, math.inf
                 leaves, k = earliest, ranks[which]
+                ranks[which] = k + 1
                 if k < late.shape[0]:
                     leaves += late[k, b, which]
-                    ranks[which] = k + 1
                 if leaves == math.inf:
                     continue
                 for o in range(starts[which], starts[which + 1]):
@@ -177,6 +179,11 @@ def loop_block(  # type: ignore[no-untyped-def]
                         when = np.concatenate((when, np.empty(len(when))))
                         what = np.concatenate((what, np.empty(what.shape, np.int64)))
                     arrives = leaves + delays[row]
+                    if k < carried.shape[0] and not math.isnan(carried[k, b, row]):
+                        if leaves < busy[row]:
+                            continue
+                        arrives += carried[k, b, row]
+                        busy[row] = arrives
                     if not each:
                         push(when, what, pending, arrives, row, -1)
                         pending += 1
