@@ -81,15 +81,6 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
                 f"have. With delay_neurons=True it makes axonal ones, by "
                 f"{delay_circuits_needed(network)} more circuits for this network."
             )
-        ends = zip(network.ends, network.all_projections, strict=True)
-        block = {p: i for i, populations in enumerate(network.blocks) for p in populations}
-        inner = [b.name for (pre, post), b in ends
-                 if b.delays and pre >= 0 and block[pre] == block[post]]  # fmt: skip
-        if self.solver == "brian2" and inner:
-            raise CapacityError(
-                f"backend {self.name!r}: solver 'brian2' has no delay neurons within a loop "
-                f"({', '.join(inner)}); expected solver='event' for network {network}"
-            )
 
     def _check_size(self, network: NetworkSpec) -> None:
         needed = circuits_needed(network)

@@ -9,9 +9,9 @@ import pytest
 
 from hxloop import get_backend
 from hxloop.activity import Spikes
-from hxloop.backends.emulated.brian2.block_model import BlockShape
+from hxloop.backends.emulated.brian2.block_parts import BlockShape
 from hxloop.errors import RunFailed
-from hxloop.network import NetworkSpec, NeuronSpec, Population, Projection
+from hxloop.network import NetworkSpec, NeuronSpec, Parameters, Population, Projection
 from tests.backends.chip_trains import (
     BURSTING,
     LOOP,
@@ -81,17 +81,21 @@ def test_neurons_of_a_bad_chip():
             assert np.abs(a[fired] - b[fired]).max(initial=0) < 0.01 * (1 + k)
 
 
-def test_a_compiled_model_computes_the_same_and_is_made_larger_when_it_has_to_be(tmp_path):
-    network = replace(LOOP, t_window=2.0)
+def test_a_compiled_model_computes_the_same(tmp_path):
+    """Of a loop with noise and delay neurons in it: all that a model may have."""
+    axons = Projection("hidden", "hidden", delays="axonal", min_delay=1.4)
+    projections = tuple(axons if p.pre == p.post else p for p in LOOP.projections)
+    network, inputs = replace(LOOP, projections=projections), drawn_inputs(LOOP, batch=5)
+    delays = tuple(None if shape is None else np.full(shape, 1.5) for shape in network.delay_shapes)
+    weights = Parameters(tuple(drawn_weights(network)), delays)
     values = {"preset": "calibrated", "spike_jitter": 0.01, "spike_loss": 0.05}
-    options = {"imperfections": values, **ON_NUMPY, "dt": 1 / 50}
-    inputs = drawn_inputs(network, batch=5)
-    expected = run_trains(chip(**options), network, inputs=inputs)
+    options = {"imperfections": values, "delay_neurons": True, **ON_NUMPY, "dt": 1 / 50}
+    expected = run_trains(chip(**options), network, inputs=inputs, weights=weights)
     compiled = chip(**options | {"codegen": "cpp_standalone", "cache_dir": str(tmp_path)})
     with compiled.open(network, seed=1) as session:
-        got = session.run(drawn_weights(network), inputs, trial=0)
+        got = session.run(weights, inputs, trial=0)
         assert_same_trains(got, expected, 1e-9)
-        fewer = session.run(drawn_weights(network), inputs.select(slice(2)), trial=0)
+        fewer = session.run(weights, inputs.select(slice(2)), trial=0)
         for a, b in zip(got.spikes, fewer.spikes, strict=True):
             assert a.select(slice(2)) == b
     assert len(list(tmp_path.iterdir())) == 1  # one block, one model

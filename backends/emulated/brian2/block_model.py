@@ -14,60 +14,18 @@ A ``spike`` event of a neuron only marks a candidate; its reset code decides.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-from hxloop.backends.emulated.brian2.model import CONSTANTS, NEVER
-
-# Of a neuron, beyond what neurons that spike once have: its reset from leak, its refractory time.
-OWN = (*CONSTANTS, "rest", "hold")
-
-
-@dataclass(frozen=True)
-class BlockShape:
-    """All that a compiled model depends on; parameters, weights and arrivals are data.
-
-    Attributes:
-        channels: through how many rows spikes come from outside.
-        arrivals: how many of one channel there may be in a sample.
-        post: number of neurons.
-        batch: samples integrated side by side.
-        dt: time step, model time.
-        t_window: how long is integrated, model time.
-        loop: whether the neurons feed each other.
-        ranks: for how many spikes of a neuron it is given how late they leave; 0: none is late.
-    """
-
-    channels: int
-    arrivals: int
-    post: int
-    batch: int
-    dt: float
-    t_window: float
-    loop: bool = False
-    ranks: int = 0
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """What feeds, and what is fed."""
-        return self.channels, self.post
-
-    @property
-    def n_steps(self) -> int:
-        """Steps that cover the window."""
-        return math.ceil(self.t_window / self.dt - 1e-9)
-
-    @property
-    def n_synapses(self) -> int:
-        """Of one sample."""
-        return self.post * (self.channels + (self.post if self.loop else 0))
-
-    @property
-    def n_bytes(self) -> int:
-        """What one run writes, but for its spikes: parameters, weights, arrivals."""
-        neurons = self.batch * self.post * (len(OWN) + 1 + self.ranks)
-        return 8 * (neurons + self.batch * self.channels * (self.arrivals + 1) + self.n_synapses)
+from hxloop.backends.emulated.brian2.block_parts import (
+    OWN,
+    BlockShape,
+    axons,
+    kernel,
+    synapses,
+    table_of,
+)
+from hxloop.backends.emulated.brian2.model import NEVER
 
 
 @dataclass(frozen=True)
@@ -75,7 +33,8 @@ class BlockModel:
     """The Brian2 objects of one model; untyped because Brian2 is imported late.
 
     Its data goes by the names ``arrivals.values``, ``weights0.values``, ``layer0.th`` (and every
-    one of ``OWN``), and in a loop ``weights1.values``, ``late.values``.
+    one of ``OWN``), in a loop ``weights1.values``, ``late.values``, and with delay neurons there
+    ``weights2.values``, ``carried.values``, ``axons.delay``.
     """
 
     network: Any
@@ -85,18 +44,12 @@ class BlockModel:
     recorder: Any
 
 
-# Against leak, ``x`` after a start: what a current that is 1 at its end has come to (see ``psp``).
-def _kernel(x: str, rate: str, of: str = "") -> str:
-    rm = f"rm{of}"
-    return f"{x}*exp(-{x}*clip({rm}, 0, {rate}))*exprel(-{x}*abs({rm} - {rate}))"
-
-
 def build_block(shape: BlockShape) -> BlockModel:
     """Make the Brian2 objects on the device that is active now."""
     import brian2 as b2
 
     clock = b2.Clock(dt=shape.dt * b2.second, name="hxloop_clock")
-    arrivals = _table("arrivals", shape.arrivals + 1, shape.batch * shape.channels)
+    arrivals = table_of("arrivals", shape.arrivals + 1, shape.batch * shape.channels)
     inputs = b2.NeuronGroup(
         shape.batch * shape.channels,
         "n : 1\ntsp : 1\nt_in = arrivals(n*second, i) : 1",
@@ -111,34 +64,35 @@ def build_block(shape: BlockShape) -> BlockModel:
     tables = [arrivals]
     late = None
     if shape.ranks:
-        late = _table("late", shape.ranks + 1, shape.batch * shape.post)
+        late = table_of("late", shape.ranks + 1, shape.batch * shape.post)
         tables.append(late)
     layer = _layer(shape, late, clock)
-    weights = _table("weights0", shape.channels, shape.post)
-    connections = [_synapses(shape, inputs, layer, weights, shape.channels, clock)]
+    weights = table_of("weights0", shape.channels, shape.post)
+    connections = [synapses(shape, inputs, layer, weights, shape.channels, "spike")]
     tables.append(weights)
+    layers, sent = [layer], "leave" if shape.ranks else "spike"
     if shape.loop:
-        inner = _table("weights1", shape.post, shape.post)
-        connections.append(_synapses(shape, layer, layer, inner, shape.post, clock))
+        inner = table_of("weights1", shape.post, shape.post)
+        connections.append(synapses(shape, layer, layer, inner, shape.post, sent))
         tables.append(inner)
+    if shape.senders:
+        n = len(shape.senders)
+        group, trigger, carried = axons(shape, layer, clock)
+        through = table_of("weights2", n, shape.post)
+        connections += [trigger, synapses(shape, group, layer, through, n, "leave")]
+        tables += [carried, through]
+        layers.append(group)
     recorder = b2.SpikeMonitor(
         layer, variables="at", record=True, when="recorded0", name="recorder"
     )
     layer.thresholder["spike"].when = "thresholds0"
     layer.resetter["spike"].when = "resets0"
-    network = b2.Network(inputs, layer, *connections, recorder)
+    network = b2.Network(inputs, *layers, *connections, recorder)
     network.schedule = [
         "start", "groups", "releases", "thresholds", "resets", "leaves", "leaving", "synapses",
         "thresholds0", "resets0", "recorded0", "end",
     ]  # fmt: skip
-    return BlockModel(network, inputs, [layer], tables, recorder)
-
-
-def _table(name: str, rows: int, columns: int) -> Any:
-    import brian2 as b2
-    import numpy as np
-
-    return b2.TimedArray(np.zeros((rows, columns)), dt=1 * b2.second, name=name)
+    return BlockModel(network, inputs, layers, tables, recorder)
 
 
 def _layer(shape: BlockShape, late: Any, clock: Any) -> Any:
@@ -154,12 +108,14 @@ def _layer(shape: BlockShape, late: Any, clock: Any) -> Any:
         "\nheld = (T + hold)*int(fires > 0) + held*int(fires <= 0)"
     )
     if shape.ranks:
-        equations += ["due : 1", "waiting : 1", "pushed : 1", "n : 1"]
+        equations += ["due : 1", "waiting : 1", "pushed : 1", "n : 1", "rank : 1", "rank_due : 1"]
         events["leave"] = f"waiting > 0 and (pushed > 0 or due < {end})"
         # One waits at a time: the next pushes it out, and is late rather than lost.
         reset += (
             "\npushed = fires*waiting"
             "\ntsp = due*int(pushed > 0) + tsp*int(pushed <= 0)"
+            "\nrank = rank_due*int(pushed > 0) + rank*int(pushed <= 0)"
+            "\nrank_due = n*int(fires > 0) + rank_due*int(fires <= 0)"
             f"\ndue = clip(T + late(n*second, i), 0, {NEVER!r})*int(fires > 0)"
             " + due*int(fires <= 0)"
             "\nwaiting = clip(waiting + fires, 0, 1)\nn = n + fires"
@@ -190,6 +146,7 @@ def _layer(shape: BlockShape, late: Any, clock: Any) -> Any:
         layer.run_on_event(
             "leave",
             "tsp = tsp*int(pushed > 0) + due*int(pushed <= 0)"
+            "\nrank = rank*int(pushed > 0) + rank_due*int(pushed <= 0)"
             "\nwaiting = int(pushed > 0)\npushed = 0",
             when="leaving",
         )
@@ -203,7 +160,7 @@ def _released() -> str:
     """Code for a membrane that was let go ``x`` before the end of the step."""
     return (
         "ie = je/ke*exp(x*re)\nii = ji/ki*exp(x*ri)\n"
-        f"u = rest*exp(-x*rm) + ie*{_kernel('x', 're')} + ii*{_kernel('x', 'ri')}"
+        f"u = rest*exp(-x*rm) + ie*{kernel('x', 're')} + ii*{kernel('x', 'ri')}"
     )
 
 
@@ -254,41 +211,8 @@ def _crossing(h: float, end: str) -> str:
     lines += [
         f"T = clip({end} + first*int(vb >= th) + x4*int(vb < th), 0, 1e300)",
         f"y = clip({end} - T - hold, 0, {h!r})",
-        f"reached = rest*exp(-y*rm) + cur_e*exp(y*re)*{_kernel('y', 're')}"
-        f" + cur_i*exp(y*ri)*{_kernel('y', 'ri')}",
+        f"reached = rest*exp(-y*rm) + cur_e*exp(y*re)*{kernel('y', 're')}"
+        f" + cur_i*exp(y*ri)*{kernel('y', 'ri')}",
         "u = reached*int(fires > 0) + u*int(fires <= 0)",
     ]
     return "\n".join(lines)
-
-
-def _synapses(shape: BlockShape, source: Any, layer: Any, table: Any, pre: int, clock: Any) -> Any:
-    """What brings a layer the spikes of its inputs, or its own of the step before."""
-    import brian2 as b2
-
-    end, post = f"(t/second + {shape.dt!r})", shape.post
-    event = "leave" if shape.ranks and source is layer else "spike"
-    connection = b2.Synapses(
-        source,
-        layer,
-        model=f"table = {table.name}((i % {pre})*second, j % {post}) : 1",
-        # xx: since it was sent, below 0 if it was pushed out, to come out right when it is due;
-        # xf: of that the time in which the membrane was free.
-        on_pre=f"""
-        w = table*int(tsp_pre < {NEVER!r})
-        xx = clip({end} - tsp_pre, -10, 1e3)
-        xf = clip({end} - held_post, 0, clip(xx, 0, 1e3)) + clip(xx, -10, 0)*int(held_post < {end})
-        rs = re_post*int(w > 0) + ri_post*int(w <= 0)
-        cur = w*exp(-xx*rs)
-        u_post += w*exp(-(xx - xf)*rs)*{_kernel("xf", "rs", "_post")}
-        je_post += cur*ke_post*int(w > 0)
-        ji_post += cur*ki_post*int(w <= 0)
-        """,
-        on_event={"pre": event},
-        delay=0 * b2.second,
-        namespace={table.name: table},
-        clock=clock,
-        name="synapses_" + table.name,
-    )
-    connection.connect(j=f"q for q in range((i//{pre})*{post}, (i//{pre} + 1)*{post})")
-    connection.pre.when = "synapses"
-    return connection

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import Spikes
-from hxloop.backends.emulated.brian2.block_model import BlockShape
+from hxloop.backends.emulated.brian2.block_parts import BlockShape
 from hxloop.backends.emulated.brian2.fleet import Fleet, Runner
 from hxloop.backends.emulated.brian2.model import NEVER
 from hxloop.backends.emulated.brian2.solver import Brian2Options
@@ -90,7 +90,8 @@ class Brian2Blocks(UncopiedSession):
             dt=options.dt,
             t_window=block.network.t_window,
             loop=block.in_a_loop,
-            ranks=block.late.shape[0],
+            ranks=given.ranks,
+            senders=tuple(given.senders.tolist()),
         )
         if isinstance(old, BlockShape) and shape.ranks == old.ranks:
             shape = BlockShape(**{**vars(shape), "arrivals": max(arrivals, old.arrivals)})
@@ -128,9 +129,17 @@ class _Given:
     def __init__(self, block: Block) -> None:
         self._block, rows = block, block.rows
         inside = np.zeros(len(rows.weights), np.bool_)
+        onward = sender = np.zeros(0, np.int64)
         if block.in_a_loop:
-            self._starts, self._onward = outgoing(block)
-            inside[self._onward] = True
+            starts, onward = outgoing(block)
+            inside[onward] = True
+            sender = np.repeat(np.arange(block.post), np.diff(starts))
+        through = np.zeros(len(onward), np.bool_)
+        if block.carried.size:
+            through = ~np.isnan(block.carried[0, 0, onward])
+        self._at_once, self._axons = (sender[~through], onward[~through]), onward[through]
+        self.senders = sender[through]
+        self.ranks = max(block.late.shape[0], block.carried.shape[0])
         self.outside = np.flatnonzero(~inside)
         coming = block.coming
         sample = np.repeat(np.arange(block.batch), np.diff(coming.offsets))
@@ -164,9 +173,12 @@ class _Given:
         data["weights0.values"] = block.rows.weights[self.outside]
         if shape.loop:
             inner = np.zeros((block.post, block.post))
-            sender = np.repeat(np.arange(block.post), np.diff(self._starts))
-            np.add.at(inner, sender, block.rows.weights[self._onward])
+            sender, row = self._at_once
+            np.add.at(inner, sender, block.rows.weights[row])
             data["weights1.values"] = inner
+        if shape.senders:
+            data["weights2.values"] = block.rows.weights[self._axons]
+            data["axons.delay"] = np.tile(block.rows.delays[self._axons], shape.batch)
         return data
 
     def of_samples(self, shape: BlockShape, part: slice) -> dict[str, Array]:
@@ -181,7 +193,16 @@ class _Given:
             "layer0.th": threshold,
         }
         if shape.ranks:
-            late = np.zeros((shape.ranks + 1, shape.batch, shape.post))
-            late[:-1, :n] = np.minimum(self._block.late[:, part], NEVER)
-            data["late.values"] = late.reshape(shape.ranks + 1, -1)
+            data["late.values"] = _table(shape, shape.post, self._block.late[:, part])
+        if shape.senders:
+            own = self._block.carried[:, part][:, :, self._axons]
+            data["carried.values"] = _table(shape, len(shape.senders), own)
         return data
+
+
+def _table(shape: BlockShape, columns: int, values: Array) -> Array:
+    """``(ranks + 1, batch * columns)`` of ``(ranks, samples, columns)``, padded with 0."""
+    table = np.zeros((shape.ranks + 1, shape.batch, columns))
+    if values.size:
+        table[: len(values), : values.shape[1]] = np.minimum(values, NEVER)
+    return table.reshape(shape.ranks + 1, -1)

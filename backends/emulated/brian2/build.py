@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from hxloop import version
-from hxloop.backends.emulated.brian2 import block_model, results
+from hxloop.backends.emulated.brian2 import block_model, block_parts, results
 from hxloop.backends.emulated.brian2 import model as brian2_model
 from hxloop.backends.emulated.brian2 import settings as brian2_settings
-from hxloop.backends.emulated.brian2.block_model import BlockShape
+from hxloop.backends.emulated.brian2.block_parts import BlockShape
 from hxloop.backends.emulated.brian2.cache import PROGRAM, kept_model
 from hxloop.backends.emulated.brian2.model import ModelShape
 from hxloop.backends.emulated.brian2.results import (
@@ -53,7 +53,7 @@ FLAGS = (
 MODULE = "hxloop.backends.emulated.brian2.build"
 
 # What a compiled model depends on.
-SOURCES = (brian2_model, block_model, results, brian2_settings)
+SOURCES = (brian2_model, block_model, block_parts, results, brian2_settings)
 
 _WAYS_OUT = (
     "Either install a C++ compiler (`apt-get install g++ make`), or run the Brian2 model "
@@ -190,4 +190,4 @@ if __name__ == "__main__":
     if kind == "ModelShape":
         _write_code(ModelShape(**(arguments | {"sizes": tuple(arguments["sizes"])})))
     else:
-        _write_code(BlockShape(**arguments))
+        _write_code(BlockShape(**(arguments | {"senders": tuple(arguments["senders"])})))

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.emulated.brian2.block_model import BlockModel, BlockShape, build_block
+from hxloop.backends.emulated.brian2.block_model import BlockModel, build_block
+from hxloop.backends.emulated.brian2.block_parts import BlockShape
 from hxloop.backends.emulated.brian2.model import Brian2Model, ModelShape, build_model
 
 Shape = ModelShape | BlockShape
