@@ -105,6 +105,7 @@ class Activity(Brief):
         input_trains: all input spikes; None: there are no others than those of ``input_times``.
         spike_trains: all spikes of each population; None: no others than the first ones.
         delays_used: of each projection, as the substrate held them; (): there are none.
+        output_index: which population decides; that of the network, by default the last.
     """
 
     input_times: Array
@@ -114,10 +115,16 @@ class Activity(Brief):
     input_trains: Spikes | None = None
     spike_trains: tuple[Spikes, ...] | None = None
     delays_used: tuple[Array | None, ...] = ()
+    output_index: int = -1
 
     @classmethod
     def of_spikes(
-        cls, inputs: Spikes, spikes: Sequence[Spikes], parameters: Parameters, info: RunInfo
+        cls,
+        inputs: Spikes,
+        spikes: Sequence[Spikes],
+        parameters: Parameters,
+        info: RunInfo,
+        output_index: int = -1,
     ) -> Activity:
         """An activity of all spikes.
 
@@ -126,6 +133,7 @@ class Activity(Brief):
             spikes: of each population.
             parameters: as the substrate held them.
             info: how the run went.
+            output_index: which population decides.
         """
         return cls(
             inputs.first,
@@ -135,6 +143,7 @@ class Activity(Brief):
             inputs,
             tuple(spikes),
             parameters.delays,
+            output_index,
         )
 
     @property
@@ -161,8 +170,13 @@ class Activity(Brief):
 
     @property
     def output_times(self) -> Array:
-        """First spike times of the last layer, ``(batch, n_outputs)``."""
-        return self.first_spike_times[-1]
+        """First spike times of the population that decides, ``(batch, n_outputs)``."""
+        return self.first_spike_times[self.output_index]
+
+    @property
+    def output_spikes(self) -> Spikes:
+        """All spikes of the population that decides."""
+        return self.spikes[self.output_index]
 
     def select(self, samples: slice | Sequence[int] | NDArray[Any]) -> Activity:
         """Some of the samples, by a slice or indices, with all of their spikes."""

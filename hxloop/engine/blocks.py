@@ -6,7 +6,7 @@ neuron, populations in a loop together, by the order of their events.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,6 +75,28 @@ class Rows:
     delays: Array
     extra: Array
     ranges: Whole
+
+    def parted(
+        self, network: NetworkSpec, of_weights: Array, of_delays: Array, of_extra: Array
+    ) -> Iterator[tuple[int, Array, Array | None]]:
+        """Gradients of the rows as those of the projections: index, of weights, of delays.
+
+        Args:
+            network: the network.
+            of_weights, of_delays, of_extra: of the shapes of ``weights``, ``delays``, ``extra``.
+        """
+        for i, first in zip(self.projections, self.first, strict=True):
+            pre, post = network.shapes[i]
+            low = int(self.ranges[first, 0])
+            here = slice(first, first + pre), slice(low, low + post)
+            kind = network.all_projections[i].delays
+            if kind == "axonal":
+                yield i, of_weights[here], of_delays[here[0]]
+            elif kind is None:
+                yield i, of_weights[here], None
+            else:
+                each = of_extra[here]
+                yield i, of_weights[here], each.sum(axis=0) if kind == "dendritic" else each
 
 
 def starts_of(network: NetworkSpec, block: Sequence[int]) -> dict[int, int]:

@@ -103,18 +103,9 @@ def train_gradients(
         of_weights, of_delays, of_extra, found = _sweep(
             events, rows, table, min_slope, cap, of_all, inputs.batch, total
         )
+        for i, *both in rows.parted(network, of_weights, of_delays, of_extra):
+            weights[i], delays[i] = both
         starts = starts_of(network, block)
-        for i, row in zip(rows.projections, rows.first, strict=True):
-            pre, post = network.shapes[i]
-            low = starts[network.ends[i][1]]
-            here = slice(row, row + pre), slice(low, low + post)
-            weights[i] = of_weights[here]
-            kind = network.all_projections[i].delays
-            if kind == "axonal":
-                delays[i] = of_delays[here[0]]
-            elif kind is not None:
-                each = of_extra[here]
-                delays[i] = each.sum(axis=0) if kind == "dendritic" else each
         for population in block:
             low = starts[population]
             of_neurons[population] = found[low : low + network.sizes[1 + population]]

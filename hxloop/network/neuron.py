@@ -23,7 +23,8 @@ class NeuronSpec:
     Args:
         tau_mem: membrane time constant, in units of the synaptic time constant.
         tau_syn: synaptic time constant; 1 by the definition of model time.
-        v_threshold: spike threshold, in units of the weights.
+        v_threshold: spike threshold, in units of the weights. ``inf``: a leaky read-out, which
+            integrates and never spikes; only an output population may be one.
         v_leak: resting potential, below ``v_threshold``.
         v_reset: potential to which a spike sets the membrane, and at which it is held. First
             spike times do not depend on it.
@@ -31,9 +32,9 @@ class NeuronSpec:
             next sample, so that a neuron spikes once.
 
     Raises:
-        NetworkError: a value is not a finite number (but for ``t_refractory``), a time constant
-            is not positive, ``t_refractory`` is negative, or ``v_leak`` or ``v_reset`` is not
-            below ``v_threshold``.
+        NetworkError: a value is not a finite number (but for ``t_refractory`` and
+            ``v_threshold``), a time constant is not positive, ``t_refractory`` is negative, or
+            ``v_leak`` or ``v_reset`` is not below ``v_threshold``.
     """
 
     tau_mem: float = 1.0
@@ -53,7 +54,7 @@ class NeuronSpec:
                 getattr(self, field.name),
                 above=above,
                 low=0 if held else None,
-                finite=not held,
+                finite=not held and field.name != "v_threshold",
                 what="time (model time; inf: a neuron spikes once)" if held else kind,
                 error=NetworkError,
             )
@@ -70,6 +71,11 @@ class NeuronSpec:
     def spikes_once(self) -> bool:
         """Whether a neuron is silent after its first spike, until the next sample."""
         return math.isinf(self.t_refractory)
+
+    @property
+    def never_spikes(self) -> bool:
+        """Whether it is a leaky read-out: its membrane is what counts."""
+        return math.isinf(self.v_threshold)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ It starts at rest (``V = v_leak``, ``I = 0``), so that before its first spike::
 conductance is 1/tau_mem). It spikes at the first time at which V reaches ``v_threshold``.
 Then the membrane is set to ``v_reset`` and held there for ``t_refractory``, while synaptic
 currents go on, and the same equations hold again from there. With ``t_refractory = inf``, the
-default, only the first spike counts: the neuron is silent afterwards until the next sample.
+default, only the first spike counts: the neuron is silent afterwards until the next sample. With
+``v_threshold = inf`` it never spikes: a leaky read-out, of which the membrane is looked at.
 
 An input spike at ``t`` through a connection with a delay ``d`` arrives at ``t + d``.
 """
@@ -57,6 +58,7 @@ class Feature(Enum):
     RECURRENT = "recurrent"
     SKIP = "skip"
     DELAYS = "delays"
+    READOUT = "read-out"
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class NetworkSpec:
     Raises:
         NetworkError: a count is not a positive integer, there is no population, ``t_window``
             is not positive and finite, names that are unknown or not unique, projections twice or
-            into the input, or a population to which no path leads from the input.
+            into the input or from a read-out, or a population to which no path leads from the input.
 
     Example:
         >>> NetworkSpec.feed_forward(5, 120, 3).shapes
@@ -142,6 +144,14 @@ class NetworkSpec:
                 raise NetworkError(
                     f"{where}: expected at most one projection from a population to another; got "
                     f"{pairs.count((pre, post))}"
+                )
+        silent = {each.name for each in self.populations if each.neuron.never_spikes}
+        for projection in self.all_projections:
+            if projection.pre in silent:
+                raise NetworkError(
+                    f"projection {projection.name}: {projection.pre!r} never spikes (v_threshold "
+                    "= inf), so nothing comes from it; expected a finite v_threshold, or no "
+                    "projection from it"
                 )
         if not self.projections:
             return
@@ -211,6 +221,8 @@ class NetworkSpec:
         found = set()
         if any(not layer.neuron.spikes_once for layer in self.layers):
             found.add(Feature.MULTI_SPIKE)
+        if any(layer.neuron.never_spikes for layer in self.layers):
+            found.add(Feature.READOUT)
         if any(projection.delays for projection in self.projections):
             found.add(Feature.DELAYS)
         if self.is_chain:

@@ -30,6 +30,16 @@ def membrane(s, u, current, tau_mem, tau_syn):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def membrane_slope(s: float, tau_mem: float, tau_syn: float) -> float:
+    """``k'(s)``, without cancellation, see ``hxloop.engine.psp.psp_derivative``."""
+    mem, syn = 1.0 / tau_mem, 1.0 / tau_syn
+    if max(mem, syn) > 2.0 * min(mem, syn):
+        return (syn * math.exp(-s * syn) - mem * math.exp(-s * mem)) / (syn - mem)
+    found: float = math.exp(-s * syn) - psp(s, tau_mem, tau_syn) * mem
+    return found
+
+
+@njit(cache=True, nogil=True)
 def time_of_peak(u, current, tau_mem, tau_syn):  # type: ignore[no-untyped-def]
     """When a membrane with one positive current is highest; not positive: it only falls."""
     z = (1.0 - u / (current * tau_mem)) * tau_syn

@@ -1,4 +1,4 @@
-"""The next crossing of a membrane whose threshold is not above its leak potential, compiled.
+"""Where a membrane turns, and its next crossing of any level, compiled.
 
 A neuron of an analog chip may rest above its threshold. It fires by itself; after a spike it comes
 back from its reset, against whatever inhibition there is.
@@ -35,6 +35,23 @@ def _slope(s, u, e, i, mem, exc, inh):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _extreme_of_scaled_slope(e, i, exc, inh, end):  # type: ignore[no-untyped-def]
+    """Where ``exp(s/mem) u'(s)`` is extreme, within ``end``: ``I_e/exc + I_i/inh = 0``."""
+    rate = 1.0 / inh - 1.0 / exc
+    if e > 0.0 and i < 0.0 and rate != 0.0:
+        return min(max(math.log((-i / inh) / (e / exc)) / rate, 0.0), end)
+    return end
+
+
+@njit(cache=True, nogil=True)
+def turning_times(u, e, i, mem, exc, inh, length):  # type: ignore[no-untyped-def]
+    """The two times at most at which a membrane turns within a length; else 0 or ``length``."""
+    cut = _extreme_of_scaled_slope(e, i, exc, inh, length)
+    first = _turn(0.0, cut, u, e, i, mem, exc, inh)
+    return first, _turn(cut, length, u, e, i, mem, exc, inh)
+
+
+@njit(cache=True, nogil=True)
 def any_crossing(u, e, i, mem, exc, inh, level, length):  # type: ignore[no-untyped-def]
     """When a membrane first reaches a level that it starts below, within a length, or ``inf``.
 
@@ -51,11 +68,7 @@ def any_crossing(u, e, i, mem, exc, inh, level, length):  # type: ignore[no-unty
         end = min(length, 2.0 * slow * math.log(max(size, 1.0)) + slow)
     else:
         end = min(length, 700.0 * mem)  # then nothing is left of the membrane
-    # Where it is extreme: I_e/exc + I_i/inh = 0.
-    cut = end
-    rate = 1.0 / inh - 1.0 / exc
-    if e > 0.0 and i < 0.0 and rate != 0.0:
-        cut = min(max(math.log((-i / inh) / (e / exc)) / rate, 0.0), end)
+    cut = _extreme_of_scaled_slope(e, i, exc, inh, end)
     low = 0.0
     for piece in range(2):
         high = cut if piece == 0 else end
