@@ -211,7 +211,7 @@ def _tested(
 ) -> dict[str, float]:
     """Accuracy on the chip, and by how much its spikes are off from those of the ideal model."""
     accuracy = evaluate_prepared(prepared, weights).test.accuracy
-    times = prepared.data["test"].input_times[:SAMPLES]
+    times = prepared.data["test"].first_times[:SAMPLES]
     with prepared.open_session() as session, software.open_session() as ideal:
         chip = session.run(weights, times, trial=0)
         model = ideal.run(chip.weights_used, chip.input_times)

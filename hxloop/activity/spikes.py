@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hxloop import checks
+from hxloop.checks.class_numbers import indices
 from hxloop.errors import HxloopError, RunInputError
 
 Times = NDArray[np.float64]
@@ -108,8 +109,8 @@ class Spikes:
         """
         when = checks.real_array(f"{where}: times", times, shape=("spikes",), error=error)
         n = len(when)
-        sample = _indices(f"{where}: samples", samples, n, batch, error)
-        unit = _indices(f"{where}: units", units, n, n_units, error)
+        sample = indices(f"{where}: samples", samples, n, batch, error)
+        unit = indices(f"{where}: units", units, n, n_units, error)
         wrong = ~(np.isfinite(when) & (when >= 0))
         if wrong.any():
             i = int(np.argmax(wrong))
@@ -147,11 +148,16 @@ class Spikes:
 
     @property
     def batch(self) -> int:
-        """Number of samples."""
-        return len(self._dense) if self._dense is not None else len(self.offsets) - 1
+        """Number of samples, ``len(spikes)``."""
+        return len(self)
 
     def __len__(self) -> int:
-        return self.batch
+        return len(self._dense) if self._dense is not None else len(self.offsets) - 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(batch, n_units)``, that of ``first`` and ``count``."""
+        return self.batch, self.n_units
 
     @cached_property
     def events(self) -> tuple[Times, NDArray[np.int64], NDArray[np.int64]]:
@@ -182,6 +188,11 @@ class Spikes:
         """``(spikes,)``, which sample each spike is of."""
         return np.repeat(np.arange(self.batch), np.diff(self.offsets))
 
+    @cached_property
+    def cells(self) -> NDArray[np.int64]:
+        """``(spikes,)``, place of the sample and neuron of each spike in a flat ``first``."""
+        return self.samples * self.n_units + self.units
+
     @property
     def n_spikes(self) -> int:
         """Number of spikes, of all neurons and samples."""
@@ -200,18 +211,16 @@ class Spikes:
         if self._dense is not None:
             spiked: NDArray[np.int64] = np.isfinite(self._dense).astype(np.int64)
             return spiked
-        cell = self.samples * self.n_units + self.units
-        counts: NDArray[np.int64] = np.bincount(cell, minlength=self.batch * self.n_units)
-        return counts.reshape(self.batch, self.n_units)
+        counts: NDArray[np.int64] = np.bincount(self.cells, minlength=self.batch * self.n_units)
+        return counts.reshape(self.shape)
 
     @cached_property
     def ranks(self) -> NDArray[np.int64]:
         """``(spikes,)``, how many spikes of its neuron in its sample were before each."""
-        cell = self.samples * self.n_units + self.units
-        order = np.argsort(cell, kind="stable")
-        starts = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=1))])
-        ranks = np.empty(len(cell), np.int64)
-        ranks[order] = np.arange(len(cell)) - starts[cell[order]]
+        order = np.argsort(self.cells, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(self.cells, minlength=1))])
+        ranks = np.empty(len(order), np.int64)
+        ranks[order] = np.arange(len(order)) - starts[self.cells[order]]
         return ranks
 
     @property
@@ -282,19 +291,3 @@ class Spikes:
 
     def __repr__(self) -> str:
         return f"Spikes(<{self.n_spikes} of {self.n_units} neurons in {self.batch} samples>)"
-
-
-def _indices(where: str, values: ArrayLike, n: int, high: int, error: Error) -> NDArray[np.int64]:
-    found = np.asarray(values)
-    if found.size == 0:
-        found = found.astype(np.int64)
-    if found.dtype.kind not in "iu" or found.shape != (n,):
-        raise error(
-            f"{where}: expected {n} whole numbers, one for each spike; got {found.dtype} "
-            f"{found.shape}"
-        )
-    wrong = (found < 0) | (found >= high)
-    if wrong.any():
-        i = int(np.argmax(wrong))
-        raise error(f"{where}: expected 0 to {high - 1}; got {found[i]} at spike {i}")
-    return found.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Class numbers, one for each sample, or what makes class numbers of what came instead."""
+"""Numbers that count: classes, one for each sample; places in a list; what is made of others."""
 
 from __future__ import annotations
 
@@ -99,3 +99,31 @@ def _flat_hint(array: NDArray[Any]) -> str:
 
 def _all_whole(array: NDArray[Any]) -> bool:
     return bool(np.isfinite(array).all() and (np.floor(array) == array).all())
+
+
+def indices(where: str, value: Any, n: int, high: int, error: Error) -> NDArray[np.int64]:
+    """Which sample or neuron each of some spikes is of.
+
+    Args:
+        where: name of the argument.
+        value: whole numbers, one for each spike.
+        n: number of spikes.
+        high: number of samples or neurons.
+        error: what is raised.
+
+    Raises:
+        error: another number of them, no whole numbers, or one that is not from 0 to high - 1.
+    """
+    found = np.asarray(value)
+    if found.size == 0:
+        found = found.astype(np.int64)
+    if found.dtype.kind not in "iu" or found.shape != (n,):
+        raise error(
+            f"{where}: expected {n} whole numbers, one for each spike; got {found.dtype} "
+            f"{found.shape}"
+        )
+    wrong = (found < 0) | (found >= high)
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise error(f"{where}: expected 0 to {high - 1}; got {found[i]} at spike {i}")
+    return found.astype(np.int64)

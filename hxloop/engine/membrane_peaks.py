@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import Spikes
+from hxloop.engine.blocks import Arrivals, Rows, arrivals, neuron_table, nominal, rows_into
 from hxloop.engine.compiled.membrane_peaks import peak_gradients, peaks
 from hxloop.engine.compiled.threads import run_parts, samples_of_parts
-from hxloop.engine.blocks import Arrivals, Rows, arrivals, neuron_table, nominal, rows_into
 from hxloop.network import NetworkSpec, NeuronParameters, Parameters
 
 Array = NDArray[np.float64]

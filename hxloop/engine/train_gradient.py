@@ -103,8 +103,8 @@ def train_gradients(
         of_weights, of_delays, of_extra, found = _sweep(
             events, rows, table, min_slope, cap, of_all, inputs.batch, total
         )
-        for i, *both in rows.parted(network, of_weights, of_delays, of_extra):
-            weights[i], delays[i] = both
+        for i, of_own, late in rows.parted(network, of_weights, of_delays, of_extra):
+            weights[i], delays[i] = of_own, late
         starts = starts_of(network, block)
         for population in block:
             low = starts[population]

@@ -28,13 +28,13 @@ An input spike at ``t`` through a connection with a delay ``d`` arrives at ``t +
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 from hxloop import checks
 from hxloop.errors import NetworkError
+from hxloop.network.feature import Feature as Feature
 from hxloop.network.graph import components, reachable
 from hxloop.network.neuron import (
     INPUT,
@@ -49,16 +49,6 @@ from hxloop.network.neuron import (
 _TIME = "time (model time)"
 # How long a sample is observed unless said otherwise, in Python and in configurations.
 DEFAULT_T_WINDOW = 6.0
-
-
-class Feature(Enum):
-    """What a network asks of a substrate beyond a chain of layers whose neurons spike once."""
-
-    MULTI_SPIKE = "multi-spike"
-    RECURRENT = "recurrent"
-    SKIP = "skip"
-    DELAYS = "delays"
-    READOUT = "read-out"
 
 
 @dataclass(frozen=True)
@@ -77,8 +67,9 @@ class NetworkSpec:
 
     Raises:
         NetworkError: a count is not a positive integer, there is no population, ``t_window``
-            is not positive and finite, names that are unknown or not unique, projections twice or
-            into the input or from a read-out, or a population to which no path leads from the input.
+            is not positive and finite, names that are unknown or not unique, projections twice,
+            into the input or from a read-out, or a population to which no path leads from the
+            input.
 
     Example:
         >>> NetworkSpec.feed_forward(5, 120, 3).shapes

@@ -259,7 +259,7 @@ def plan(config: ExperimentConfig, first: str = "train") -> Prepared:
     network = config.network_spec(known.samples.shape[1], known.n_classes)
 
     def initial() -> Sequence[NDArray[np.float64]]:
-        drawn = config.weights_drawn_by()(network, data["train"].input_times, config.seed)
+        drawn = config.weights_drawn_by()(network, data["train"].first_times, config.seed)
         return checks.matrices(
             f"weights of initialisation.method {config.initialisation.method!r}",
             drawn, network.shapes, of=f"network {network}", error=ConfigError,

@@ -186,4 +186,4 @@ def about(prepared: Prepared) -> dict[str, object]:
 def _first_batches(data: SpikeData, samples: int, batch_size: int) -> SpikeData:
     # Whole batches: trial noise is drawn by the batch, and a simulator may compile for its size.
     n = -(-samples // batch_size) * batch_size
-    return data if n >= len(data) else SpikeData(data.input_times[:n], data.labels[:n], data.image)
+    return data if n >= len(data) else SpikeData(data.inputs(slice(n)), data.labels[:n], data.image)

@@ -156,9 +156,7 @@ class BaseSession(ABC, Generic[S]):
         delivered = (inputs if done.inputs is None else done.inputs).copy()
         seconds = time.perf_counter() - start
         info = self._counted(done, seconds) if done.info is None else done.info
-        return Activity.of_spikes(
-            delivered, done.spikes, held, info, self.network.output_index
-        )
+        return Activity.of_spikes(delivered, done.spikes, held, info, self.network.output_index)
 
     def _answer(
         self, weights: tuple[Array, ...], input_times: Array, trial: int | None

@@ -13,8 +13,14 @@ from hxloop import checks
 from hxloop.activity import Activity, RunInfo
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec
+from hxloop.training.decisions import (
+    check_reads,
+    checked_decisions,
+    highest_of_equals,
+    what_decides,
+)
 from hxloop.training.loop import LoopNetwork
-from hxloop.training.losses import Loss
+from hxloop.training.losses import Loss, reads_of
 from hxloop.training.notes import (
     Note,
     input_notes,
@@ -65,30 +71,33 @@ def evaluate(
         ConfigError: a batch size or trial that is none.
     """
     check_data("data", data, network)
-    check_loss(loss)
+    check_loss(loss, network)
+    reads = reads_of(loss)
     batch_size = checks.whole("evaluate: batch_size", batch_size, low=1)
     trial = checks.whole("evaluate: trial", trial, low=0)
-    total, decisions, inputs, layers, infos = 0.0, [], [], [], []
+    total, decisions, inputs, layers, counts, infos = 0.0, [], [], [], [], []
     ties = right = 0
     with torch.no_grad():
         for index, start in enumerate(range(0, len(data), batch_size)):
             part = slice(start, start + batch_size)
-            output, activity = network(data.input_times[part], trial=trial + index)
+            output, activity = network.output(data.inputs(part), trial + index, reads=reads)
             own_labels = checks.read_only(data.labels[part])
             # Losses get copies, observers what they can only look at: neither changes the data.
             total += float(loss(output, torch.tensor(data.labels[part]))) * len(own_labels)
-            decisions.append(checked_decisions(loss, activity))
-            tied = decisions[-1] != highest_of_equals(loss, activity.output_times)
+            seen = what_decides(loss, network.session.network, activity)
+            decisions.append(checked_decisions(loss, seen))
+            tied = decisions[-1] != highest_of_equals(loss, seen)
             ties += int(tied.sum())
             right += int((tied & (decisions[-1] == data.labels[part])).sum())
             if observer is not None:
                 observer(activity.read_only(), own_labels, checks.read_only(decisions[-1]))
             inputs.append(activity.input_times)
             layers.append(activity.first_spike_times)
+            counts.append([spikes.n_spikes for spikes in activity.spikes])
             infos.append(activity.info)
             if progress is not None:
                 progress(min(start + batch_size, len(data)), len(data))
-    decided = np.concatenate(decisions)
+    decided, spec = np.concatenate(decisions), network.session.network
     result = EvaluationResult(
         loss=total / len(data),
         accuracy=float((decided == data.labels).mean()),
@@ -99,18 +108,24 @@ def evaluate(
         info=RunInfo.of_all(infos),
         run_seconds=tuple(info.duration_seconds for info in infos),
         ties=ties,
+        spikes_per_neuron=tuple(
+            float(n) for n in np.sum(counts, axis=0) / (len(data) * np.array(spec.sizes[1:]))
+        ),
     )
-    session = network.session
-    notes = (
-        *input_notes(data.input_times, session.network),
-        *weight_notes(result.info, session.network, session.capabilities.weight_limit),
-        *physics_notes(result.info),
-        *output_notes(result, session.network),
-        *tie_notes(ties, right, len(data)),
-    )
+    notes = (*_notes(result, data, network), *tie_notes(ties, right, len(data)))
     if not quiet:
         tell(notes)
     return replace(result, notes=notes)
+
+
+def _notes(result: EvaluationResult, data: SpikeData, network: LoopNetwork) -> tuple[Note, ...]:
+    spec, limit = network.session.network, network.session.capabilities.weight_limit
+    return (
+        *input_notes(data.input_times, spec),
+        *weight_notes(result.info, spec, limit),
+        *physics_notes(result.info),
+        *output_notes(result, spec),
+    )
 
 
 def check_data(where: str, data: SpikeData, network: LoopNetwork) -> None:
@@ -131,38 +146,28 @@ def check_data(where: str, data: SpikeData, network: LoopNetwork) -> None:
             f"{where}: expected SpikeData(input_times, labels); got {checks.shown(data)}"
         )
     spec = network.session.network
-    if data.input_times.shape[1] != spec.n_inputs:
+    if data.n_inputs != spec.n_inputs:
         raise RunInputError(
             f"{where}: expected input_times of {spec.n_inputs} channels, for network {spec}; got "
-            f"{data.input_times.shape[1]}"
+            f"{data.n_inputs}"
         )
     checks.labels(f"{where}: labels", data.labels, high=spec.n_outputs - 1)
 
 
-def check_loss(loss: Loss) -> None:
-    """Check that it is one.
+def check_loss(loss: Loss, network: LoopNetwork | None = None) -> None:
+    """Check that it is one, and can read what decides in a network.
 
     Raises:
         RunInputError: it has no rule to decide by, or cannot be called.
+        NetworkError: it reads membranes of neurons that spike, or spikes of a read-out.
     """
     if isinstance(loss, type) or not callable(loss) or not hasattr(loss, "decide"):
         raise RunInputError(
             f"loss: expected a loss, such as get_loss('time-to-first-spike'); got "
             f"{checks.shown(loss)}"
         )
-
-
-def checked_decisions(loss: Loss, activity: Activity) -> NDArray[np.int64]:
-    """Decisions on a copy of the output times, one for each sample.
-
-    Raises:
-        RunInputError: the loss decided for something else than output neurons.
-    """
-    decisions = loss.decide(activity.output_times.copy())
-    return checks.labels(
-        "loss: decisions", decisions, n=activity.batch, low=-1,
-        high=activity.output_times.shape[1] - 1,
-    )  # fmt: skip
+    if network is not None:
+        check_reads(loss, network.session.network)
 
 
 def bad_loss(value: float, where: str, times: NDArray[np.float64]) -> str:
@@ -189,9 +194,3 @@ def output_notes(result: EvaluationResult, network: NetworkSpec) -> tuple[Note, 
     silent = [float(np.isinf(times).mean()) for times in result.first_spike_times]
     undecided = int((result.decisions < 0).sum())
     return silence_notes(silent, network, undecided, len(result.labels))
-
-
-def highest_of_equals(loss: Loss, output_times: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The decisions with the highest index among equals; ``decide`` takes the lowest."""
-    reverse = loss.decide(output_times[:, ::-1].copy())
-    return np.where(reverse < 0, reverse, output_times.shape[1] - 1 - reverse)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import Spikes
 from hxloop.files import sha256_of
 from hxloop.training.losses import Loss
 from hxloop.training.options import SpikeData
@@ -40,15 +41,21 @@ def describe_data(data: SpikeData, digest: str) -> dict[str, Any]:
     """Size and digest of encoded samples, plain values."""
     return {
         "samples": len(data),
-        "channels": int(data.input_times.shape[1]),
+        "channels": data.n_inputs,
         "digest": digest,
     }
 
 
 def data_digest(data: SpikeData) -> str:
     """SHA-256 of input times and labels, whatever type holds them."""
-    times = np.asarray(data.input_times)
     labels = np.asarray(data.labels, dtype="<i8")
+    if isinstance(data.input_times, Spikes):
+        when, units, offsets = data.input_times.events
+        shape = f"{data.input_times.shape} of all spikes "
+        return sha256_of(
+            shape, when.astype("<f8"), units.astype("<i8"), offsets.astype("<i8"), labels
+        )
+    times = np.asarray(data.input_times)
     kind = times.dtype.newbyteorder("<")
     return sha256_of(f"{times.shape} ", times.astype(kind, copy=False), labels)
 

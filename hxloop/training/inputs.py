@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import Spikes
 from hxloop.checks.random_streams import entropy
 from hxloop.errors import ConfigError
 from hxloop.training.options import SpikeData, TrainingOptions
@@ -24,7 +25,7 @@ def sample_order(n_samples: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 def training_inputs(
     data: SpikeData, samples: NDArray[np.int64], options: TrainingOptions, epoch: int, batch: int
-) -> NDArray[np.float64]:
+) -> NDArray[np.float64] | Spikes:
     """Input spike times of a batch, images shifted and times moved as ``options`` says.
 
     Args:
@@ -35,12 +36,15 @@ def training_inputs(
         epoch, batch: which batch this is, from 0.
 
     Returns:
-        ``(len(samples), n_inputs)``, float64.
+        ``(len(samples), n_inputs)``, float64, or the ``Spikes`` of as many samples.
 
     Raises:
         ConfigError: shifts are asked for of data that are no images.
     """
-    times = np.asarray(data.input_times[samples], dtype=np.float64)
+    chosen = data.inputs(samples)
+    if isinstance(chosen, Spikes):
+        return _moved(chosen, options, epoch, batch)
+    times = np.asarray(chosen, dtype=np.float64)
     if options.max_shift:
         if data.image is None:
             raise ConfigError("training.max_shift: these data are no images; set it to 0")
@@ -52,3 +56,16 @@ def training_inputs(
         noise = rng.standard_normal(times.shape)
         times = np.maximum(times + options.input_noise * noise, 0.0)
     return times
+
+
+def _moved(spikes: Spikes, options: TrainingOptions, epoch: int, batch: int) -> Spikes:
+    """All spikes with noise on their times, as ``options`` says."""
+    if options.max_shift:
+        raise ConfigError("training.max_shift: these data are no images; set it to 0")
+    if not options.input_noise:
+        return spikes
+    rng = np.random.default_rng(entropy(options.seed, _INPUT_NOISE, epoch, batch))
+    noise = rng.standard_normal(spikes.n_spikes)
+    times = np.maximum(spikes.times + options.input_noise * noise, 0.0)
+    order = np.lexsort((spikes.units, times, spikes.samples))
+    return Spikes(times[order], spikes.units[order], spikes.offsets, spikes.n_units)

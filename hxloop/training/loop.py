@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,20 +14,25 @@ from torch import Tensor, nn
 from hxloop import checks
 from hxloop.activity import Activity, Spikes
 from hxloop.chip.placement import PlacedLayer
-from hxloop.engine import GradientCounts, NeuronParameters, recorded_spike_times
-from hxloop.errors import NetworkError, RunFailed, RunTimeout
-from hxloop.network import NeuronSpec, Parameters
+from hxloop.engine import GradientCounts, recorded_spike_times
+from hxloop.errors import NetworkError
+from hxloop.network import Parameters
 from hxloop.substrate import Session, check_stream
-from hxloop.substrate.check_activity import check_activity
-from hxloop.substrate.check_trains import check_trains
 from hxloop.substrate.optional import network_of
-from hxloop.substrate.physics import check_physics
-from hxloop.substrate.time_limit import within
-from hxloop.training.trains import SpikeTrain, following, recorded_spike_trains, with_delays
-from hxloop.training.twin import checked_twin
+from hxloop.training.constraints import clip_weights, enforce_dale, enforce_delays
+from hxloop.training.readout import FIRST, READS, SPIKES, peaks_of_membranes
+from hxloop.training.runner import Runner, RunsBatches
+from hxloop.training.trains import (
+    SpikeTrain,
+    following,
+    follows,
+    recorded_spike_trains,
+    with_delays,
+)
+from hxloop.training.twin import checked_twin, model_of_layer
 
 
-class LoopNetwork(nn.Module):
+class LoopNetwork(RunsBatches, nn.Module):
     """A network whose forward pass runs on a substrate and whose gradient is exact.
 
     ``forward`` runs the batch once on the session, then attaches the gradient of the nominal
@@ -89,9 +93,8 @@ class LoopNetwork(nn.Module):
             [nn.Parameter(torch.tensor(each)) for each in given.delays if each is not None]
         )
         self.max_dw_norm = max_dw_norm
-        self.retries = checks.whole(f"{where}retries", retries, low=0)
-        self.time_limit = time_limit
-        self._hung: RunFailed | None = None
+        retries = checks.whole(f"{where}retries", retries, low=0)
+        self._runner = Runner(retries, time_limit)
         self.gradient_counts = GradientCounts()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -120,13 +123,17 @@ class LoopNetwork(nn.Module):
         """
         network = self.session.network
         if network.features or isinstance(input_times, Spikes):
-            trains, activity = self.trains(input_times, trial)
-            return trains[network.output_index].first, activity
+            return self.output(input_times, trial)
         asked = checks.spike_times("input_times", input_times, shape=("batch", network.n_inputs))
-        activity = self._run(asked, check_stream("trial", trial))
+        activity = self._run(asked, trial)
         times = following(activity.input_times, input_times)
         for index, recorded in enumerate(activity.first_spike_times):
-            neuron, weights, used = self._model(index, activity.weights_used[index])
+            neuron, weights, used = model_of_layer(
+                network.layers[index].neuron,
+                None if self.twin is None else self.twin[index],
+                self.weights[index],
+                activity.weights_used[index],
+            )
             times = recorded_spike_times(
                 times,
                 weights,
@@ -157,18 +164,60 @@ class LoopNetwork(nn.Module):
         network = self.session.network
         plain = inputs.detach() if isinstance(inputs, Tensor) else inputs
         asked = Spikes.of(plain, network.n_inputs, where="input_times")
-        activity = self._run(asked, check_stream("trial", trial))
-        wanted = isinstance(inputs, Tensor) and inputs.requires_grad and torch.is_grad_enabled()
+        activity = self._run(asked, trial)
         trains = recorded_spike_trains(
             network,
             activity,
             list(self.weights),
             list(self.delays),
-            input_times=following(activity.input_times, inputs) if wanted else None,
+            input_times=following(activity.input_times, inputs) if follows(inputs) else None,
             max_dw_norm=self.max_dw_norm,
             counts=self.gradient_counts,
         )
         return trains, activity
+
+    def output(
+        self, inputs: ArrayLike | Spikes, trial: int | None = None, *, reads: str = FIRST
+    ) -> tuple[Any, Activity]:
+        """Run a batch of any network; what a loss reads of the population that decides.
+
+        Args:
+            inputs: as for ``trains``.
+            trial: stream of trial noise, see ``Session.run``.
+            reads: "first": first spike times ``(batch, n_outputs)``; "spikes": a ``SpikeTrain``;
+                "membrane": the highest membranes of a leaky read-out ``(batch, n_outputs)``,
+                above leak, computed by the host from the recorded spikes.
+
+        Returns:
+            That, with gradient, and the whole activity.
+
+        Raises:
+            ConfigError: another word for ``reads``.
+            NetworkError: a membrane is to be read of a population that spikes.
+            RunFailed, RunInputError: as ``trains``.
+        """
+        checks.choice("reads", reads, READS)
+        several = self.session.network.features or isinstance(inputs, Spikes)
+        if reads == FIRST and not several:
+            return self.forward(inputs, trial)
+        trains, activity = self.trains(inputs, trial)
+        return self.read(trains, activity, inputs, reads), activity
+
+    def read(
+        self,
+        trains: Sequence[SpikeTrain],
+        activity: Activity,
+        inputs: ArrayLike | Spikes,
+        reads: str = FIRST,
+    ) -> Any:
+        """What a loss reads (see ``output``) of what ``trains`` gave for some inputs."""
+        network = self.session.network
+        own = trains[network.output_index]
+        if reads in (FIRST, SPIKES):
+            return own.first if reads == FIRST else own
+        given = following(activity.input_times, inputs) if follows(inputs) else None
+        parameters = list(self.weights), list(self.delays)
+        return peaks_of_membranes(network, activity, trains, *parameters, given)
 
     def parameters_held(self) -> Parameters:
         """The weights and delays, to look at only: views of what is trained."""
@@ -191,15 +240,9 @@ class LoopNetwork(nn.Module):
         for own, array in zip((*self.weights, *self.delays), given.named().values(), strict=True):
             own.copy_(torch.tensor(array))
 
-    def _model(
-        self, index: int, used: NDArray[np.float64]
-    ) -> tuple[NeuronSpec | NeuronParameters, Tensor, Tensor]:
-        """Neurons of a layer, its trained weights and those in use, as the gradient has them."""
-        weights, held = self.weights[index], torch.tensor(used)
-        if self.twin is None:
-            return self.session.network.layers[index].neuron, weights, held
-        felt = torch.from_numpy(self.twin[index].strengths(used))
-        return self.twin[index].parameters, weights * felt, held * felt
+    def _run(self, inputs: NDArray[np.float64] | Spikes, trial: int | None) -> Activity:
+        held = self.parameters_held()
+        return self._runner.run(self.session, inputs, held, check_stream("trial", trial))
 
     def weight_arrays(self) -> tuple[NDArray[np.float64], ...]:
         """Copies of the weights, one ``(pre, post)`` array for each layer."""
@@ -219,7 +262,6 @@ class LoopNetwork(nn.Module):
             time_limit=self.time_limit,
         )
 
-    @torch.no_grad()
     def enforce_dale(self) -> int:
         """Set weights whose sign their neuron may not have to 0, see ``LayerSpec``.
 
@@ -228,73 +270,16 @@ class LoopNetwork(nn.Module):
         Returns:
             How many weights were changed.
         """
-        changed, network = 0, self.session.network
-        for (pre, _), weights in zip(network.ends, self.weights, strict=True):
-            if pre < 0:
-                continue
-            layer = network.layers[pre]
-            if layer.n_inhibitory and weights.requires_grad:
-                excitatory = weights[: layer.n_excitatory]
-                inhibitory = weights[layer.n_excitatory :]
-                changed += int((excitatory < 0).sum()) + int((inhibitory > 0).sum())
-                excitatory.clamp_(min=0)
-                inhibitory.clamp_(max=0)
-        return changed
+        return enforce_dale(self.session.network, self.weights)
 
-    @torch.no_grad()
     def enforce_delays(self) -> int:
         """Set delays below the ``min_delay`` of their projection to it; how many were changed."""
-        delayed = [each for each in self.session.network.all_projections if each.delays]
-        changed = 0
-        for projection, delays in zip(delayed, self.delays, strict=True):
-            changed += int((delays < projection.min_delay).sum())
-            delays.clamp_(min=projection.min_delay)
-        return changed
+        return enforce_delays(self.session.network, self.delays)
 
-    @torch.no_grad()
     def clip_weights(self, limit: float | None) -> tuple[int, ...]:
         """Clip to the substrate's range; for each layer, how many weights lay beyond it.
 
         Weights that are not trained (``requires_grad_(False)``) are left as they are, and
         counted: the substrate clips them in every run.
         """
-        if limit is None:
-            return (0,) * len(self.weights)
-        beyond = tuple(int((weights.abs() > limit).sum()) for weights in self.weights)
-        for weights in self.weights:
-            if weights.requires_grad:
-                weights.clamp_(-limit, limit)
-        return beyond
-
-    def _run(self, inputs: NDArray[np.float64] | Spikes, trial: int | None) -> Activity:
-        if self._hung is not None:
-            raise RunFailed(f"this session is not used any more: {self._hung}")
-        session, network = self.session, self.session.network
-        # What a session is given it cannot write to: neither the weights in training, nor the
-        # user's data.
-        held = self.parameters_held()
-        weights = held if self.delays else list(held)
-        given = inputs.read_only() if isinstance(inputs, Spikes) else checks.read_only(inputs)
-        capabilities = session.capabilities
-        limit = capabilities.time_limit if self.time_limit is None else self.time_limit
-        what = f"{type(session).__name__}: run of {len(given)} samples"
-        for attempt in range(self.retries + 1):
-            try:
-                activity: Activity = within(limit, what, session.run, weights, given, trial=trial)
-            except RunTimeout as error:
-                self._hung = error
-                raise
-            except RunFailed as error:
-                if not error.retryable or attempt == self.retries:
-                    if error.retryable and self.retries:
-                        error.add_note(f"gave up after {self.retries} retries")
-                    raise
-                continue
-            if isinstance(inputs, Spikes):
-                check_trains(activity, network, inputs, held, capabilities)
-                return replace(activity, info=replace(activity.info, retries=attempt))
-            check_activity(activity, network, inputs)
-            activity = check_physics(activity, network, inputs, held.weights, capabilities)
-            info = replace(activity.info, retries=attempt)
-            return replace(activity.apart_from((*held, inputs)), info=info)
-        raise RunFailed("LoopNetwork: retries must be at least 0")
+        return clip_weights(self.weights, limit)

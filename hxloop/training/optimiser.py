@@ -30,6 +30,7 @@ class Optimiser:
     def __init__(self, network: LoopNetwork, options: TrainingOptions) -> None:
         self._weights, self._delays = list(network.weights), list(network.delays)
         self.scales = [1.0] * len(self._weights)
+        self._delay_scale = (options.delay_rate or options.learning_rate) / options.learning_rate
         self.rate = options.learning_rate
         if options.relative_rate:
             self.scales = relative_scales(network)
@@ -40,7 +41,7 @@ class Optimiser:
             )
         self._adam = torch.optim.Adam(
             [{"params": [each]} for each in (*self._weights, *self._delays)]
-            if options.relative_rate
+            if options.relative_rate or options.delay_rate
             else network.parameters(),
             lr=options.learning_rate,
             betas=(options.beta1, options.beta2),
@@ -50,9 +51,8 @@ class Optimiser:
     def set_rate(self, rate: float) -> None:
         """The learning rate of what follows."""
         self.rate = rate
-        for group, scale in zip(
-            self._adam.param_groups, [*self.scales, *[1.0] * len(self._delays)], strict=False
-        ):
+        of_delays = [self._delay_scale] * len(self._delays)
+        for group, scale in zip(self._adam.param_groups, [*self.scales, *of_delays], strict=False):
             group["lr"] = rate * scale
 
     def step(self, loss: Tensor) -> None:

@@ -1,10 +1,10 @@
-"""How to train: options, data, results, and who is told about progress."""
+"""How to train: options, results, and who is told about progress."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.activity import RunInfo
-from hxloop.errors import ConfigError, RunInputError
+from hxloop.errors import ConfigError
 from hxloop.network import Parameters
 from hxloop.text import Brief
 from hxloop.training.notes import Note
+from hxloop.training.overactive_neurons import OveractiveNeuronPolicy, SpikeCountPenalty
+from hxloop.training.samples import ImageChannels as ImageChannels
+from hxloop.training.samples import SpikeData as SpikeData
 from hxloop.training.silent_neurons import SilentNeuronPolicy
 
+# Options that earlier versions did not have: what has them at their default is what it was.
+LATER_OPTIONS = ("overactive", "spike_penalty", "delay_rate")
 SCHEDULES = ("constant", "step", "cosine")
 
 
@@ -29,6 +34,7 @@ class TrainingOptions:
         epochs: passes over the training data.
         batch_size: samples of one run.
         learning_rate: of Adam, at the start.
+        delay_rate: that of delays, in model time; None: ``learning_rate``.
         relative_rate: the learning rate of a layer, and the step of the silent-neuron policy,
             are in units of the standard deviation of its initial weights instead of thresholds:
             the same relative change in layers of every width and depth.
@@ -38,6 +44,8 @@ class TrainingOptions:
         step_epochs, step_factor, final_fraction: of the schedule.
         max_dw_norm: gradient cap, see ``recorded_spike_times``; None = off.
         silent: what is done about silent neurons.
+        overactive: what is done about neurons that spike too often.
+        spike_penalty: a term of the objective that asks for so many spikes.
         clip_weights: keep the trained weights within the substrate's range.
         weight_limit: keep them within this narrower range; None = the substrate's alone. For
             training in software what is to run on a chip later.
@@ -68,6 +76,8 @@ class TrainingOptions:
     final_fraction: float = 0.01
     max_dw_norm: float | None = None
     silent: SilentNeuronPolicy = field(default_factory=SilentNeuronPolicy)
+    overactive: OveractiveNeuronPolicy = field(default_factory=OveractiveNeuronPolicy)
+    spike_penalty: SpikeCountPenalty = field(default_factory=SpikeCountPenalty)
     clip_weights: bool = True
     weight_limit: float | None = None
     input_noise: float = 0.0
@@ -78,6 +88,7 @@ class TrainingOptions:
     time_limit: float | None = None
     checkpoint_every: int | None = None
     seed: int = 0
+    delay_rate: float | None = None
 
     def __post_init__(self) -> None:
         def checked(name: str, check: Callable[..., Any], **bounds: Any) -> Any:
@@ -90,7 +101,7 @@ class TrainingOptions:
         for name in ("patience", "checkpoint_every"):
             if getattr(self, name) is not None:
                 checks.settle(self, **{name: checked(name, checks.whole, low=1)})
-        for name in ("max_dw_norm", "weight_limit"):
+        for name in ("max_dw_norm", "weight_limit", "delay_rate"):
             if getattr(self, name) is not None:
                 checks.settle(self, **{name: checked(name, checks.number, above=0)})
         if self.time_limit is not None:
@@ -110,12 +121,24 @@ class TrainingOptions:
             schedule=checked("schedule", checks.choice, known=SCHEDULES),
             select=checked("select", checks.choice, known=("best", "last")),
         )
-        if not isinstance(self.silent, SilentNeuronPolicy):
-            raise ConfigError(
-                f"training.silent: expected a SilentNeuronPolicy; got {checks.shown(self.silent)}"
-            )
+        for name, kind in (
+            ("silent", SilentNeuronPolicy),
+            ("overactive", OveractiveNeuronPolicy),
+            ("spike_penalty", SpikeCountPenalty),
+        ):
+            if not isinstance(got := getattr(self, name), kind):
+                expected = f"{'an' if name == 'overactive' else 'a'} {kind.__name__}"
+                raise ConfigError(f"training.{name}: expected {expected}; got {checks.shown(got)}")
         if self.weight_limit is not None and not self.clip_weights:
             raise ConfigError("training.weight_limit: has no effect with clip_weights = false")
+
+    def told(self) -> dict[str, Any]:
+        """The options as plain values; those of later versions if they are not as they were."""
+        values, before = asdict(self), TrainingOptions()
+        for name in LATER_OPTIONS:
+            if getattr(self, name) == getattr(before, name):
+                del values[name]
+        return values
 
     def learning_rate_at(self, epoch: float, epochs: int | None = None) -> float:
         """Learning rate at a (fractional) epoch of so many; None: ``self.epochs``."""
@@ -125,90 +148,6 @@ class TrainingOptions:
             return self.learning_rate * self.step_factor ** (int(epoch) // self.step_epochs)
         cosine = 0.5 * (1 + math.cos(math.pi * min(epoch / (epochs or self.epochs), 1.0)))
         return self.learning_rate * (self.final_fraction + (1 - self.final_fraction) * cosine)
-
-
-@dataclass(frozen=True)
-class ImageChannels:
-    """Input channels that are the pixels of a square image, row by row, and come first.
-
-    Attributes:
-        side: rows and columns.
-        background: spike time of a pixel beyond the border; ``inf`` = no spike.
-
-    Raises:
-        ConfigError: no such numbers.
-    """
-
-    side: int
-    background: float
-
-    def __post_init__(self) -> None:
-        checks.settle(
-            self,
-            side=checks.whole("ImageChannels.side", self.side, low=1),
-            background=checks.number(
-                "ImageChannels.background", self.background, low=0, finite=False
-            ),
-        )
-
-    def shifted(self, times: NDArray[np.float64], shifts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Copies of images, moved by ``shifts`` ``(batch, 2)`` pixels (rows, columns)."""
-        n, side = len(times), self.side
-        border = int(np.abs(shifts).max(initial=0))
-        wide = np.full((n, side + 2 * border, side + 2 * border), self.background)
-        inner = slice(border, border + side)
-        wide[:, inner, inner] = times[:, : side * side].reshape(n, side, side)
-        places = border + np.arange(side)
-        rows = places[None, :] - shifts[:, :1]
-        columns = places[None, :] - shifts[:, 1:]
-        moved = wide[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
-        result = times.copy()
-        result[:, : side * side] = moved.reshape(n, -1)
-        return result
-
-
-@dataclass(frozen=True, repr=False)
-class SpikeData(Brief):
-    """Encoded samples, in arrays of its own.
-
-    A read-only array, such as one mapped from a file with ``np.load(..., mmap_mode="r")``, is
-    not copied.
-
-    Attributes:
-        input_times: ``(n, n_inputs)``, model time, ``inf`` = no spike; anything that holds such
-            an array (``hxloop.checks.real_array``). float32 stays float32.
-        labels: ``(n,)``, index of the right output neuron, whole numbers of any type.
-        image: the image that the first channels are; None: no image.
-
-    Raises:
-        RunInputError: no such arrays, lengths differ, there is no sample, or a time is NaN or
-            negative.
-    """
-
-    input_times: NDArray[np.float64] | NDArray[np.float32]
-    labels: NDArray[np.int64]
-    image: ImageChannels | None = None
-
-    def __post_init__(self) -> None:
-        times = checks.spike_times(
-            "SpikeData: input_times", self.input_times, shape=("n", "n_inputs"), keep_single=True
-        )
-        labels = checks.labels("SpikeData: labels", self.labels)
-        if len(times) != len(labels):
-            raise RunInputError(
-                "SpikeData: expected input_times (n, n_inputs) and labels (n,); got "
-                f"{times.shape} and {labels.shape}"
-            )
-        if len(labels) == 0:
-            raise RunInputError("SpikeData: expected at least one sample; got none")
-        if self.image is not None and not isinstance(self.image, ImageChannels):
-            raise RunInputError(
-                f"SpikeData: image: expected ImageChannels or None; got {checks.shown(self.image)}"
-            )
-        checks.settle(self, input_times=checks.kept(times), labels=checks.kept(labels))
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 @dataclass(frozen=True, repr=False)
@@ -224,6 +163,7 @@ class EvaluationResult(Brief):
             clipped, rounded, discarded and lost.
         run_seconds: wall-clock time of every run.
         ties: samples in which two output neurons were equally good; the lower index was taken.
+        spikes_per_neuron: mean number of spikes of a neuron in a sample, for each population.
         notes: what is odd about inputs, weights and spikes, see ``hxloop.training.notes``.
     """
 
@@ -237,6 +177,7 @@ class EvaluationResult(Brief):
     run_seconds: tuple[float, ...]
     ties: int = 0
     notes: tuple[Note, ...] = ()
+    spikes_per_neuron: tuple[float, ...] = ()
 
     @property
     def clipped_weights(self) -> tuple[int, ...]:

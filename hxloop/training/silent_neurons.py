@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hxloop import checks
 from hxloop.activity import Activity
+from hxloop.network import NetworkSpec
 
 
 @dataclass(frozen=True)
@@ -67,26 +68,29 @@ class SilentNeuronPolicy:
         activity: Activity,
         labels: NDArray[np.int64],
         trained: Sequence[bool] | None = None,
+        network: NetworkSpec | None = None,
     ) -> dict[int, NDArray[np.float64]]:
         """The layers to be woken.
 
         Args:
             activity: of the batch.
             labels: of the batch, ``(batch,)``.
-            trained: whether the weights into each layer may be changed; None: all.
+            trained: whether the weights of each projection may be changed; None: all.
+            network: whose activity it is; None: a chain of layers.
 
         Returns:
             For every layer with neurons that are too often silent (of ``layers = "first"`` the
             first such layer alone) for each neuron ``(silent - allowed)/(1 - allowed)``, at
-            least 0.
+            least 0. Read-outs, which never spike, are not among them.
         """
         found = {}
-        last = len(activity.first_spike_times) - 1
-        for index, times in enumerate(activity.first_spike_times):
-            if trained is not None and not trained[index]:
+        output = activity.output_index % len(activity.first_spike_times)
+        for index, projections in paths_into(activity, network):
+            if trained is not None and not any(trained[i] for i in projections):
                 continue
+            times = activity.first_spike_times[index]
             silent = np.isinf(times)
-            if index < last:
+            if index != output:
                 fraction, allowed = silent.mean(axis=0), self.hidden
             else:
                 own = labels[:, None] == np.arange(times.shape[1])
@@ -107,18 +111,21 @@ class SilentNeuronPolicy:
         labels: NDArray[np.int64],
         scales: Sequence[float] | None = None,
         trained: Sequence[bool] | None = None,
+        network: NetworkSpec | None = None,
     ) -> int:
         """Bump weights in place.
 
         Args:
-            weights: one ``(pre, post)`` tensor for each layer; changed.
+            weights: one ``(pre, post)`` tensor for each projection; changed.
             activity: of the batch.
             labels: of the batch, ``(batch,)``.
-            scales: factor on the step of each layer; the trainer passes the learning rate
+            scales: factor on the step of each projection; the trainer passes the learning rate
                 relative to its start, else bumps would undo what small gradient steps learn at
                 the end. None: 1.
-            trained: whether the weights into each layer may be changed; the trainer passes their
-                ``requires_grad``. With ``layers = "first"`` the first of these counts. None: all.
+            trained: whether the weights of each projection may be changed; the trainer passes
+                their ``requires_grad``. With ``layers = "first"`` the first layer into which
+                some may be counts. None: all.
+            network: whose weights; None: a chain of layers.
 
         Returns:
             Number of neurons bumped.
@@ -126,9 +133,62 @@ class SilentNeuronPolicy:
         if self.bump == 0:
             return 0
         bumped = 0
-        for layer, excess in self.excess(activity, labels, trained).items():
-            step = self.bump / len(weights[layer]) if self.per_input else self.bump
-            scale = 1.0 if scales is None else scales[layer]
-            weights[layer] += torch.from_numpy(scale * step * excess)
+        into = dict(paths_into(activity, network))
+        for layer, excess in self.excess(activity, labels, trained, network).items():
+            step = Step(self.bump, self.per_input, scales, trained)
+            step.add(weights, into[layer], excess)
             bumped += int((excess > 0).sum())
         return bumped
+
+
+def paths_into(
+    activity: Activity, network: NetworkSpec | None
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Populations that can spike, from the input on, and the projections into each.
+
+    Args:
+        activity: of the network.
+        network: None: a chain of layers.
+    """
+    if network is None:
+        return [(index, (index,)) for index in range(len(activity.first_spike_times))]
+    return [
+        (index, tuple(i for i, (_, post) in enumerate(network.ends) if post == index))
+        for block in network.blocks
+        for index in block
+        if not network.layers[index].neuron.never_spikes
+    ]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step on the weights into some neurons.
+
+    Args:
+        size: of each weight, or of all weights into a neuron together.
+        per_input: whether it is the latter.
+        scales: factor for each projection; None: 1.
+        trained: of which projections the weights may be changed; None: of all.
+    """
+
+    size: float
+    per_input: bool = False
+    scales: Sequence[float] | None = None
+    trained: Sequence[bool] | None = None
+
+    def add(
+        self, weights: Sequence[Tensor], projections: Sequence[int], excess: NDArray[np.float64]
+    ) -> None:
+        """Add to all weights into each neuron of a population, in place.
+
+        Args:
+            weights: of all projections.
+            projections: indices of those into the population.
+            excess: ``(post,)``, factor on the step of each neuron.
+        """
+        inputs = sum(len(weights[i]) for i in projections)
+        step = self.size / inputs if self.per_input else self.size
+        for i in projections:
+            if self.trained is None or self.trained[i]:
+                scale = 1.0 if self.scales is None else self.scales[i]
+                weights[i] += torch.from_numpy(scale * step * excess)

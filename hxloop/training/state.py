@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def describe_training(
     return {
         "training": {
             key: value
-            for key, value in json.loads(json.dumps(asdict(options))).items()
+            for key, value in json.loads(json.dumps(options.told())).items()
             if key not in MAY_CHANGE
         },
         "network": json.loads(network_to_json(network)),

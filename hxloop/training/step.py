@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from hxloop.activity import Activity
+from hxloop.activity import Activity, Spikes
 from hxloop.errors import RunFailed
-from hxloop.training.evaluation import bad_loss, checked_decisions
+from hxloop.network import Feature
+from hxloop.training.decisions import checked_decisions, what_decides
+from hxloop.training.evaluation import bad_loss
 from hxloop.training.inputs import training_inputs
 from hxloop.training.loop import LoopNetwork
-from hxloop.training.losses import Loss
+from hxloop.training.losses import Loss, reads_of
 from hxloop.training.optimiser import Optimiser
 from hxloop.training.options import SpikeData, TrainingOptions
 from hxloop.training.trainer_state import TrainerState
@@ -52,7 +56,7 @@ def train_batch(
     times = training_inputs(data, samples, options, state.epoch, state.batch)
     counts = network.gradient_counts
     counts.reset()
-    output, activity = network(times, trial=state.step)
+    output, activity, penalty = _run(network, loss, options, times, state.step)
     if seen is not None:
         seen(activity)
     objective = loss(output, torch.tensor(labels))
@@ -60,14 +64,12 @@ def train_batch(
     if not np.isfinite(value):
         where = f"epoch {state.epoch + 1}, batch {state.batch}"
         raise RunFailed(bad_loss(value, where, activity.output_times))
-    optimiser.step(objective)
-    bumped = options.silent.apply(
-        list(network.weights),
-        activity,
-        labels,
-        [scale * optimiser.rate / options.learning_rate for scale in optimiser.scales],
-        [weights.requires_grad for weights in network.weights],
-    )
+    optimiser.step(objective if penalty is None else objective + penalty)
+    weights, spec = list(network.weights), network.session.network
+    scales = [scale * optimiser.rate / options.learning_rate for scale in optimiser.scales]
+    trained = [each.requires_grad for each in weights]
+    bumped = options.silent.apply(weights, activity, labels, scales, trained, spec)
+    lowered = options.overactive.apply(weights, activity, scales, trained, spec)
     network.enforce_dale()
     network.enforce_delays()
     if options.clip_weights:
@@ -78,7 +80,8 @@ def train_batch(
     sums = state.sums
     sums.samples += len(labels)
     sums.loss += value * len(labels)
-    sums.correct += int((checked_decisions(loss, activity) == labels).sum())
+    seen = what_decides(loss, spec, activity)
+    sums.correct += int((checked_decisions(loss, seen) == labels).sum())
     for index, silent in enumerate(activity.silent_fraction()):
         sums.silent[index] += silent * len(labels)
     for index, count in enumerate(clipped):
@@ -86,8 +89,28 @@ def train_batch(
     sums.zeroed += counts.n_not_rising
     sums.capped += counts.n_capped
     sums.bumped += bumped
+    sums.lowered += lowered
+    if Feature.MULTI_SPIKE in spec.features:
+        for index, spikes in enumerate(activity.spikes):
+            sums.spikes[index] += float(spikes.count.mean()) * len(labels)
     sums.retries += activity.info.retries
     return value
+
+
+def _run(
+    network: LoopNetwork,
+    loss: Loss,
+    options: TrainingOptions,
+    inputs: NDArray[np.float64] | Spikes,
+    trial: int,
+) -> tuple[Any, Activity, Tensor | None]:
+    """What the loss reads, the activity, and a term to be added to the loss; None: none."""
+    reads = reads_of(loss)
+    if not options.spike_penalty.weight:
+        return *network.output(inputs, trial, reads=reads), None
+    trains, activity = network.trains(inputs, trial)
+    penalty = options.spike_penalty(trains, network.session.network)
+    return network.read(trains, activity, inputs, reads), activity, penalty
 
 
 def weight_limit(network: LoopNetwork, options: TrainingOptions) -> float | None:

@@ -96,7 +96,7 @@ class Trainer:
         after_epoch: Callable[[int], None] | None = None,
         events: Iterable[TrainingEvents] = (),
     ) -> None:
-        check_loss(loss)
+        check_loss(loss, network)
         if not isinstance(options, TrainingOptions):
             raise ConfigError(f"options: expected TrainingOptions; got {checks.shown(options)}")
         for where, data in (("train", train), ("validation", validation)):
@@ -113,7 +113,7 @@ class Trainer:
             network.time_limit = options.time_limit
         self._optimiser = Optimiser(network, options)
         self._stop = False
-        self.state = TrainerState(sums=EpochSums.empty(len(network.weights)))
+        self.state = TrainerState(sums=EpochSums.empty(network.session.network))
         if forbidden := network.enforce_dale():
             self._note([dale_note(forbidden)])
         self._best = network.parameters_held().copy()
@@ -259,7 +259,7 @@ class Trainer:
         state.metrics.append(metrics)
         state.epoch += 1
         state.batch = 0
-        state.sums = EpochSums.empty(len(self.network.weights))
+        state.sums = EpochSums.empty(self.network.session.network)
         if result.accuracy >= state.best_accuracy:
             state.best_accuracy, state.best_epoch = result.accuracy, state.epoch
             self._best = self.network.parameters_held().copy()

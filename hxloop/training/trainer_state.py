@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from hxloop.network import Feature, NetworkSpec
 from hxloop.training.notes import Note
 from hxloop.training.options import EvaluationResult, TrainingOptions
 
@@ -20,10 +21,13 @@ class EpochSums:
         correct: how many were decided rightly.
         zeroed, capped: spikes whose gradient was not passed on, see ``GradientCounts``.
         bumped: neurons whose weights were bumped.
+        lowered: neurons whose weights were lowered, see ``OveractiveNeuronPolicy``.
         retries: runs that were repeated.
         seconds: of earlier parts of the epoch, before it was stopped.
         silent: for each layer the sum of the silent fractions.
-        clipped: for each layer the clipped weights.
+        clipped: for each projection the clipped weights.
+        spikes: of a network whose neurons may spike more than once, for each population the sum
+            of the mean number of spikes of a neuron.
     """
 
     samples: int = 0
@@ -32,15 +36,22 @@ class EpochSums:
     zeroed: int = 0
     capped: int = 0
     bumped: int = 0
+    lowered: int = 0
     retries: int = 0
     seconds: float = 0.0
     silent: list[float] = field(default_factory=list)
     clipped: list[int] = field(default_factory=list)
+    spikes: list[float] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, layers: int) -> EpochSums:
+    def empty(cls, network: NetworkSpec) -> EpochSums:
         """Nothing was run yet."""
-        return cls(silent=[0.0] * layers, clipped=[0] * layers)
+        several = Feature.MULTI_SPIKE in network.features
+        return cls(
+            silent=[0.0] * len(network.layers),
+            clipped=[0] * len(network.shapes),
+            spikes=[0.0] * len(network.layers) if several else [],
+        )
 
     def metrics(
         self, epoch: int, validation: EvaluationResult, rate: float, seconds: float
@@ -65,10 +76,18 @@ class EpochSums:
             "zeroed_gradients": self.zeroed,
             "capped_gradients": self.capped,
             "bumped_neurons": self.bumped,
+            **self._of_spikes(),
             "retries": self.retries,
             "notes": [],
             "seconds": round(self.seconds + seconds, 3),
         }
+
+    def _of_spikes(self) -> dict[str, Any]:
+        """What there is to say of neurons that may spike more than once."""
+        if not self.spikes:
+            return {}
+        means = [total / self.samples for total in self.spikes]
+        return {"lowered_neurons": self.lowered, "spikes_per_neuron": means}
 
 
 @dataclass

@@ -26,10 +26,12 @@ class SpikeTrain:
     Attributes:
         times: ``(spikes,)``, float64, sorted by sample and time, like ``spikes.times``.
         spikes: the same without a gradient, and which neuron and sample each is of.
+        t_window: until when spikes were observed.
     """
 
     times: Tensor
     spikes: Spikes
+    t_window: float
 
     @cached_property
     def first(self) -> Tensor:
@@ -40,7 +42,7 @@ class SpikeTrain:
         """``(batch, neurons)``, times of spike number k, from 0; ``inf`` = no such spike."""
         spikes = self.spikes
         chosen = np.flatnonzero(spikes.ranks == k)
-        cells = torch.from_numpy(spikes.samples[chosen] * spikes.n_units + spikes.units[chosen])
+        cells = torch.from_numpy(spikes.cells[chosen])
         empty = torch.full((spikes.batch * spikes.n_units,), torch.inf, dtype=self.times.dtype)
         dense = empty.scatter(0, cells, self.times[torch.from_numpy(chosen)])
         return dense.reshape(spikes.batch, spikes.n_units)
@@ -52,7 +54,7 @@ class SpikeTrain:
             values: ``(spikes,)``, one for each spike.
         """
         spikes = self.spikes
-        cells = torch.from_numpy(spikes.samples * spikes.n_units + spikes.units)
+        cells = torch.from_numpy(spikes.cells)
         zero = torch.zeros(spikes.batch * spikes.n_units, dtype=values.dtype)
         return zero.index_add(0, cells, values).reshape(spikes.batch, spikes.n_units)
 
@@ -135,7 +137,10 @@ def recorded_spike_trains(
     none = torch.empty(0, dtype=torch.float64)
     given = none if input_times is None else input_times
     times = _Recorded.apply(network, activity, options, given, *weights, *delays)
-    return tuple(SpikeTrain(t, spikes) for t, spikes in zip(times, activity.spikes, strict=True))
+    window = network.t_window
+    return tuple(
+        SpikeTrain(own, spikes, window) for own, spikes in zip(times, activity.spikes, strict=True)
+    )
 
 
 def with_delays(network: NetworkSpec, weights: Sequence[Any], delays: Sequence[Any]) -> Parameters:
@@ -147,10 +152,15 @@ def with_delays(network: NetworkSpec, weights: Sequence[Any], delays: Sequence[A
     )
 
 
+def follows(asked: object) -> bool:
+    """Whether a gradient of input times is asked for."""
+    return isinstance(asked, Tensor) and asked.requires_grad and torch.is_grad_enabled()
+
+
 def following(delivered: NDArray[np.float64], asked: ArrayLike) -> Tensor:
     """Delivered input times, with the gradient of those asked for where there is one."""
     times = torch.tensor(delivered)
-    if not (isinstance(asked, Tensor) and asked.requires_grad and torch.is_grad_enabled()):
+    if not (isinstance(asked, Tensor) and follows(asked)):
         return times
     source = asked.to(torch.float64).cpu()
     both = torch.isfinite(times) & torch.isfinite(source.detach())

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hxloop.chip.placement import PlacedLayer, place_layers
 from hxloop.errors import CapacityError, NetworkError
-from hxloop.network import NetworkSpec
+from hxloop.network import NetworkSpec, NeuronParameters, NeuronSpec
 from hxloop.substrate import Session
 from hxloop.substrate.optional import circuits_of
 
@@ -65,3 +67,21 @@ def checked_twin(
             f"{[layer.strength_exc.shape for layer in twin]}"
         )
     return twin
+
+
+def model_of_layer(
+    nominal: NeuronSpec, twin: PlacedLayer | None, weights: Tensor, used: NDArray[np.float64]
+) -> tuple[NeuronSpec | NeuronParameters, Tensor, Tensor]:
+    """Neurons of a layer, its trained weights and those in use, as the gradient has them.
+
+    Args:
+        nominal: what the neurons are meant to be.
+        twin: what they are measured to be; None: not known.
+        weights: that are trained, ``(pre, post)``.
+        used: as the substrate held them.
+    """
+    held = torch.tensor(used)
+    if twin is None:
+        return nominal, weights, held
+    felt = torch.from_numpy(twin.strengths(used))
+    return twin.parameters, weights * felt, held * felt

@@ -115,9 +115,7 @@ def test_gradients_are_differences(kind, two_currents):
     neurons = neurons_of(rng, 5, two_currents)
     of_values = rng.normal(size=(6, 5))
     base = membrane_peaks(network, parameters, sources, 1, neurons)
-    found = membrane_peak_gradients(
-        network, parameters, sources, 1, base.times, of_values, neurons
-    )
+    found = membrane_peak_gradients(network, parameters, sources, 1, base.times, of_values, neurons)
 
     def loss(parameters=parameters, sources=sources):
         peaks = membrane_peaks(network, parameters, sources, 1, neurons)

@@ -279,7 +279,14 @@ def test_decide_refuses_what_is_not_spike_times(loss: Loss) -> None:
 
 
 def test_loss_by_name() -> None:
-    assert loss_names() == ("shift-invariant-target-time", "target-time", "time-to-first-spike")
+    assert loss_names() == (
+        "max-membrane",
+        "shift-invariant-target-time",
+        "spike-count",
+        "target-time",
+        "time-to-first-spike",
+        "time-weighted-spikes",
+    )
     for name in loss_names():
         loss = get_loss(name)
         assert isinstance(loss, Loss)

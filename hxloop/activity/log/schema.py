@@ -173,6 +173,10 @@ def spikes_place(layer: int) -> str:
     return f"layers/{layer}/spikes"
 
 
+# JSON has no infinity; the threshold of a read-out is one.
+_INFINITE = "inf"
+
+
 def network_to_json(network: NetworkSpec) -> str:
     """A network as JSON text: the fields of ``NetworkSpec``, nested.
 
@@ -183,6 +187,8 @@ def network_to_json(network: NetworkSpec) -> str:
     for layer in values["layers"]:
         if math.isinf(layer["neuron"]["t_refractory"]):
             del layer["neuron"]["t_refractory"]
+        if math.isinf(layer["neuron"]["v_threshold"]):
+            layer["neuron"]["v_threshold"] = _INFINITE
     for name in ("projections", "output"):
         if not values[name]:
             del values[name]
@@ -198,12 +204,16 @@ def network_from_json(text: str) -> NetworkSpec:
     try:
         values = parse_json(text)
         layers = tuple(
-            _layer(NeuronSpec(**layer.pop("neuron")), **layer) for layer in values.pop("layers")
+            _layer(_neuron(layer.pop("neuron")), **layer) for layer in values.pop("layers")
         )
         projections = tuple(Projection(**each) for each in values.pop("projections", ()))
         return NetworkSpec(layers=layers, projections=projections, **values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileFormatError(f"the description of the network is damaged: {error}") from error
+
+
+def _neuron(values: Mapping[str, Any]) -> NeuronSpec:
+    return NeuronSpec(**{k: math.inf if v == _INFINITE else v for k, v in values.items()})
 
 
 def _layer(

@@ -56,14 +56,12 @@ def _highest(state, neuron, length, least):  # type: ignore[no-untyped-def]
             if _value(top, u, e, i, neuron) > best:
                 return top
             return -1.0
-    elif e > 0.0 or i > 0.0:
-        # It cannot rise by more than its positive currents make it.
-        if max(u, 0.0) + (max(e, 0.0) + max(i, 0.0)) * length > best:
-            for turn in turning_times(u, e, i, mem, exc, inh, length):
-                if 0.0 < turn < length:
-                    found = _value(turn, u, e, i, neuron)
-                    if found > best:
-                        best, when = found, turn
+    elif max(u, 0.0) + max(e, 0.0) * length > best:  # else it does not rise so high
+        for turn in turning_times(u, e, i, mem, exc, inh, length):
+            if 0.0 < turn < length:
+                found = _value(turn, u, e, i, neuron)
+                if found > best:
+                    best, when = found, turn
     found = _value(length, u, e, i, neuron)
     if found > best:
         when = length

@@ -14,6 +14,7 @@ from torch import Tensor
 from hxloop import checks
 from hxloop.checks.tensors import label_tensor, real_tensor
 from hxloop.errors import ConfigError, RunInputError
+from hxloop.training.readout import FIRST, READS
 
 # Time scales and other options beyond are mistakes, and would overflow.
 SHORTEST, LARGEST = 1e-9, 1e9
@@ -23,7 +24,13 @@ Times = NDArray[np.float64] | Tensor
 
 @runtime_checkable
 class Loss(Protocol):
-    """An objective on the output spike times of a batch."""
+    """An objective on the output spike times of a batch.
+
+    One that reads something else says so in an attribute ``reads``, and its ``output_times`` are
+    that: "spikes": a ``SpikeTrain`` with all spikes, for ``decide`` the ``Spikes`` themselves;
+    "membrane": the highest membranes of a leaky read-out, ``(batch, n)``. Without it a loss reads
+    "first" spikes.
+    """
 
     @property
     def name(self) -> str:
@@ -61,6 +68,16 @@ class Loss(Protocol):
             RunInputError: wrong shape, or NaN or ``-inf`` among the times.
         """
         ...
+
+
+def reads_of(loss: Any) -> str:
+    """What a loss reads, see ``Loss``.
+
+    Raises:
+        ConfigError: no such thing.
+    """
+    reads = checks.choice(f"loss {loss!r}: reads", getattr(loss, "reads", FIRST), READS)
+    return str(reads)
 
 
 def check_options(loss: Any, positive: tuple[str, ...] = ()) -> None:
@@ -132,13 +149,21 @@ def checked_labels(output_times: Tensor, labels: Tensor) -> Tensor:
     if output_times.shape[1] == 0 or not bool(output_times.detach().min() >= 0):
         # The comparison is cheap, and false of NaN; now say what is wrong, if anything is.
         checked_times(output_times)
-    lowest, highest = (int(end) for end in torch.aminmax(labels))
-    if lowest < 0 or highest >= output_times.shape[1]:
-        raise RunInputError(
-            f"labels: expected 0 to {output_times.shape[1] - 1}, one for each output neuron; got "
-            f"{lowest} to {highest}"
-        )
+    check_classes(labels, output_times.shape[1])
     return labels
+
+
+def check_classes(labels: Tensor, n: int) -> None:
+    """Check that each of some labels has an output neuron.
+
+    Raises:
+        RunInputError: one has none.
+    """
+    lowest, highest = (int(end) for end in torch.aminmax(labels))
+    if lowest < 0 or highest >= n:
+        raise RunInputError(
+            f"labels: expected 0 to {n - 1}, one for each output neuron; got {lowest} to {highest}"
+        )
 
 
 def largest_logarithm(kind: torch.dtype) -> float:

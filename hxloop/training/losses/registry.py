@@ -5,12 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from hxloop.registry import Registry
+from hxloop.training.losses.all_spikes import SpikeCountLoss, TimeWeightedSpikesLoss
 from hxloop.training.losses.first_spike import TimeToFirstSpikeLoss
+from hxloop.training.losses.membrane import MaxMembraneLoss
 from hxloop.training.losses.protocol import Loss
 from hxloop.training.losses.target_time import ShiftInvariantTargetLoss, TargetTimeLoss
 
 LOSSES: dict[str, type[Any]] = {
-    loss.name: loss for loss in (TimeToFirstSpikeLoss, TargetTimeLoss, ShiftInvariantTargetLoss)
+    loss.name: loss
+    for loss in (
+        TimeToFirstSpikeLoss,
+        TargetTimeLoss,
+        ShiftInvariantTargetLoss,
+        SpikeCountLoss,
+        TimeWeightedSpikesLoss,
+        MaxMembraneLoss,
+    )
 }
 
 

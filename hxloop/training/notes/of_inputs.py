@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import Spikes
 from hxloop.network import NetworkSpec
 from hxloop.training.notes.note import WORTH_A_WORD, Note, share
 
@@ -14,18 +15,24 @@ Times = NDArray[np.floating]
 MOMENT = 1e-3
 
 
-def input_notes(input_times: Times, network: NetworkSpec, what: str = "") -> tuple[Note, ...]:
+def input_notes(
+    input_times: Times | Spikes, network: NetworkSpec, what: str = ""
+) -> tuple[Note, ...]:
     """What is odd about input spike times.
 
     Args:
-        input_times: ``(n, n_inputs)``, model time, ``inf`` = no spike.
+        input_times: ``(n, n_inputs)``, model time, ``inf`` = no spike; or all spikes.
         network: that they are for.
         what: which samples, e.g. "training", for the text.
     """
-    times = np.asarray(input_times)
+    # Of several spikes of a channel the columns are spikes in their order, not channels.
+    times = _in_order(input_times) if isinstance(input_times, Spikes) else np.asarray(input_times)
     samples = f"{what} samples".strip()
     found = [_after_window(times, network, samples), _at_once(times, network, samples)]
-    if found[1] is None:
+    alike = not isinstance(input_times, Spikes) or bool(
+        (input_times.count == input_times.count[:1]).all()
+    )
+    if found[1] is None and alike:
         found.append(_all_alike(times, samples))
     counts = (times < network.t_window).any(axis=1)
     if (n := int((~counts).sum())) and n >= WORTH_A_WORD * len(times):
@@ -38,6 +45,14 @@ def input_notes(input_times: Times, network: NetworkSpec, what: str = "") -> tup
             )
         )
     return tuple(note for note in found if note is not None)
+
+
+def _in_order(spikes: Spikes) -> Times:
+    """``(n, most spikes of a sample)``, the times of each sample in their order, then ``inf``."""
+    counts = np.diff(spikes.offsets)
+    table = np.full((spikes.batch, int(counts.max(initial=0))), np.inf)
+    table[np.arange(table.shape[1]) < counts[:, None]] = spikes.times
+    return table
 
 
 def _after_window(times: Times, network: NetworkSpec, samples: str) -> Note | None:

@@ -84,9 +84,14 @@ def silence_notes(
     """
     notes = []
     window = f"within network.t_window = {network.t_window:g}"
-    dead = [i for i, silent in enumerate(silent_fraction) if silent >= 1]
+    output = network.output_index
+    dead = [
+        i
+        for i, silent in enumerate(silent_fraction)
+        if silent >= 1 and not network.layers[i].neuron.never_spikes
+    ]
     if dead:
-        first = "the outputs" if dead[0] == len(silent_fraction) - 1 else f"layer {dead[0] + 1}"
+        first = "the outputs" if dead[0] == output else f"layer {dead[0] + 1}"
         notes.append(
             Note(
                 "layer-never-spikes",
@@ -97,14 +102,17 @@ def silence_notes(
             )
         )
     elif undecided >= max(1, WORTH_A_WORD * samples):
-        silent = 100 * silent_fraction[-1]
+        why = "because no output neuron spiked"
+        if network.layers[output].neuron.never_spikes:
+            why = "because no membrane of the read-out rose above leak"
+        silent = silent_fraction[output]
         notes.append(
             Note(
                 "undecided",
-                f"{share(undecided, samples, 'samples')} are not decided, because no output "
-                f"neuron spiked {window}; they count as wrong. {silent:.1f} % of all output "
+                f"{share(undecided, samples, 'samples')} are not decided, {why} {window}; they "
+                f"count as wrong. {100 * silent:.1f} % of all output "
                 "spikes are missing; if that is too many, lengthen the window.",
-                {"samples": undecided, "of": samples, "silent_outputs": silent_fraction[-1]},
+                {"samples": undecided, "of": samples, "silent_outputs": silent},
             )
         )
     return tuple(notes)
