@@ -27,10 +27,13 @@ from hxloop import checks
 from hxloop.data.encoding import ENCODINGS, Encoding, get_encoding
 from hxloop.errors import ConfigError, NetworkError
 from hxloop.files import sha256_of
-from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.network import NetworkSpec
+from hxloop.runs.config_network import NetworkConfig as NetworkConfig
+from hxloop.runs.config_network import NeuronConfig as NeuronConfig
 from hxloop.runs.config_overrides import apply_override as apply_override
 from hxloop.runs.config_overrides import apply_overrides
 from hxloop.runs.config_paths import with_absolute_paths
+from hxloop.runs.config_section import Section as Section
 from hxloop.runs.config_sections import (
     ActivityConfig as ActivityConfig,
 )
@@ -50,15 +53,6 @@ from hxloop.runs.config_sections import (
     LossConfig as LossConfig,
 )
 from hxloop.runs.config_sections import (
-    NetworkConfig as NetworkConfig,
-)
-from hxloop.runs.config_sections import (
-    NeuronConfig as NeuronConfig,
-)
-from hxloop.runs.config_sections import (
-    Section as Section,
-)
-from hxloop.runs.config_sections import (
     SilentConfig as SilentConfig,
 )
 from hxloop.runs.config_sections import (
@@ -72,6 +66,7 @@ from hxloop.training.initialisation import (
 )
 from hxloop.training.losses import LOSSES
 from hxloop.training.options import TrainingOptions
+from hxloop.training.overactive_neurons import OveractiveNeuronPolicy, SpikeCountPenalty
 from hxloop.training.silent_neurons import SilentNeuronPolicy
 
 
@@ -118,24 +113,21 @@ class ExperimentConfig(Section):
 
     def network_spec(self, n_features: int, n_classes: int) -> NetworkSpec:
         """The network described, for data of so many features and classes."""
-        return NetworkSpec.feed_forward(
-            self.spike_encoding().n_channels(n_features),
-            *self.network.hidden,
-            n_classes,
-            neuron=NeuronSpec(**self.network.neuron.model_dump()),
-            n_inhibitory=self.network.n_inhibitory,
-            t_window=self.network.t_window,
-        )
+        return self.network.spec(self.spike_encoding().n_channels(n_features), n_classes)
 
     def training_options(self) -> TrainingOptions:
         """The training described."""
         values = {
             field.name: getattr(self.training, field.name)
             for field in fields(TrainingOptions)
-            if field.name not in ("silent", "seed")
+            if field.name not in (*_POLICIES, "seed")
         }
-        silent = SilentNeuronPolicy(**self.training.silent.model_dump())
-        return TrainingOptions(**values, silent=silent, seed=self.seed)
+        own = {name: getattr(self.training, name).model_dump() for name in _POLICIES}
+        given = {
+            name: kind(**{key: value for key, value in own[name].items() if value is not None})
+            for name, kind in _POLICIES.items()
+        }
+        return TrainingOptions(**values, **given, seed=self.seed)
 
     def check_activity(self) -> None:
         """Check that the epochs to log are epochs of the training.
@@ -157,10 +149,13 @@ class ExperimentConfig(Section):
         Raises:
             ConfigError: there is not, and what helps.
         """
-        start, n = self.initialisation, len(self.network.hidden) + 1
+        start, n = self.initialisation, self.network.n_projections
         if start.method == "normal" and (len(start.means) != n or len(start.stdevs) != n):
+            made = f"network.hidden = {list(self.network.hidden)} makes {n} layers"
+            if self.network.populations:
+                made = f"the projections of network.populations make {n} matrices"
             raise ConfigError(
-                f"initialisation: network.hidden = {list(self.network.hidden)} makes {n} layers "
+                f"initialisation: {made} "
                 f"of weights; expected {n} values in initialisation.means and {n} in "
                 f"initialisation.stdevs; got {len(start.means)} and {len(start.stdevs)}. Weights "
                 "for every depth and width are found by: initialisation.method = balanced"
@@ -206,7 +201,7 @@ class ExperimentConfig(Section):
             config.training_options()
             if config.encoding.name in ENCODINGS:  # others are not loaded for reading
                 config.spike_encoding()
-            NeuronSpec(**config.network.neuron.model_dump())
+            config.network.check()
             config.check_activity()
             if not config.study:  # a study may train nothing, or other networks
                 config.check_initialisation()
@@ -243,10 +238,17 @@ class ExperimentConfig(Section):
         return cls.from_mapping(values, " with ".join([f"configuration {path}", *overrides]))
 
 
+_POLICIES: dict[str, type[Any]] = {
+    "silent": SilentNeuronPolicy,
+    "overactive": OveractiveNeuronPolicy,
+    "spike_penalty": SpikeCountPenalty,
+}
 _SECTIONS = {
     "LatencyEncoding": "encoding",
     "NeuronSpec": "network.neuron",
+    "OveractiveNeuronPolicy": "training.overactive",
     "SilentNeuronPolicy": "training.silent",
+    "SpikeCountPenalty": "training.spike_penalty",
     "TrainingOptions": "training",
 }
 

@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import Field
 
 from hxloop.data.encoding import ENCODINGS, LatencyEncoding
-from hxloop.errors import ConfigError
-from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
+from hxloop.runs.config_section import ChoiceSection, Section
 from hxloop.training.initialisation import (
     INITIALISATIONS,
     BalancedInitialisation,
     NormalInitialisation,
 )
-from hxloop.training.options import TrainingOptions
+from hxloop.training.options import LATER_OPTIONS, TrainingOptions
+from hxloop.training.overactive_neurons import OveractiveNeuronPolicy, SpikeCountPenalty
 from hxloop.training.silent_neurons import SilentNeuronPolicy
-
-
-class Section(BaseModel):
-    """A table of a configuration; unknown keys are refused."""
-
-    # Strict: "5" is no number and true is no 1.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class DatasetConfig(Section):
@@ -40,47 +26,6 @@ class DatasetConfig(Section):
     train_size: int | None = Field(default=None, ge=1)
     validation_size: int | None = Field(default=None, ge=1)
     test_size: int | None = Field(default=None, ge=1)
-
-
-class ChoiceSection(Section):
-    """One whose keys are the options of what comes along; another package's has ``options``.
-
-    It is written down with what means something for the choice.
-    """
-
-    CHOICE: ClassVar[str]
-    COME_ALONG: ClassVar[Mapping[str, type[Any]]]
-    # A configuration that does not choose reads, and has the digest, as before one could.
-    UNSAID: ClassVar[str | None] = None
-
-    options: dict[str, Any] = {}
-
-    @model_serializer(mode="wrap")
-    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = handler(self)
-        left = {"options"} if not self.options else set()
-        if values[self.CHOICE] not in self.COME_ALONG:
-            left |= set(values) - {self.CHOICE, "options"}
-        elif values[self.CHOICE] == self.UNSAID:
-            left.add(self.CHOICE)
-        return {key: value for key, value in values.items() if key not in left}
-
-    def options_of_choice(self, section: str) -> dict[str, Any]:
-        """What the chosen one is made with.
-
-        Raises:
-            ConfigError: ``options`` for one that comes along.
-        """
-        name = getattr(self, self.CHOICE)
-        if name not in self.COME_ALONG:
-            return self.options
-        taken = [field.name for field in fields(self.COME_ALONG[name])]
-        if self.options:
-            raise ConfigError(
-                f"{section}.options: expected none for {name!r}, whose options are keys of "
-                f"[{section}]: {', '.join(taken)}; got {', '.join(self.options)}"
-            )
-        return {key: getattr(self, key) for key in taken}
 
 
 class EncodingConfig(ChoiceSection):
@@ -102,42 +47,24 @@ class EncodingConfig(ChoiceSection):
     silent_zero: bool = LatencyEncoding.silent_zero
 
 
-class NeuronConfig(Section):
-    """See ``hxloop.network.NeuronSpec``."""
-
-    tau_mem: float = NeuronSpec.tau_mem
-    tau_syn: float = NeuronSpec.tau_syn
-    v_threshold: float = NeuronSpec.v_threshold
-    v_leak: float = NeuronSpec.v_leak
-    v_reset: float = NeuronSpec.v_reset
-
-
-class NetworkConfig(Section):
-    """Hidden layers; inputs and outputs follow from the data.
-
-    ``n_inhibitory`` neurons of every hidden layer are inhibitory (Dale's law); 0 = no law.
-    """
-
-    hidden: tuple[int, ...] = (120,)
-    n_inhibitory: int = LayerSpec.n_inhibitory
-    t_window: float = NetworkSpec.t_window
-    neuron: NeuronConfig = NeuronConfig()
-
-
 class InitialisationConfig(ChoiceSection):
     """See ``training.initialisation``: "normal" takes means and stdevs, "balanced" the rest.
 
-    With the ``method`` of another package ``options`` are its own.
+    With the ``method`` of another package ``options`` are its own. Delays are drawn evenly from
+    ``delays = [shortest, longest]``, beyond the ``min_delay`` of their projection.
     """
 
     CHOICE: ClassVar[str] = "method"
     COME_ALONG: ClassVar[Mapping[str, type[Any]]] = INITIALISATIONS
+    LATER: ClassVar[frozenset[str]] = frozenset({"delays"})
+    OF_ALL: ClassVar[frozenset[str]] = frozenset({"delays"})
 
     method: str = "normal"
     means: tuple[float, ...] = NormalInitialisation.means
     stdevs: tuple[float, ...] = NormalInitialisation.stdevs
     spread: float = BalancedInitialisation.spread
     active: float = BalancedInitialisation.active
+    delays: tuple[float, float] = (0.0, 0.0)
 
 
 class BackendConfig(Section):
@@ -149,7 +76,7 @@ class BackendConfig(Section):
     """
 
     name: str = "ideal"
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     calibration: str | None = None
     twin: bool = False
     record: str | None = None
@@ -159,7 +86,7 @@ class LossConfig(Section):
     """Loss by name, with its options."""
 
     name: str = "time-to-first-spike"
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class SilentConfig(Section):
@@ -172,12 +99,32 @@ class SilentConfig(Section):
     layers: str = SilentNeuronPolicy.layers
 
 
+class OveractiveConfig(Section):
+    """See ``OveractiveNeuronPolicy``; without a ``limit`` it is off."""
+
+    limit: float | None = None
+    step: float = OveractiveNeuronPolicy.step
+    per_input: bool = OveractiveNeuronPolicy.per_input
+
+
+class SpikePenaltyConfig(Section):
+    """See ``SpikeCountPenalty``; without ``high`` there is no upper bound."""
+
+    weight: float = SpikeCountPenalty.weight
+    low: float = SpikeCountPenalty.low
+    high: float | None = None
+    fade: float = SpikeCountPenalty.fade
+
+
 class TrainingConfig(Section):
     """See ``hxloop.training.options.TrainingOptions``."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset(LATER_OPTIONS)
 
     epochs: int = TrainingOptions.epochs
     batch_size: int = TrainingOptions.batch_size
     learning_rate: float = TrainingOptions.learning_rate
+    delay_rate: float | None = TrainingOptions.delay_rate
     relative_rate: bool = TrainingOptions.relative_rate
     beta1: float = TrainingOptions.beta1
     beta2: float = TrainingOptions.beta2
@@ -187,6 +134,8 @@ class TrainingConfig(Section):
     final_fraction: float = TrainingOptions.final_fraction
     max_dw_norm: float | None = TrainingOptions.max_dw_norm
     silent: SilentConfig = SilentConfig()
+    overactive: OveractiveConfig = OveractiveConfig()
+    spike_penalty: SpikePenaltyConfig = SpikePenaltyConfig()
     clip_weights: bool = TrainingOptions.clip_weights
     weight_limit: float | None = TrainingOptions.weight_limit
     input_noise: float = TrainingOptions.input_noise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from hxloop.errors import unknown_name
 from hxloop.text import printable
@@ -89,14 +89,20 @@ def _expected(problem: Mapping[str, Any]) -> str:
 
 
 def _unknown_key(location: Sequence[Any], model: Any) -> str:
-    *path, name = (str(part) for part in location)
+    *places, name = location
+    path = [str(part) for part in places if not isinstance(part, int)]
     root = model
     for part in path:
-        model = model.model_fields[part].annotation
+        model = _table_of(model.model_fields[part].annotation)
     kind = f"key in [{'.'.join(path)}]" if path else "key"
     elsewhere = [] if path else _places(name, root)
     hint = f" There is {' and '.join(elsewhere)}." if elsewhere else ""
     return unknown_name(kind, name, model.model_fields) + hint
+
+
+def _table_of(annotation: Any) -> Any:
+    """The section of a key, be it an array of tables."""
+    return annotation if hasattr(annotation, "model_fields") else get_args(annotation)[0]
 
 
 def _places(name: str, model: Any, above: str = "") -> list[str]:

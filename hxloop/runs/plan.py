@@ -15,7 +15,7 @@ from hxloop import checks
 from hxloop.calibration import CalibrationResult, load_calibration
 from hxloop.data import Dataset, load_dataset
 from hxloop.errors import ConfigError
-from hxloop.network import NetworkSpec
+from hxloop.network import NetworkSpec, Parameters
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.lazy import LazyMapping, LazySequence
 from hxloop.substrate import Backend, Session, get_backend
@@ -23,6 +23,7 @@ from hxloop.substrate.optional import true_parameters
 from hxloop.substrate.recording.record import record
 from hxloop.text import Brief
 from hxloop.training.identity import data_digest
+from hxloop.training.initialisation import initial_delays
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.losses import Loss, get_loss
 from hxloop.training.notes import Note, latest
@@ -47,6 +48,7 @@ class Prepared(Brief):
             this model. None: that of the nominal one.
         configured: digests of the data by split as the configuration gives them, by which data
             that were exchanged are noticed.
+        delays: initial delays, one entry for each projection, see ``Parameters``.
     """
 
     config: ExperimentConfig
@@ -59,6 +61,7 @@ class Prepared(Brief):
     calibration: CalibrationResult | None = None
     twin: Mapping[str, NDArray[np.float64]] | None = None
     configured: Mapping[str, str] = field(default_factory=dict)
+    delays: Sequence[NDArray[np.float64] | None] = ()
 
     @cached_property
     def digests(self) -> Mapping[str, str]:
@@ -105,7 +108,8 @@ class Prepared(Brief):
     def loop_network(self, session: Session) -> LoopNetwork:
         """The initial weights on an open session, with the gradient that is asked for."""
         twin = None if self.twin is None else digital_twin(session, self.twin)
-        return LoopNetwork(session, self.weights, twin=twin)
+        initial = Parameters(tuple(self.weights), tuple(self.delays))
+        return LoopNetwork(session, initial, twin=twin)
 
     @property
     def substrate(self) -> Mapping[str, NDArray[np.float64]]:
@@ -277,4 +281,5 @@ def plan(config: ExperimentConfig, first: str = "train") -> Prepared:
         config, network, backend, loss, LazySequence(initial), datasets, data, calibration,
         calibration.pattern() if calibration is not None and config.backend.twin else None,
         LazyMapping(splits, lambda split: data_digest(data[split])),
+        initial_delays(network, *config.initialisation.delays, config.seed),
     )  # fmt: skip

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hxloop import checks
+from hxloop.activity import Spikes
 from hxloop.checks.random_streams import entropy
 from hxloop.engine.compiled.interface import first_spike_times_cpu
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec, NeuronParameters
 from hxloop.registry import Registry
+from hxloop.training.balanced_populations import balanced
+from hxloop.training.drawn_weights import drawn_weights
 
 
 @runtime_checkable
@@ -41,27 +44,27 @@ class Initialisation(Protocol):
 def initial_weights(
     network: NetworkSpec, means: Sequence[float], stdevs: Sequence[float], seed: int
 ) -> tuple[NDArray[np.float64], ...]:
-    """Normally distributed weights, with a mean and a standard deviation for each layer.
+    """Normally distributed weights, with a mean and a standard deviation for each projection.
 
     Where Dale's law holds (``LayerSpec.n_inhibitory``), the outgoing weights of the layer have
     the magnitudes that are drawn, and the sign of their neuron.
 
     Args:
         network: whose weights.
-        means: one for each layer, in units of the threshold.
-        stdevs: one for each layer.
+        means: one for each projection, in units of the threshold.
+        stdevs: one for each projection.
         seed: of the draw.
 
     Returns:
-        One ``(pre, post)`` array for each layer.
+        One ``(pre, post)`` array for each projection.
 
     Raises:
-        ConfigError: not one mean and one standard deviation for each layer, or a negative one.
+        ConfigError: not one mean and one standard deviation for each of them, or a negative one.
     """
     means = checks.numbers("initialisation: means", means)
     stdevs = checks.numbers("initialisation: stdevs", stdevs, low=0)
     seed = checks.whole("initialisation: seed", seed, low=0)
-    n = len(network.layers)
+    n = len(network.shapes)
     if len(means) != n or len(stdevs) != n:
         raise ConfigError(
             f"initialisation: expected {n} means and {n} stdevs, one for each layer of {network}; "
@@ -73,15 +76,47 @@ def initial_weights(
             zip(network.shapes, means, stdevs, strict=True)
         )
     )
-    for layer, weights in zip(network.layers[:-1], drawn[1:], strict=True):
-        if layer.n_inhibitory:
+    for (pre, _), weights in zip(network.ends, drawn, strict=True):
+        if pre >= 0 and network.layers[pre].n_inhibitory:
             np.abs(weights, out=weights)
-            weights[layer.n_excitatory :] *= -1
+            weights[network.layers[pre].n_excitatory :] *= -1
     return drawn
 
 
-# Inhibition, as a share of the excitation it is drawn against, where Dale's law holds.
-DALE_BALANCE = 0.7
+def initial_delays(
+    network: NetworkSpec, shortest: float, longest: float, seed: int
+) -> tuple[NDArray[np.float64] | None, ...]:
+    """Delays drawn evenly from an interval, beyond the ``min_delay`` of their projection.
+
+    Args:
+        network: whose delays.
+        shortest, longest: ends of the interval, model time.
+        seed: of the draw.
+
+    Returns:
+        For each projection an array of the shape of its delays; None where it has none.
+
+    Raises:
+        ConfigError: an end that is negative, or the wrong way round.
+    """
+    low, high = checks.numbers("initialisation: delays", (shortest, longest), low=0)
+    if low > high:
+        raise ConfigError(
+            f"initialisation: delays: expected [shortest, longest]; got [{low:g}, {high:g}]"
+        )
+    return tuple(
+        None
+        if shape is None
+        else projection.min_delay
+        + np.random.default_rng(entropy(seed, _DELAYS, index)).uniform(low, high, shape)
+        for index, (projection, shape) in enumerate(
+            zip(network.all_projections, network.delay_shapes, strict=True)
+        )
+    )
+
+
+# Stream of the training seed that delays are drawn from; see ``hxloop.training.inputs``.
+_DELAYS = 4
 SAMPLES = 200
 
 
@@ -101,7 +136,7 @@ def balanced_weights(
     then found by bisection, layer after layer from the input: the smallest at which, over 200
     samples, the fraction ``active`` of the neurons spikes, on the ideal substrate. (The idea
     is that of layer-sequential initialisation, Mishkin and Matas 2016, with activity in the
-    place of variance.)
+    place of variance.) Networks with features: ``balanced_populations``.
 
     Args:
         network: whose weights.
@@ -117,17 +152,8 @@ def balanced_weights(
         ConfigError: ``spread`` or ``active`` out of range, a layer of inhibitory neurons only
             (nothing after it ever spikes), or input so sparse that no scale makes a layer active.
     """
-    spread = checks.number("initialisation: spread", spread, finite=False)
-    active = checks.number("initialisation: active", active, finite=False)
-    if not 0 <= spread <= 1e3 or not 0 < active < 1:
-        raise ConfigError(
-            "initialisation: expected spread >= 0 and active between 0 and 1 (spread at most "
-            f"1000); got {spread} and {active}"
-        )
-    seed = checks.whole("initialisation: seed", seed, low=0)
-    times = checks.spike_times(
-        "initialisation: input_times", input_times, shape=("n", network.n_inputs), keep_single=True
-    )[:SAMPLES].astype(np.float64)
+    spread, active, seed = _checked(spread, active, seed)
+    times = _samples(network, input_times)
     result = []
     law = 0
     for index, ((pre, post), layer) in enumerate(zip(network.shapes, network.layers, strict=True)):
@@ -137,7 +163,9 @@ def balanced_weights(
                 "inhibitory, so by Dale's law nothing excites the layer after it and no weights "
                 f"make it spike; expected n_inhibitory below {pre}, or method = 'normal'"
             )
-        shape = _drawn(np.random.default_rng(entropy(seed, 0, index)), pre, post, spread, law)
+        shape = drawn_weights(
+            np.random.default_rng(entropy(seed, 0, index)), pre, post, spread, law
+        )
         neurons = NeuronParameters.uniform(layer.neuron, post)
 
         def run(
@@ -168,17 +196,37 @@ def balanced_weights(
     return tuple(result)
 
 
-def _drawn(
-    random: np.random.Generator, pre: int, post: int, spread: float, n_inhibitory: int
-) -> NDArray[np.float64]:
-    """Weights whose sum over the inputs is 1 on average."""
-    if n_inhibitory == 0:
-        return random.normal(1 / pre, spread / np.sqrt(pre), (pre, post))
-    n_excitatory = pre - n_inhibitory
-    weights = random.exponential(1.0, (pre, post))
-    weights[:n_excitatory] /= n_excitatory
-    weights[n_excitatory:] *= -DALE_BALANCE / n_inhibitory
-    return weights / (1 - DALE_BALANCE)
+def _checked(spread: float, active: float, seed: int) -> tuple[float, float, int]:
+    spread = checks.number("initialisation: spread", spread, finite=False)
+    active = checks.number("initialisation: active", active, finite=False)
+    if not 0 <= spread <= 1e3 or not 0 < active < 1:
+        raise ConfigError(
+            "initialisation: expected spread >= 0 and active between 0 and 1 (spread at most "
+            f"1000); got {spread} and {active}"
+        )
+    return spread, active, checks.whole("initialisation: seed", seed, low=0)
+
+
+def _samples(network: NetworkSpec, input_times: NDArray[np.floating]) -> NDArray[np.float64]:
+    return checks.spike_times(
+        "initialisation: input_times", input_times, shape=("n", network.n_inputs), keep_single=True
+    )[:SAMPLES].astype(np.float64)
+
+
+def balanced_populations(
+    network: NetworkSpec,
+    input_times: NDArray[np.floating],
+    spread: float,
+    active: float,
+    seed: int,
+) -> tuple[NDArray[np.float64], ...]:
+    """``balanced_weights`` for a network of any shape.
+
+    Arguments, result and errors as there; how: ``hxloop.training.balanced_populations``.
+    """
+    spread, active, seed = _checked(spread, active, seed)
+    times = _samples(network, input_times)
+    return balanced(network, Spikes.from_first(times), spread, active, seed)
 
 
 @dataclass(frozen=True)
@@ -205,7 +253,9 @@ class BalancedInitialisation:
     def __call__(
         self, network: NetworkSpec, input_times: NDArray[np.floating], seed: int
     ) -> tuple[NDArray[np.float64], ...]:
-        """One matrix for each layer; see ``balanced_weights``."""
+        """One matrix for each projection; see ``balanced_weights``."""
+        if network.features:
+            return balanced_populations(network, input_times, self.spread, self.active, seed)
         return balanced_weights(network, input_times, self.spread, self.active, seed)
 
 
