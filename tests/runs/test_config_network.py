@@ -8,7 +8,6 @@ import tomllib
 import numpy as np
 import pytest
 
-from hxloop import prepare
 from hxloop.activity import Spikes
 from hxloop.engine.trains import spike_trains
 from hxloop.errors import ConfigError, NetworkError
@@ -22,6 +21,8 @@ from hxloop.network import (
     Projection,
 )
 from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.evaluate import evaluate_run
+from hxloop.runs.plan import prepare
 from hxloop.runs.run import train
 from hxloop.training.initialisation import get_initialisation, initial_delays
 
@@ -131,15 +132,20 @@ def test_the_short_form_has_delays_and_readouts_too():
     assert network.layers[0].neuron.t_refractory == 1.0
 
 
-def test_a_run_from_such_a_file_is_trained_resumed_and_evaluated(tmp_path):
+def test_a_run_from_such_a_file_is_trained_and_evaluated(tmp_path):
     config = config_of(LOOP)
-    whole = train(config, run_dir=tmp_path / "run")
+    whole = train(config, tmp_path / "run")
     assert set(whole.training.metrics[0]) >= {"spikes_per_neuron", "lowered_neurons"}
     learned = whole.training.parameters
     drawn = initial_delays(prepare(config).network, 0.0, 0.5, config.seed)
     assert not np.array_equal(learned.delays[0], drawn[0])
     assert (learned.delays[1] >= 0.1).all()
     assert learned.delays[2] is None
+    again = evaluate_run(tmp_path / "run")
+    assert again.test.accuracy == whole.test.accuracy
+    assert again.test.loss == whole.test.loss
+    assert len(again.test.spikes_per_neuron) == 2
+    assert again.test.spikes_per_neuron[1] == 0
 
 
 @pytest.mark.parametrize(
@@ -169,7 +175,7 @@ def test_sizes_other_than_the_classes_are_refused():
 
 
 def test_projections_without_populations_are_refused():
-    with pytest.raises(ConfigError, match="network.output: names populations"):
+    with pytest.raises(ConfigError, match=r"network\.output: names populations"):
         config_of('[network]\noutput = "x"')
 
 
@@ -180,7 +186,8 @@ def test_a_network_of_spiking_neurons_has_no_membranes_to_read():
 
 @pytest.mark.parametrize("active", [0.5, 0.9])
 def test_balanced_populations_are_as_active_as_asked(active):
-    network = config_of(LOOP).network_spec(4, 3)
+    text = LOOP.replace("size = 6", "size = 30").replace("n_inhibitory = 2", "n_inhibitory = 6")
+    network = config_of(text).network_spec(4, 3)
     rng = np.random.default_rng(0)
     times = rng.random((200, 5))
     drawn_by = get_initialisation("balanced", spread=0.3, active=active)
@@ -191,5 +198,5 @@ def test_balanced_populations_are_as_active_as_asked(active):
     assert abs(np.isfinite(found.first).mean() - active) < 0.03
     # Dale's law, in the loop and to the output.
     for matrix in weights[1:]:
-        assert (matrix[:4] >= 0).all() and (matrix[4:] <= 0).all()
+        assert (matrix[:24] >= 0).all() and (matrix[24:] <= 0).all()
     assert all((a == b).all() for a, b in zip(weights, drawn_by(network, times, 1), strict=True))
