@@ -248,7 +248,7 @@ def test_the_command_line(recorded, tmp_path, capsys):
             main([str(word) for word in command])
         assert status.value.code == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[1] == f"50 samples of again: {tmp_path / 'a.npz'}"
+    assert out[1] == f"50 samples of again, 1104 spikes: {tmp_path / 'a.npz'}"
     assert json.loads(out[2])["states"] == ["trained"]
     with pytest.raises(SystemExit) as status:
         main(["export", str(log), "--to", "nwb", "--out", str(tmp_path / "a.nwb")])
