@@ -5,21 +5,25 @@ defined is null, infinity is the text "inf". Lists of layers go from the input t
 
 - ``format``, ``version``, ``options`` (see ``AnalysisOptions``), ``layer_names``, ``layer_sizes``,
   ``class_names`` (by label; empty where classes have none), ``roles``: ``{trained, untrained}``,
-  names of states, the second may be null.
+  names of states, the second may be null; ``reads``: for each part of the analysis whether it
+  reads "all" spikes or "first" ones, where neurons spike more than once (see
+  ``hxloop.analysis.measures.all_spikes``).
 - ``states.<state>``: ``n_samples, epoch, split, classes, accuracy, undecided, decision_time``
   (mean spike time of the neuron decided for), ``decision_rule`` (in words), ``silent_fraction`` of
-  each layer, ``missing``: what could not be measured, and why.
-- ``synchrony.<state>.layers``: ``name, n_neurons``; ``causal`` and ``all``: means over samples of
+  each layer, ``spike_again``: names of the layers of which neurons spike more than once,
+  ``missing``: what could not be measured, and why.
+- ``synchrony.<state>.layers``, of all spikes: ``name, n_neurons``; ``causal`` (those up to the
+  decision, which is the first spike of the neuron decided for) and ``all``: means over samples of
   ``n_spikes, median, std, iqr, shorth, packet_a, packet_sigma``; ``intervals``: confidence
   intervals ``[low, high]`` of these; ``bands``: their quartiles over samples; ``by_class``: the
   means of each class; ``spike_contrast``; ``null``: causal shorth of evenly spread (``uniform``)
   and of ``jittered`` spikes, with ``p_value`` and ``dominance`` of the difference.
-- ``separability.<state>``: ``layers`` null and ``reason``, or ``classes``, numbers of samples, and
-  ``layers``: ``name``; E of ``readout_times, readout_active, class_mean_times,
+- ``separability.<state>``, of first spikes: ``layers`` null and ``reason``, or ``classes``, numbers
+  of samples, and ``layers``: ``name``; E of ``readout_times, readout_active, class_mean_times,
   class_mean_active`` (accuracies), ``silhouette_times, silhouette_active, van_rossum_contrast``
   (``(between - within)/(between + within)``), ``overlap`` (Jaccard of causally active
   populations); ``within, between``: mean van Rossum distances; ``overlap_matrix``; ``null``: with
-  shuffled labels. "times" are those of all spikes, "active" is who spiked by the decision.
+  shuffled labels. "times" are those of the whole sample, "active" is who spiked by the decision.
 - ``pathways.<state>``: ``from_weights`` and ``from_runs`` null and ``reason``, or ``classes,
   fraction, lost_credit`` and the two, with ``layers`` (without the output): ``name,
   distinctness`` (a number from weights, E from runs), ``corrected`` (from runs, see
@@ -46,11 +50,12 @@ from hxloop.analysis.assess import claims, summary
 from hxloop.analysis.assess.across_states import compare, overview
 from hxloop.analysis.assess.claim import MeasuredState
 from hxloop.analysis.measures import (
-    measured as measures,
-)
-from hxloop.analysis.measures import (
+    all_spikes,
     pathway_measures,
     synchrony,
+)
+from hxloop.analysis.measures import (
+    measured as measures,
 )
 from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.statistics import Array
@@ -109,6 +114,7 @@ def _analyse(
         "version": VERSION,
         "options": asdict(chosen),
         "roles": {"trained": after, "untrained": start},
+        "reads": all_spikes.READS,
         "layer_names": states[0].layer_names,
         "layer_sizes": states[0].sizes,
         "class_names": next((list(s.class_names) for s in states if s.class_names), []),
@@ -160,16 +166,16 @@ def measure_state(state: RecordedActivity, options: AnalysisOptions) -> Measured
         state: what was recorded.
         options: see ``AnalysisOptions``.
     """
-    reasons: dict[str, str] = {}
-    layers = _layers(state)
+    reasons = {} if (flat := all_spikes.why_no_depth(state)) is None else {"depth": flat}
+    layers, trains = _layers(state), (state.inputs, *state.spikes)
     decided = synchrony.decision_times(state.output_times, state.decisions)
     if state.network is not None:
         t_end = state.network.t_window
     else:
-        t_end = float(max(times[np.isfinite(times)].max(initial=0.0) for times in layers))
+        t_end = max(all_spikes.latest(spikes) for spikes in trains)
     # The three are independent, each with a random generator of its own.
     with ThreadPoolExecutor(3) as pool:
-        spread = pool.submit(measures.measure_synchrony, layers, decided, options)
+        spread = pool.submit(measures.measure_synchrony, layers, decided, options, trains)
         separability = pathways = None
         if (np.unique(state.labels, return_counts=True)[1] >= 2).sum() < 2:
             reasons["separability"] = "it takes at least two samples of each of two classes"
@@ -177,8 +183,9 @@ def measure_state(state: RecordedActivity, options: AnalysisOptions) -> Measured
             separability = pool.submit(
                 measures.measure_separability, layers, decided, state.labels, t_end, options
             )
-        if state.weights is None:
-            reasons["pathways"] = "the recording holds no weights"
+        undefined = all_spikes.why_no_pathways(state)
+        if state.weights is None or undefined is not None:
+            reasons["pathways"] = undefined or "the recording holds no weights"
         else:
             neurons = (
                 [] if state.network is None else [spec.neuron for spec in state.network.layers]
@@ -218,6 +225,7 @@ def describe(state: RecordedActivity, measured: MeasuredState) -> dict[str, Any]
         "undecided": int((state.decisions < 0).sum()),
         "decision_time": float(known.mean()) if len(known) else None,
         "silent_fraction": [float(np.isinf(layer).mean()) for layer in times],
+        "spike_again": all_spikes.layers_that_spike_again(state),
         "missing": dict(measured.reasons),
     }
 

@@ -50,15 +50,10 @@ def assess(
     Returns:
         One for each key of ``STATEMENTS``, in that order.
     """
-    tests = (
-        synchronous_input,
-        early_spread,
-        reconvergence,
-        growing_separability,
-        distinct_pathways,
-    )
-    found = [test(trained, options) for test in tests]
-    before = [test(untrained, options) for test in tests[1:]] if untrained is not None else None
+    found = [_tested(key, trained, options) for key in _TESTS]
+    before = None
+    if untrained is not None:
+        before = [_tested(key, untrained, options) for key in list(_TESTS)[1:]]
     found.append(learned(trained, untrained, found[1:], before, options))
     adjusted = statistics.holm([claim.p_value for claim in found])
     return [replace(claim, p_adjusted=float(p)) for claim, p in zip(found, adjusted, strict=True)]
@@ -155,3 +150,19 @@ def reconvergence(state: MeasuredState, options: AnalysisOptions) -> Claim:
         f"interval with half of the causal spikes goes from {first:.3g} to {last:.3g}.",
         {"shorth_by_layer": means, "matched_shorths": column_means(matched), "ratio": ratio},
     )
+
+
+_TESTS = {
+    "synchronous_input": synchronous_input,
+    "early_spread": early_spread,
+    "reconvergence": reconvergence,
+    "separability": growing_separability,
+    "distinct_pathways": distinct_pathways,
+}
+
+
+def _tested(key: str, state: MeasuredState, options: AnalysisOptions) -> Claim:
+    """One of the claims; all but that about the input take layers of which one is the deeper."""
+    if "depth" in state.reasons and key != "synchronous_input":
+        return unknown(key, state.reasons["depth"])
+    return _TESTS[key](state, options)

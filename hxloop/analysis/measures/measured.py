@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import Spikes
 from hxloop.analysis.measures import (
+    all_spikes,
     jackknife,
     null_models,
     null_registry,
@@ -30,7 +32,7 @@ SEPARABILITY_MEASURES = (
 
 @dataclass(frozen=True)
 class SynchronyMeasures:
-    """Spread of every layer's spikes.
+    """Spread of every layer's spikes; of neurons that spike again, of all of their spikes.
 
     Attributes:
         all: statistics of all spikes, for each layer.
@@ -99,15 +101,21 @@ class SeparabilityMeasures:
 
 
 def measure_synchrony(
-    layers: Sequence[Array], decided: Array, options: AnalysisOptions
+    layers: Sequence[Array],
+    decided: Array,
+    options: AnalysisOptions,
+    trains: Sequence[Spikes] | None = None,
 ) -> SynchronyMeasures:
     """Measure the spread of all layers.
 
     Args:
-        layers: spike times ``(samples, neurons)`` from input to output.
+        layers: first spike times ``(samples, neurons)`` from input to output.
         decided: ``(samples,)``, when each sample was decided, see ``decision_times``.
         options: see ``AnalysisOptions``.
+        trains: all spikes of the layers; None: there are no others than the first ones.
     """
+    trains = trains or [Spikes.from_first(times) for times in layers]
+    layers = [all_spikes.spike_rows(spikes) for spikes in trains]
     rng = np.random.default_rng((options.seed, 1))
     everything, causal = zip(*synchrony.layer_statistics(layers, decided), strict=True)
     few = np.sort(rng.permutation(len(decided))[: options.readout_samples])
@@ -129,7 +137,8 @@ def measure_synchrony(
             ours = name in null_registry.NULL_MODELS
             own = rng if ours else np.random.default_rng((options.seed, 8, *name.encode()))
             nulls[name].append(synchrony.shorth(null_registry.draw_null(name, volleys, own)))
-        shown = spikes[: options.contrast_samples]
+        part = few[: options.contrast_samples]
+        shown = all_spikes.causal_trains(trains[index].select(part), decided[part])
         contrast.append(synchrony.spike_contrast(shown, period))
     early = early_layers(len(layers) - 2)
     before = {i: synchrony.causal_spikes(layers[i], decided) for i in (0, *early, len(layers) - 2)}
@@ -159,11 +168,12 @@ def measure_separability(
 ) -> SeparabilityMeasures:
     """Measure the separability of the classes in all layers.
 
-    Spike times as features are those of all spikes; who spiked, van Rossum distances and active
-    populations are those of the causal spikes.
+    Of neurons that spike again, first spikes are read. Spike times as features are those of the
+    whole sample; who spiked, van Rossum distances and active populations are those of the causal
+    spikes.
 
     Args:
-        layers: spike times ``(samples, neurons)`` from input to output.
+        layers: first spike times ``(samples, neurons)`` from input to output.
         decided: ``(samples,)``, when each sample was decided, see ``decision_times``.
         labels: ``(samples,)``.
         t_end: end of the observation, where silent neurons are put as features.

@@ -30,7 +30,8 @@ class Volleys:
     """The causal spikes of one layer, and what a null model may know beside them.
 
     Attributes:
-        times: ``(samples, neurons)``, model time, ``inf`` = silent; not to be written to.
+        times: ``(samples, neurons)``, model time, ``inf`` = silent; not to be written to. Of
+            neurons that spike again ``(samples, spikes)``, a column is no neuron then.
         start: ``(samples,)``, the first input spike.
         decided: ``(samples,)``, the decision; ``inf`` = none.
         is_input: whether the layer is the input.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hxloop.activity import Spikes
 from hxloop.analysis.measures.decisions import checked_times
 from hxloop.errors import RunInputError
 
 
-def spike_contrast(times: ArrayLike, period: float, *, bin_size: float = 0.1) -> float:
+def spike_contrast(times: ArrayLike | Spikes, period: float, *, bin_size: float = 0.1) -> float:
     """Spike contrast of a layer (Ciba et al., J. Neurosci. Meth. 293, 136, 2018), by elephant.
 
     The samples are laid one behind the other, ``period`` apart, so that every neuron is one
@@ -20,7 +21,8 @@ def spike_contrast(times: ArrayLike, period: float, *, bin_size: float = 0.1) ->
     down to ``bin_size`` (and changes the result by about 2 parts in the number of spikes).
 
     Args:
-        times: ``(samples, neurons)``, model time; silent neurons count as silent trains.
+        times: ``(samples, neurons)``, model time, or ``Spikes`` of neurons that spike again;
+            silent neurons count as silent trains.
         period: time from one sample to the next, later than every spike.
         bin_size: at which time scale, model time, shorter than half the period.
 
@@ -34,19 +36,21 @@ def spike_contrast(times: ArrayLike, period: float, *, bin_size: float = 0.1) ->
     from elephant.spike_train_synchrony import spike_contrast as contrast_of
     from neo import SpikeTrain
 
-    spikes = checked_times(times)
-    finite = np.isfinite(spikes)
-    if not finite.any():
+    spikes = times if isinstance(times, Spikes) else Spikes.from_first(checked_times(times))
+    if not spikes.n_spikes:
         return float("nan")
-    if spikes[finite].max() >= period or not 0 < bin_size < period / 2:
+    latest = float(spikes.times.max())
+    if latest >= period or not 0 < bin_size < period / 2:
         raise RunInputError(
             f"period, bin_size: expected a period after the last spike at "
-            f"{spikes[finite].max():g} and bins shorter than half of it; got {period:g} and "
+            f"{latest:g} and bins shorter than half of it; got {period:g} and "
             f"{bin_size:g}"
         )
     stop = period * (len(spikes) + 1)
-    shifted = spikes + period * np.arange(len(spikes))[:, None]
-    trains = [shifted[finite[:, neuron], neuron] for neuron in range(spikes.shape[1])]
+    shifted = spikes.times + period * spikes.samples
+    order = np.argsort(spikes.units, kind="stable")
+    ends = np.searchsorted(spikes.units[order], np.arange(1, spikes.n_units))
+    trains = np.split(shifted[order], ends)
     trains.append(np.array([stop - bin_size, stop - bin_size / 2]))
     _, trace = contrast_of(
         [SpikeTrain(train, units=pq.s, t_stop=stop) for train in trains],

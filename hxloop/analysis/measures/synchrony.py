@@ -1,7 +1,8 @@
 """How synchronous a volley of spikes is: spread measures for each sample.
 
-A volley is the set of first spikes of one layer in one sample. Times are ``(samples,
-neurons)`` in model time, ``inf`` = silent. All measures are computed for all samples at once.
+A volley is the set of spikes of one layer in one sample. Times are ``(samples, neurons)`` in model
+time, ``inf`` = silent; of neurons that spike again ``(samples, spikes)``, see ``spike_rows``. All
+measures are computed for all samples at once.
 
 Conventions, fixed because every number depends on them
 -------------------------------------------------------

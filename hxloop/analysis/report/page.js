@@ -46,6 +46,12 @@
     return values;
   }
 
+  function decodeWide(text) {
+    const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    const view = new DataView(bytes.buffer);
+    return Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(4 * i, true));
+  }
+
   // Start and length of the shortest interval that holds ceil(n/2) of the sorted times.
   function shortestHalf(times) {
     const half = Math.ceil(times.length / 2);
@@ -63,6 +69,14 @@
       this.data = data;
       this.width = data.layers.reduce((sum, layer) => sum + layer.size, 0);
       this.times = data.states.map((state) => decode(state.times));
+      this.further = data.states.map(
+        ({ further }) =>
+          further && {
+            ends: further.ends,
+            neurons: decodeWide(further.neurons),
+            times: decode(further.times),
+          },
+      );
       this.sample = document.getElementById("raster-sample");
       this.order = document.getElementById("raster-order");
       this.later = document.getElementById("raster-later");
@@ -77,11 +91,26 @@
       document.getElementById("raster-next").addEventListener("click", () => move(1));
     }
 
-    // Spike times of a layer in the chosen sample; Infinity = silent.
+    // First spike times of a layer in the chosen sample; Infinity = silent.
     layerTimes(state, layer) {
       const start = Number(this.sample.value) * this.width + this.data.layers[layer].start;
       const raw = this.times[state].subarray(start, start + this.data.layers[layer].size);
       return Array.from(raw, (v) => (v === SILENT ? Infinity : v * this.data.step));
+    }
+
+    // All spikes of a layer in the chosen sample: [neuron, time], given the first ones.
+    layerSpikes(state, layer, times) {
+      const spikes = times.map((time, neuron) => [neuron, time]).filter(([, t]) => t < Infinity);
+      const further = this.further[state];
+      if (!further) return spikes;
+      const sample = Number(this.sample.value);
+      const { start, size } = this.data.layers[layer];
+      for (let i = sample ? further.ends[sample - 1] : 0; i < further.ends[sample]; i++) {
+        const neuron = further.neurons[i] - start;
+        if (neuron >= 0 && neuron < size)
+          spikes.push([neuron, further.times[i] * this.data.step]);
+      }
+      return spikes;
     }
 
     // Height of every neuron of a layer, by what the reader wants.
@@ -89,7 +118,7 @@
       const order = times.map((_, neuron) => neuron);
       const preferred = this.data.states[state].preferred[layer];
       // Neurons of the output stay in place: they are the classes.
-      if (layer < this.data.layers.length - 1) {
+      if (layer !== this.data.output) {
         if (this.order.value === "time") order.sort((a, b) => times[a] - times[b] || a - b);
         if (this.order.value === "class")
           order.sort((a, b) => preferred[a] - preferred[b] || a - b);
@@ -101,23 +130,24 @@
 
     layerTraces(state, layer, decision) {
       const { data } = this;
-      const { name, size } = data.layers[layer];
+      const { name } = data.layers[layer];
       const times = this.layerTimes(state, layer);
       const heights = this.heights(state, layer, times);
-      const spiked = times.map((_, neuron) => neuron).filter((i) => times[i] < Infinity);
-      const causal = spiked.filter((neuron) => times[neuron] <= decision);
-      const rest = spiked.filter((neuron) => !(times[neuron] <= decision));
-      const band = shortestHalf(causal.map((i) => times[i]).sort((a, b) => a - b));
-      const output = layer === data.layers.length - 1;
+      const spikes = this.layerSpikes(state, layer, times);
+      const causal = spikes.filter(([, time]) => time <= decision);
+      const rest = spikes.filter(([, time]) => !(time <= decision));
+      const band = shortestHalf(causal.map(([, time]) => time).sort((a, b) => a - b));
+      const output = layer === data.output;
+      const silent = times.filter((time) => time === Infinity).length;
       const trace = (chosen, title, colour) => ({
         type: "scatter",
         mode: "markers",
         name: title,
         legendgroup: title,
         showlegend: false,
-        x: chosen.map((neuron) => times[neuron]),
-        y: chosen.map((neuron) => heights[neuron]),
-        customdata: chosen,
+        x: chosen.map(([, time]) => time),
+        y: chosen.map(([neuron]) => heights[neuron]),
+        customdata: chosen.map(([neuron]) => neuron),
         xaxis: axis("x", state),
         yaxis: axis("y", state * data.layers.length + layer),
         marker: {
@@ -129,7 +159,7 @@
       });
       const traces = [trace(causal, "before the decision", data.states[state].colour)];
       if (this.later.checked) traces.push(trace(rest, "after the decision", "#9a9a9a"));
-      return { traces, band, spikes: causal.length, silent: size - spiked.length };
+      return { traces, band, spikes: causal.length, silent };
     }
 
     draw() {
@@ -138,7 +168,7 @@
       const traces = [];
       const layout = this.layout();
       data.states.forEach((state, column) => {
-        const output = this.layerTimes(column, data.layers.length - 1);
+        const output = this.layerTimes(column, data.output);
         const answer = state.decisions[Number(this.sample.value)];
         const decision = answer < 0 ? Infinity : output[answer];
         data.layers.forEach((layer, row) => {

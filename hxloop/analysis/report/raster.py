@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.activity import RecordedActivity
+from hxloop.activity import RecordedActivity, Spikes
+from hxloop.analysis.measures.all_spikes import latest
 
 Array = NDArray[np.float64] | NDArray[np.float32]
 
@@ -36,7 +37,7 @@ def chosen_samples(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 
 
 def preferred_classes(times: Array, labels: NDArray[np.int64], t_end: float) -> NDArray[np.int64]:
-    """For every neuron the class for which it spikes earliest on average.
+    """For every neuron the class for which its first spike is earliest on average.
 
     Silence counts as a spike at the end. A neuron that never spikes has no preference, and gets
     the number after the last class.
@@ -59,9 +60,11 @@ def raster_data(
     colours: Mapping[str, str],
     layout: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What the page's script draws the raster from.
+    """What the page's script draws the raster from: all spikes.
 
-    Times are rounded to 1/65534 of the longest, silence is 65535.
+    Times are rounded to 1/65534 of the longest, silence is 65535. First spikes are ``times``; a
+    state in which neurons or channels spike again has the others in ``further``: numbers of
+    neurons (counted through all layers) and times, sample after sample up to its ``ends``.
 
     Args:
         states: of the same samples.
@@ -69,10 +72,12 @@ def raster_data(
         layout: look that all figures share.
     """
     sizes, labels = states[0].sizes, states[0].labels
-    bytes_each = sum(sizes) * len(states) * 2 * 4 / 3
+    trains = [(state.inputs, *state.spikes) for state in states]
+    further = sum(spikes.n_spikes for layers in trains for spikes in layers if not spikes.once)
+    bytes_each = (sum(sizes) * len(states) * 2 + further / len(labels) * 6) * 4 / 3
     chosen = chosen_samples(labels, min(MOST_SAMPLES, max(1, int(MOST_BYTES / bytes_each))))
     layers = [(state.input_times, *state.layer_times) for state in states]
-    last = [float(np.max(t, initial=0, where=np.isfinite(t))) for times in layers for t in times]
+    last = [latest(spikes) for layers_ in trains for spikes in layers_]
     t_end = max(last) or 1.0
     step = t_end / (_SILENT - 1)
     return {
@@ -95,11 +100,13 @@ def raster_data(
                 "name": state.name,
                 "colour": colours[state.name],
                 "times": _packed([t[chosen] for t in times], step),
+                **_further(all_of_them, chosen, step),
                 "decisions": state.decisions[chosen].tolist(),
                 "preferred": [preferred_classes(t, labels, t_end).tolist() for t in times],
             }
-            for state, times in zip(states, layers, strict=True)
+            for state, times, all_of_them in zip(states, layers, trains, strict=True)
         ],
+        "output": 1 + states[0].output_index,
     }
 
 
@@ -112,4 +119,29 @@ def _packed(layers: Sequence[Array], step: float) -> str:
     times = np.concatenate(layers, axis=1)
     finite = np.isfinite(times)
     whole = np.where(finite, np.where(finite, times, 0.0) / step, _SILENT).round()
-    return base64.b64encode(whole.astype("<u2").tobytes()).decode()
+    return _text(whole, "<u2")
+
+
+def _further(layers: Sequence[Spikes], chosen: NDArray[np.int64], step: float) -> dict[str, Any]:
+    """Spikes after the first ones in some samples, of all layers together."""
+    if all(spikes.once for spikes in layers):
+        return {}
+    starts = np.cumsum([0, *(spikes.n_units for spikes in layers)])
+    parts = []
+    for start, spikes in zip(starts, (spikes.select(chosen) for spikes in layers), strict=False):
+        again = spikes.ranks > 0
+        parts.append((spikes.samples[again], start + spikes.units[again], spikes.times[again]))
+    samples, neurons, times = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(samples, kind="stable")
+    ends = np.searchsorted(samples[order], np.arange(len(chosen)), side="right")
+    return {
+        "further": {
+            "ends": ends.tolist(),
+            "neurons": _text(neurons[order], "<u4"),
+            "times": _text((times[order] / step).round(), "<u2"),
+        }
+    }
+
+
+def _text(values: NDArray[Any], kind: str) -> str:
+    return base64.b64encode(values.astype(kind).tobytes()).decode()

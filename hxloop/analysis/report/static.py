@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from hxloop.activity import RecordedActivity
-from hxloop.analysis.measures.decisions import causal_spikes, decision_times
+from hxloop.analysis.measures.decisions import decision_times
 from hxloop.analysis.report import curves as drawn
 from hxloop.analysis.report.curves import Curves
 from hxloop.analysis.report.looks import (
@@ -177,23 +177,23 @@ def overlaps(analysis: Analysis) -> Figure:
 
 
 def raster(analysis: Analysis, states: Sequence[RecordedActivity]) -> Figure:
-    """The first sample through all layers, a column for each state."""
+    """All spikes of the first sample through all layers, a column for each state."""
     names, colours = analysis["layer_names"], state_colours(analysis)
     figure = Figure(figsize=(WIDTH, 0.7 + 0.75 * len(names)), layout="constrained")
     axes = figure.subplots(len(names), len(states), squeeze=False, sharex=True)
     for column, state in enumerate(states):
-        layers, colour = (state.input_times, *state.layer_times), colours[state.name]
-        decided = decision_times(layers[-1][:1], state.decisions[:1])
-        for place, (name, times) in enumerate(zip(names, layers, strict=True)):
+        layers, colour = (state.inputs, *state.spikes), colours[state.name]
+        decided = decision_times(state.output_times[:1], state.decisions[:1])
+        for place, (name, spikes) in enumerate(zip(names, layers, strict=True)):
             axis = axes[len(names) - 1 - place, column]
-            causal = np.isfinite(causal_spikes(times[:1], decided)[0])
-            later = np.isfinite(times[0]) & ~causal
-            for chosen, tint in ((later, "#b0b0b0"), (causal, colour)):
-                neurons = np.flatnonzero(chosen)
-                axis.plot(times[0, neurons], neurons, "|", color=tint, markersize=3, mew=0.7)
+            shown = spikes.select(slice(0, 1))
+            causal = (shown.times <= decided[0]) & np.isfinite(decided[0])
+            for chosen, tint in ((~causal, "#b0b0b0"), (causal, colour)):
+                neurons, when = shown.units[chosen], shown.times[chosen]
+                axis.plot(when, neurons, "|", color=tint, markersize=3, mew=0.7)
             if np.isfinite(decided[0]):
                 axis.axvline(decided[0], color="black", linestyle=":", linewidth=0.8)
-            axis.set_ylim(-0.05 * times.shape[1] - 0.5, 1.05 * times.shape[1] - 0.5)
+            axis.set_ylim(-0.05 * spikes.n_units - 0.5, 1.05 * spikes.n_units - 0.5)
             axis.set_yticks([])
             axis.spines[["left", "bottom"]].set_visible(False)
             if place == 0:
@@ -201,7 +201,7 @@ def raster(analysis: Analysis, states: Sequence[RecordedActivity]) -> Figure:
             else:
                 axis.tick_params(axis="x", length=0)
             if column == 0:
-                axis.set_ylabel(f"{name}\n{times.shape[1]}")
+                axis.set_ylabel(f"{name}\n{spikes.n_units}")
         own, won = int(state.labels[0]), int(state.decisions[0])
         named = state.class_names
         winner = "none" if won < 0 else named[won] if named else str(won)

@@ -18,6 +18,11 @@ _BADGES = {
 GLOSSARY = (
     ("time", "in units of the synaptic time constant τ_syn, from the beginning of the sample"),
     ("spike before the decision", "a causal spike: one not later than the decision"),
+    (
+        "which spikes",
+        "where neurons spike more than once, spread, pulse packets and spike contrast read all "
+        "spikes, separability reads the first one of each neuron, and pathways are not defined",
+    ),
     ("shorth", "length of the shortest interval that holds half of the spikes of a layer"),
     (
         "pulse packet (a, σ)",
@@ -99,6 +104,9 @@ def overview_rows(analysis: Analysis) -> list[tuple[str, str]]:
         if state["decision_time"] is not None:
             parts.append(f"decision at {number(state['decision_time'])} τ_syn on average")
         rows.append((name[:1].upper() + name[1:], ", ".join(parts)))
+        if state["spike_again"]:
+            text = f"neurons spike more than once in {', '.join(state['spike_again'])}"
+            rows.append(("", text))
         if state["missing"]:
             text = "; ".join(f"no {what}: {why}" for what, why in state["missing"].items())
             rows.append(("", text))
@@ -176,7 +184,7 @@ def decision_words(analysis: Analysis) -> str:
 def glossary_html(analysis: Analysis) -> str:
     """What the words mean."""
     decision = (
-        "the spike of the output neuron decided for, whose class is the network's answer. "
+        "the first spike of the output neuron decided for, whose class is the network's answer. "
         + decision_words(analysis)
     )
     entries = [GLOSSARY[0], ("decision", decision), *GLOSSARY[1:]]
