@@ -88,6 +88,19 @@ def others_privates(module: str, source: str, known: tuple[str, ...] = ()) -> li
     ]
 
 
+def privates_touched(where: str, source: str, known: tuple[str, ...] = ()) -> list[str]:
+    """What a test takes from the library that is private there: attributes, names, or by text."""
+    found = others_privates(where, source, known)
+    for node in nodes_of(source):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hxloop"):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Call) and re.search(r"attr$|patch", ast.unparse(node.func)):
+            names = [str(arg.value) for arg in node.args[:2] if isinstance(arg, ast.Constant)]
+        found += [f"{where}: {name}" for name in names if re.search(r"(^|\.)_[^_.][^.]*$", name)]
+    return found
+
+
 PROBED = re.compile(r"(backend|session|calibration|readout|subject)s?$")
 
 

@@ -12,6 +12,7 @@ from tests.syntax import (
     imports_at_load,
     long_files_of_tests,
     others_privates,
+    privates_touched,
     probes,
     tree_of,
     undocumented,
@@ -110,6 +111,22 @@ def test_a_long_file_and_a_long_function_are_seen() -> None:
     assert too_long("hxloop.mine", f"def f():\n{body}") != []
     docstring = '    """' + "\n" * MOST_LINES_OF_A_FUNCTION + '"""\n'
     assert too_long("hxloop.mine", f"def f():\n{docstring}    return 1\n") == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "session._layers[0]",
+        "patch.setattr(Trainer, '_step', fail)",
+        "monkeypatch.setattr('hxloop.runs.run._run', fail)",
+        "getattr(session, '_sim')",
+        "from hxloop.backends.pynn.neuron_mechanisms import _library",
+    ],
+)
+def test_a_test_that_touches_privates_is_seen(source: str) -> None:
+    assert privates_touched("test_mine.py", source) != []
+    public = "session.placed[0]\npatch.setattr(builtins, '__import__', f)\nself._own\nos._exit(0)"
+    assert privates_touched("test_mine.py", public, ("_exit",)) == []
 
 
 @pytest.mark.parametrize("source", ["other._secret()", "a.b._secret = 1", "f(x)._secret"])

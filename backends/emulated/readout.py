@@ -67,6 +67,9 @@ class ChipReadout:
         weight_lsb: nominal weight of one bit, in model units of the default operating point.
         levels: largest code of a weight; None = no limit.
         noise: of the session.
+
+    Attributes:
+        current_gain: ``(circuits,)``, by how much more than asked for a stimulus current drives.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class ChipReadout:
         rng = np.random.default_rng(entropy(_STREAM, _FIXED, curves.seed))
         n = curves.n_circuits
         self._channel = curves.options.cadc_offset * rng.standard_normal(n)
-        self._current_gain = np.exp(STIMULUS_SPREAD * rng.standard_normal(n))
+        self.current_gain = np.exp(STIMULUS_SPREAD * rng.standard_normal(n))
         self._line_gain = np.exp(STIMULUS_SPREAD * rng.standard_normal((2, n)))
         self._line_rest = LINE_REST + 20.0 * rng.standard_normal((2, n))
 
@@ -175,7 +178,7 @@ class ChipReadout:
             rest_lsb=physical["v_leak_lsb"],
             reset_lsb=physical["v_reset_lsb"],
             threshold_lsb=np.where(spiking, physical["v_threshold_lsb"] + shift, np.inf),
-            drive=offset + stimulus.current * self._current_gain[chosen],
+            drive=offset + stimulus.current * self.current_gain[chosen],
             jump_exc=on["exc"] * self._jump * physical["strength_exc"],
             jump_inh=on["inh"] * self._jump * physical["strength_inh"],
         )

@@ -105,6 +105,11 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         """For each layer ``(post, merged)``, which circuits make up its neurons."""
         return tuple(placed.circuits for placed in self._layers)
 
+    @property
+    def placed(self) -> tuple[PlacedLayer, ...]:
+        """The neurons of each layer as they truly are: hidden from whoever trains on a chip."""
+        return tuple(self._layers)
+
     def _turned(self, codes: Mapping[str, Codes], target: OperatingPoint | None) -> None:
         calibration = self._calibration
         if target is None:

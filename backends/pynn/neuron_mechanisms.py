@@ -74,7 +74,7 @@ def is_compiled(folder: Path) -> bool:
 
 def misfit(folder: Path) -> str | None:
     """Why what is compiled in a folder is of no use; None: it fits."""
-    library = _library(folder)
+    library = library_of(folder)
     if library is None:
         return "nothing has been compiled"
     try:
@@ -90,7 +90,8 @@ def misfit(folder: Path) -> str | None:
     return None
 
 
-def _library(folder: Path) -> Path | None:
+def library_of(folder: Path) -> Path | None:
+    """The compiled mechanisms below a folder; None: there are none."""
     found = sorted((folder / platform.machine()).glob("**/libnrnmech.*"))
     return found[0] if found else None
 
@@ -133,7 +134,7 @@ def _misfit_of_a_stranger(folder: Path, library: Path) -> str | None:
     if missing:
         return f"{library} lacks {', '.join(missing)}"
     with contextlib.suppress(OSError):  # read-only: looked at again next time
-        _remember(folder)
+        remember(folder)
     return None
 
 
@@ -146,8 +147,9 @@ def _mechanisms(source: Path) -> list[str]:
     return re.findall(r"\b(?:POINT_PROCESS|ARTIFICIAL_CELL|SUFFIX)\s+(\w+)", text)
 
 
-def _remember(folder: Path) -> None:
-    library = _library(folder)
+def remember(folder: Path) -> None:
+    """Write down beside the compiled mechanisms what they were made of."""
+    library = library_of(folder)
     if library is not None:
         text = json.dumps(_facts(folder, library), indent=1)
         (library.parent / MANIFEST).write_text(text, encoding="utf-8")
@@ -214,7 +216,7 @@ def compile_mechanisms(folder: Path | None = None) -> bool:
         why,
     )
     try:
-        _compile(driver, folder, work.path)
+        compile_sources(driver, folder, work.path)
         _install(work.path / platform.machine(), folder / platform.machine(), work.path / "old")
     finally:
         work.close()
@@ -227,19 +229,29 @@ def compile_mechanisms(folder: Path | None = None) -> bool:
     return True
 
 
-def _compile(driver: Path, folder: Path, work: Path) -> None:
+def compile_sources(driver: Path, folder: Path, work: Path) -> None:
+    """Compile the mechanisms of a folder in another one.
+
+    Args:
+        driver: ``nrnivmodl``.
+        folder: with their sources.
+        work: where it is done.
+
+    Raises:
+        CompilerError: it failed; ends with the end of the log.
+    """
     for source in _sources(folder):
         shutil.copy(source, work)
     path = os.pathsep.join([str(driver.parent), os.environ.get("PATH", "")])
     status, output = run_child(
         [str(driver)], cwd=work, environment={**os.environ, "PATH": path}, supervised=True
     )
-    if status != 0 or _library(work) is None:
+    if status != 0 or library_of(work) is None:
         log = "\n".join(output.strip().splitlines()[-60:])
         raise CompilerError(
             f"backend 'pynn-neuron': {driver} failed (exit status {status}). End of the log:\n{log}"
         )
-    _remember(work)
+    remember(work)
 
 
 def _install(made: Path, target: Path, aside: Path) -> None:

@@ -83,8 +83,8 @@ def bench_engine(
     say("One layer against two matrix products ...")
     layer, products = _layer_times(repetitions)
     profile = {
-        "equal": _layer_profile(0.0, repetitions),
-        "unequal": _layer_profile(CHIP_SPREAD, repetitions),
+        "equal": layer_profile(0.0, repetitions),
+        "unequal": layer_profile(CHIP_SPREAD, repetitions),
     }
     say("Yin-Yang, epochs in software ...")
     epoch = _yin_yang_epoch_s()
@@ -181,7 +181,7 @@ def _layer_times(repetitions: int) -> tuple[float, float]:
     return layer, products
 
 
-def _layer_profile(spread: float, repetitions: int) -> dict[str, float]:
+def layer_profile(spread: float, repetitions: int) -> dict[str, float]:
     """Fractions of a layer's forward time, in this thread alone."""
     weights, window = deep_weights(DEEP)[0], 6.0
     rng = np.random.default_rng(1)

@@ -41,7 +41,7 @@ def train(
         overrides.append(f"training.epochs={epochs}")
     if seed is not None:
         overrides.append(f"seed={seed}")
-    config = _configuration(experiment, backend, overrides)
+    config = configuration(experiment, backend, overrides)
     folder = out if out is not None else Path("runs") / Path(experiment).stem
     if study_of(config) is not None:
         _study(config, folder, force, json_)
@@ -127,7 +127,8 @@ def evaluate(
     output.evaluated(result, json_)
 
 
-def _configuration(experiment: str, backend: str | None, overrides: list[str]) -> ExperimentConfig:
+def configuration(experiment: str, backend: str | None, overrides: list[str]) -> ExperimentConfig:
+    """The experiment that is asked for, on the backend that is."""
     if backend is None:
         return load_experiment(experiment, overrides)
     return load_experiment(experiment, [f'backend.name="{backend}"', *overrides])

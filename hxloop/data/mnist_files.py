@@ -50,8 +50,8 @@ def load_mnist(split: str, side: int = SIDE) -> tuple[NDArray[np.uint8], NDArray
         FileFormatError: a file is truncated, corrupt or another one.
     """
     kind = "t10k" if split == "test" else "train"
-    images = _read_images(_find(f"{kind}-images-idx3-ubyte"))
-    labels = _read_labels(_find(f"{kind}-labels-idx1-ubyte"))
+    images = read_images(find_file(f"{kind}-images-idx3-ubyte"))
+    labels = read_labels(find_file(f"{kind}-labels-idx1-ubyte"))
     if len(images) != len(labels):
         raise FileFormatError(f"MNIST: {len(images)} images but {len(labels)} labels")
     part = {"train": slice(0, TRAIN_SIZE), "validation": slice(TRAIN_SIZE, None)}.get(
@@ -88,7 +88,12 @@ def cache_folder() -> Path:
     return folder / "mnist"
 
 
-def _find(name: str) -> Path:
+def find_file(name: str) -> Path:
+    """One of ``FILES``, where it lies on this machine, or else downloaded.
+
+    Raises:
+        MissingDataError: it is nowhere, and cannot be had.
+    """
     for folder in folders():
         # Unpacked by some tools, the files have a point where others have a dash.
         dotted = name.replace("-idx", ".idx")
@@ -121,15 +126,23 @@ def _download(name: str) -> Path:
             f"MNIST: {name} not found, and the download failed ({error}). {how}"
         ) from error
     try:
-        _content(path, name)
+        content_of(path, name)
     except FileFormatError:
         path.unlink()
         raise
     return path
 
 
-def _content(path: Path, name: str | None = None) -> bytes:
-    """The uncompressed bytes, checked."""
+def content_of(path: Path, name: str | None = None) -> bytes:
+    """The uncompressed bytes of one of ``FILES``, checked.
+
+    Args:
+        path: the file.
+        name: which of them it is; None: as its own name says.
+
+    Raises:
+        FileFormatError: it is truncated, corrupt or another file.
+    """
     name = name or path.name.removesuffix(".gz").replace(".idx", "-idx")
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -150,8 +163,9 @@ def _content(path: Path, name: str | None = None) -> bytes:
 
 
 @lru_cache(maxsize=4)
-def _read_images(path: Path) -> NDArray[np.uint8]:
-    data = _content(path)
+def read_images(path: Path) -> NDArray[np.uint8]:
+    """``(samples, 28, 28)``, not to be written to; raises as ``content_of``."""
+    data = content_of(path)
     magic, count, rows, columns = struct.unpack(">IIII", data[:16].ljust(16, b"\0"))
     if magic != 2051 or (rows, columns) != (SIDE, SIDE):
         raise FileFormatError(
@@ -168,8 +182,9 @@ def _read_images(path: Path) -> NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=4)
-def _read_labels(path: Path) -> NDArray[np.uint8]:
-    data = _content(path)
+def read_labels(path: Path) -> NDArray[np.uint8]:
+    """``(samples,)``; raises as ``content_of``."""
+    data = content_of(path)
     magic, count = struct.unpack(">II", data[:8].ljust(8, b"\0"))
     labels = np.frombuffer(data, np.uint8, offset=min(8, len(data)))
     if magic != 2049 or len(labels) != count:

@@ -92,7 +92,7 @@ class RecordedSpikeTimes(torch.autograd.Function):
         size = max(1, CHUNK_ELEMENTS // max(1, pre * post))
         for start in range(0, batch, size):
             part = slice(start, start + size)
-            d_weights, d_times = _chunk(
+            d_weights, d_times = chunk_gradient(
                 input_times[part], weights, recorded[part], grad[part], batch, ctx, counts
             )
             grad_weights += d_weights
@@ -217,7 +217,7 @@ def _compiled(ctx: Any, grad: Tensor, counts: GradientCounts) -> tuple[Tensor | 
     )
 
 
-def _chunk(
+def chunk_gradient(
     input_times: Tensor,
     weights: Tensor,
     recorded: Tensor,

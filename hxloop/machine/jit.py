@@ -65,7 +65,7 @@ class _KernelCache(FunctionCache):
 
     def __init__(self, python: Callable[..., Any]) -> None:
         super().__init__(python)
-        self._cache_file._source_stamp = _digest(inspect.getfile(python))
+        self._cache_file._source_stamp = file_digest(inspect.getfile(python))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """What was kept for a signature; None if there is nothing that can be used."""
@@ -93,7 +93,7 @@ def inlined_sources() -> list[Path]:
 
 
 @cache
-def _digest(file: str) -> str:
+def file_digest(file: str) -> str:
     """Of all that a function of this file can have compiled into it."""
     digest = hashlib.sha256()
     for source in (Path(file), *inlined_sources()):

@@ -85,7 +85,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         done.append(work)
         return compile_into(work)
 
-    monkeypatch.setattr(brian2_build, "_compile", stand_in)
+    monkeypatch.setattr(brian2_build, "compile_model", stand_in)
     return done
 
 
@@ -113,7 +113,7 @@ def test_a_model_that_breaks_while_it_is_in_use_is_compiled_anew(
     tmp_path: Path, compiled: list[Path], kind: str
 ) -> None:
     runner = BinaryRunner(SHAPE, tmp_path)
-    DAMAGES[kind](runner._folder)
+    DAMAGES[kind](runner.folder)
     for _ in range(2):
         np.testing.assert_array_equal(runner.run(DATA)[0], DATA["layer0.th"])
     # What the stand-in never looks at does not stop it.
@@ -123,8 +123,8 @@ def test_a_model_that_breaks_while_it_is_in_use_is_compiled_anew(
 
 def test_a_model_that_is_whole_and_fails_is_reported(tmp_path: Path, compiled: list[Path]) -> None:
     runner = BinaryRunner(SHAPE, tmp_path)
-    (runner._folder / "main").write_text("#!/bin/sh\necho out of luck >&2\nexit 4\n")
-    brian2_cache.seal(runner._folder)
+    (runner.folder / "main").write_text("#!/bin/sh\necho out of luck >&2\nexit 4\n")
+    brian2_cache.seal(runner.folder)
     with pytest.raises(RunFailed, match=r"got 4 and 'out of luck'"):
         runner.run(DATA)
     assert len(compiled) == 1
@@ -162,10 +162,10 @@ def test_two_processes_that_heal_a_model_end_with_one(model: Path) -> None:
         return kept
 
     def heal() -> None:
-        work = brian2_cache._work_folder([model.parent])
+        work = brian2_cache.work_folder([model.parent])
         kept = slow(work.path)
         brian2_cache.seal(kept)
-        assert brian2_cache._install(kept, model, work.path / "replaced") is None
+        assert brian2_cache.install(kept, model, work.path / "replaced") is None
         work.close()
 
     threads = [threading.Thread(target=heal) for _ in range(2)]
@@ -233,14 +233,14 @@ def test_a_killed_training_leaves_nothing_in_memory(
         "import os, sys\nfrom pathlib import Path\n"
         "from hxloop.backends.emulated.brian2 import runners\n"
         "runners.MEMORY = Path(sys.argv[1])\n"
-        "held = [runners._scratch(runners.MEMORY, 100) for _ in range(2)]\n"
+        "held = [runners.scratch_for(runners.MEMORY, 100) for _ in range(2)]\n"
         "os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "shm")], check=False, timeout=120)
     assert len(list((tmp_path / "shm").iterdir())) == 4  # two folders, two locks
     runner = BinaryRunner(SHAPE, tmp_path / "cache")
     assert sorted((tmp_path / "shm").iterdir()) == sorted(
-        [runner._work, Path(f"{runner._work}.lock")]
+        [runner.work, Path(f"{runner.work}.lock")]
     )
     runner.close()
     assert list((tmp_path / "shm").iterdir()) == []
@@ -265,7 +265,7 @@ def test_a_memory_that_is_too_small_is_not_used(
         brian2_runners.shutil, "disk_usage", lambda path: usage._replace(free=run_bytes(SHAPE))
     )
     runner = BinaryRunner(SHAPE, memory.parent / "cache")
-    assert runner._work.parent == memory.parent / "disk"
+    assert runner.work.parent == memory.parent / "disk"
     np.testing.assert_array_equal(runner.run(DATA)[0], DATA["layer0.th"])
     runner.close()
 
@@ -279,9 +279,9 @@ def test_a_memory_that_fills_up_is_left_for_the_disk_once(
     when: str,
 ) -> None:
     runner = BinaryRunner(SHAPE, memory.parent / "cache")
-    assert runner._work.parent == memory
+    assert runner.work.parent == memory
     if when == "writing":
-        (runner._work / "layer0.th").symlink_to("/dev/full")
+        (runner.work / "layer0.th").symlink_to("/dev/full")
     else:
         start = brian2_runners.run_child
 
@@ -290,7 +290,7 @@ def test_a_memory_that_fills_up_is_left_for_the_disk_once(
 
         monkeypatch.setattr(brian2_runners, "run_child", full)
     np.testing.assert_array_equal(runner.run(DATA)[0], DATA["layer0.th"])
-    assert runner._work.parent == memory.parent / "disk"
+    assert runner.work.parent == memory.parent / "disk"
     assert list(memory.iterdir()) == []
     assert "--shm-size" in caplog.text
     runner.close()
@@ -298,9 +298,9 @@ def test_a_memory_that_fills_up_is_left_for_the_disk_once(
 
 def test_no_room_anywhere_is_told_with_the_way_out(memory: Path, compiled: list[Path]) -> None:
     runner = BinaryRunner(SHAPE, memory.parent / "cache")
-    runner._scratch.close()
-    runner._scratch = brian2_runners._scratch(None, 1)
-    (runner._work / "layer0.th").symlink_to("/dev/full")
+    runner.scratch.close()
+    runner.scratch = brian2_runners.scratch_for(None, 1)
+    (runner.work / "layer0.th").symlink_to("/dev/full")
     with pytest.raises(RunFailed, match=r"exchanges 0\.0 MB .*(No space|space left).*TMPDIR"):
         runner.run(DATA)
     runner.close()
@@ -322,7 +322,7 @@ def test_preferences_and_flags_of_the_user_do_not_reach_the_compiler(
 
     monkeypatch.setattr(brian2_build, "run_child", spy)
     with pytest.raises(CompilerError, match="stop"):
-        brian2_build._compile(SHAPE, "g++", tmp_path)
+        brian2_build.compile_model(SHAPE, "g++", tmp_path)
     ((_, how),) = seen
     assert how["environment"]["HOME"] == how["environment"]["TMPDIR"] == str(tmp_path)
     assert "MAKEFLAGS" not in how["environment"] and how["supervised"]

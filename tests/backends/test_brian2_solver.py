@@ -95,18 +95,18 @@ def test_nothing_is_written_to_and_nothing_is_left_behind(compiled):
     for _ in range(5):
         for a, b in zip(first, compiled.run(*network), strict=True):
             np.testing.assert_array_equal(a, b)
-    assert list(compiled._runners[0]._work.iterdir()) == []
+    assert list(compiled.runners[0].work.iterdir()) == []
     if descriptors:
         assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 def test_a_cached_model_is_not_compiled_again(compiled, cache, monkeypatch):
-    monkeypatch.setattr(brian2_build, "_compile", lambda *a: pytest.fail("compiled again"))
+    monkeypatch.setattr(brian2_build, "compile_model", lambda *a: pytest.fail("compiled again"))
     solver = Brian2Solver(SIZES, WINDOW, Brian2Options(cache_dir=cache))
     network = random_network(7)
     for a, b in zip(solver.run(*network), compiled.run(*network), strict=True):
         np.testing.assert_array_equal(a, b)
-    folder = solver._runners[0]._work
+    folder = solver.runners[0].work
     solver.close()
     assert not folder.exists()
     with pytest.raises(SessionClosedError):
@@ -124,7 +124,7 @@ def test_processes_share_a_batch_and_change_nothing(cache, compiled, processes, 
     times = np.tile(small[0], (5, 1)) * np.linspace(0.8, 1.2, 40)[:, None]
     layers = [replace(x, threshold=np.tile(x.threshold, (5, 1))) for x in small[2]]
     together = solver.run(times, small[1], layers)
-    assert len(solver._runners) == processes
+    assert len(solver.runners) == processes
     for start in range(0, 40, 8):
         part = slice(start, start + 8)
         alone = compiled.run(

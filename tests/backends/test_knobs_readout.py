@@ -14,6 +14,8 @@ from hxloop.backends.emulated.readout import (
     REFRACTORY_US,
     SAMPLE_US,
     SETTLING_US,
+    ChipReadout,
+    ReadoutNoise,
 )
 from hxloop.chip.readout import Readout, Stimulus, as_readout
 from hxloop.errors import CapacityError, RunInputError, SessionClosedError
@@ -34,7 +36,13 @@ def chip(knob_options=QUIET, **imperfections):
 
 def truth(session):
     """The hidden parameters, for the expected values of these tests only."""
-    return session._curves.physical(session.codes)
+    return session.backend.curves(NETWORK).physical(session.codes)
+
+
+def current_gain(session):
+    """The same of the stimulus current."""
+    curves = session.backend.curves(NETWORK)
+    return ChipReadout(curves, 1.0, None, ReadoutNoise(0, 0.0)).current_gain
 
 
 @pytest.fixture
@@ -116,7 +124,7 @@ def test_a_driven_circuit_fires_at_the_rate_of_the_closed_form(session):
         exc_input=False, inh_input=False, spiking=True,
     )  # fmt: skip
     readings = session.measure(stimulus, ["spikes", "counters"])
-    drive = current * session._readout._current_gain
+    drive = current * current_gain(session)
     final = p["v_leak_lsb"] + LEAKLESS_US * drive
     up = LEAKLESS_US * np.log((final - p["v_reset_lsb"]) / (final - p["v_threshold_lsb"]))
     intervals = readings.spike_times_us[:, 1] - readings.spike_times_us[:, 0]
@@ -151,7 +159,7 @@ def test_rates_of_the_converters():
 
 def test_dead_circuits_never_fire():
     with chip(dead=0.2).open(NETWORK, seed=3) as session:
-        dead = session._curves.model.dead
+        dead = session.backend.curves(NETWORK).model.dead
         counts = session.measure(
             Stimulus(200.0, current=20.0, leak=False, spiking=True), ["counters"]
         ).counts
@@ -187,7 +195,7 @@ def test_thresholds_vary_from_run_to_run():
         runs = [session.measure(stimulus, ["spikes"]).spike_times_us[:, 0] for _ in range(12)]
         fired = np.isfinite(runs).all(axis=0)
         assert fired.mean() > 0.9
-        drive = 3.0 * session._readout._current_gain[fired]
+        drive = 3.0 * current_gain(session)[fired]
         spread = np.stack(runs)[:, fired].std(axis=0, ddof=1) * drive  # us to LSB
         assert abs(np.median(spread) - 0.015 * 70) < 0.15
 

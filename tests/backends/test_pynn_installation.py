@@ -18,10 +18,10 @@ from hxloop.backends.pynn import neuron_mechanisms
 from hxloop.backends.pynn import packages as pynn_packages
 from hxloop.backends.pynn.grid import time_step
 from hxloop.backends.pynn.neuron_mechanisms import (
-    _library,
     compile_mechanisms,
     find_nrnivmodl,
     is_compiled,
+    library_of,
     misfit,
 )
 from hxloop.errors import (
@@ -158,21 +158,23 @@ def compiled(tmp_path_factory):
 
 
 def _claim(folder, **changes):
-    listed = _library(folder).parent / "hxloop.json"
+    listed = library_of(folder).parent / "hxloop.json"
     listed.write_text(json.dumps({**json.loads(listed.read_text()), **changes}))
 
 
 MISFITS = {
-    "empty": lambda folder: _library(folder).write_bytes(b""),
+    "empty": lambda folder: library_of(folder).write_bytes(b""),
     "of another machine": lambda folder: _claim(folder, machine="aarch64"),
     "of another version": lambda folder: _claim(folder, NEURON="8.2.6"),
     "of other sources": lambda folder: (folder / "tiny.mod").write_text(MECHANISM + ": new"),
     "of more sources": lambda folder: (folder / "tiny2.mod").write_text(MECHANISM),
-    "with a damaged list": lambda folder: (_library(folder).parent / "hxloop.json").write_text("["),
+    "with a damaged list": lambda folder: (library_of(folder).parent / "hxloop.json").write_text(
+        "["
+    ),
     "with a list of another kind": lambda folder: (
-        _library(folder).parent / "hxloop.json"
+        library_of(folder).parent / "hxloop.json"
     ).write_text("[]"),
-    "gone": lambda folder: shutil.rmtree(_library(folder).parent),
+    "gone": lambda folder: shutil.rmtree(library_of(folder).parent),
 }
 
 
@@ -186,13 +188,13 @@ def test_a_library_that_does_not_fit_is_compiled_anew(compiled, tmp_path, kind, 
     assert misfit(folder) is not None
 
     def stand_in(driver, sources, work):
-        made = _library(compiled).parent
+        made = library_of(compiled).parent
         shutil.copytree(made, work / made.name)
         for source in sources.glob("*.mod"):
             shutil.copy(source, work)
-        neuron_mechanisms._remember(work)
+        neuron_mechanisms.remember(work)
 
-    monkeypatch.setattr(neuron_mechanisms, "_compile", stand_in)
+    monkeypatch.setattr(neuron_mechanisms, "compile_sources", stand_in)
     assert compile_mechanisms(folder)
     assert misfit(folder) is None
     assert sorted(path.suffix for path in folder.iterdir() if path.is_file()) == sorted(
@@ -207,7 +209,7 @@ def test_a_library_that_does_not_fit_is_compiled_anew(compiled, tmp_path, kind, 
 def test_a_library_that_somebody_else_compiled_is_tried(compiled, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(compiled, folder)
-    manifest = _library(folder).parent / "hxloop.json"
+    manifest = library_of(folder).parent / "hxloop.json"
     manifest.unlink()
     assert misfit(folder) is None and manifest.is_file()
     manifest.unlink()
@@ -217,7 +219,7 @@ def test_a_library_that_somebody_else_compiled_is_tried(compiled, tmp_path):
     (folder / "more.mod").touch()
     assert "older than its sources" in misfit(folder)
     (folder / "more.mod").unlink()
-    _library(folder).write_bytes(b"no library")
+    library_of(folder).write_bytes(b"no library")
     assert "cannot be loaded" in misfit(folder)
 
 

@@ -116,12 +116,12 @@ def test_mnist_is_found_as_others_lay_it_out(tmp_path, monkeypatch) -> None:
         for file in (f"{name}.gz", "train-images.idx3-ubyte.gz", "train-images.idx3-ubyte", name):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / file).touch()
-            assert datasets_mnist._find(name) == folder / file
+            assert datasets_mnist.find_file(name) == folder / file
             os.unlink(folder / file)
             if file.startswith("train-images."):
                 with pytest.raises(HxloopError, match=name):
                     (folder / file).write_bytes(b"")
-                    datasets_mnist._content(folder / file)
+                    datasets_mnist.content_of(folder / file)
                 os.unlink(folder / file)
 
 

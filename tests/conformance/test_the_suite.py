@@ -144,15 +144,15 @@ def test_a_loop_that_absorbs_faults_is_noticed(name: str, monkeypatch: pytest.Mo
     )
     monkeypatch.setattr(hxloop.training.loop, "check_physics", lambda activity, *_: activity)
     if name in ("fault-transient", "fault-raised"):
-        run = hxloop.training.loop.LoopNetwork._run
+        forward = hxloop.training.loop.LoopNetwork.forward
 
-        def stubborn(self: Any, input_times: Any, trial: Any) -> Any:
+        def stubborn(self: Any, input_times: Any, trial: Any = None) -> Any:
             try:
-                return run(self, input_times, trial)
+                return forward(self, input_times, trial)
             except (Exception, KeyboardInterrupt):  # noqa: BLE001
-                return run(self, input_times, trial)
+                return forward(self, input_times, trial)
 
-        monkeypatch.setattr(hxloop.training.loop.LoopNetwork, "_run", stubborn)
+        monkeypatch.setattr(hxloop.training.loop.LoopNetwork, "forward", stubborn)
     with Subject(get_backend("ideal")) as subject:
         assert run_check(BY_NAME[name], subject).status == "failed"
 

@@ -36,11 +36,11 @@ def alone(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "data" / "mnist"
     folder.mkdir(parents=True)
-    datasets_mnist._read_images.cache_clear()
-    datasets_mnist._read_labels.cache_clear()
+    datasets_mnist.read_images.cache_clear()
+    datasets_mnist.read_labels.cache_clear()
     yield folder
-    datasets_mnist._read_images.cache_clear()
-    datasets_mnist._read_labels.cache_clear()
+    datasets_mnist.read_images.cache_clear()
+    datasets_mnist.read_labels.cache_clear()
 
 
 @published

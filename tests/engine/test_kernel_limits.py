@@ -58,7 +58,7 @@ def test_unequal_neurons_on_a_clock_are_the_reference(spread, tick):
 def test_a_series_leaves_out_no_more_than_it_may(spread, lowest, left_out):
     y = np.linspace(-1.0, 1.0, 201).astype(np.longdouble)
     for length in np.logspace(-5, 2, 200):
-        degree = forward_unequal._degree(length, spread, lowest, left_out)
+        degree = forward_unequal.series_degree(length, spread, lowest, left_out)
         assert degree >= lowest
         if degree > forward_unequal.HIGHEST:
             assert length * spread > 1.0
@@ -143,17 +143,17 @@ def test_mnist_images_of_another_size(tmp_path, monkeypatch):
     path = tmp_path / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(data))
     with pytest.raises(FileFormatError, match="expected the official"):
-        mnist._read_images(path)
+        mnist.read_images(path)
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
     monkeypatch.setitem(mnist.FILES, "t10k-images-idx3-ubyte", digest)
     with pytest.raises(FileFormatError, match="expected images of 28 x 28; got 27 x 27"):
-        mnist._read_images(path)
+        mnist.read_images(path)
 
 
 @pytest.mark.parametrize("spread", [0.0, bench.CHIP_SPREAD])
 def test_profile_of_a_layer_adds_up(spread):
     threads = torch.get_num_threads()
-    profile = bench._layer_profile(spread, 1)
+    profile = bench.layer_profile(spread, 1)
     assert set(profile) == {"sorting", "propagation", "crossings", "host"}
     assert sum(profile.values()) == pytest.approx(1.0, abs=0.003)
     assert min(profile.values()) >= 0 and profile["propagation"] > 0

@@ -197,19 +197,19 @@ def test_silent_layers_of_a_real_file_are_believed(tmp_path):
 def test_idx_that_claims_more_than_it_holds(tmp_path, monkeypatch):
     path = tmp_path / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(bytes(100_000_000), 6))
-    text, peak = peak_of(mnist._read_images, path)
+    text, peak = peak_of(mnist.read_images, path)
     assert "more than the 64 MB" in text and peak < 200e6
     for content in (struct.pack(">IIII", 2051, 1 << 30, 28, 28) + bytes(784), b"", b"\0\0"):
         path.write_bytes(gzip.compress(content))
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
         monkeypatch.setitem(mnist.FILES, "t10k-images-idx3-ubyte", digest)
         with pytest.raises(FileFormatError, match="MNIST file"):
-            mnist._read_images(path)
+            mnist.read_images(path)
         monkeypatch.setitem(mnist.FILES, "t10k-labels-idx1-ubyte", digest)
         labels = tmp_path / "t10k-labels-idx1-ubyte.gz"
         labels.write_bytes(path.read_bytes())
         with pytest.raises(FileFormatError, match="MNIST file"):
-            mnist._read_labels(labels)
+            mnist.read_labels(labels)
 
 
 def test_safetensors_that_claim_more_than_they_hold(tmp_path):

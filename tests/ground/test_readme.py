@@ -147,7 +147,7 @@ def test_every_command_shown_anywhere_is_understood(place, line, tmp_path, monke
     context = commands[words[0]].make_context(words[0], words[1:])
     given = context.params
     if words[0] == "train" and not given["experiment"].endswith(".toml"):
-        cli_runs._configuration(given["experiment"], given["backend"], [*(given["settings"] or [])])
+        cli_runs.configuration(given["experiment"], given["backend"], [*(given["settings"] or [])])
 
 
 def test_python_example_trains_a_network(capsys):

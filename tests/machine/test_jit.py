@@ -31,9 +31,9 @@ _numbers = itertools.count()
 @pytest.fixture(autouse=True)
 def said_anew() -> Iterator[None]:
     machine.say_once.cache_clear()
-    jit._digest.cache_clear()
+    jit.file_digest.cache_clear()
     yield
-    jit._digest.cache_clear()
+    jit.file_digest.cache_clear()
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_function_is_compiled_anew_when_what_it_calls_has_changed(
     module: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not was_kept(load(module))
-    monkeypatch.setattr(jit, "_digest", lambda file: "after an upgrade")
+    monkeypatch.setattr(jit, "file_digest", lambda file: "after an upgrade")
     assert [was_kept(load(module)) for _ in range(2)] == [False, True]
 
 
@@ -95,10 +95,10 @@ def test_what_is_compiled_into_others_is_looked_at(
     """After a move of the kernels the folder was empty, and old machine code was used for new."""
     kernels = Path(hxloop.__file__).parent / "engine" / "compiled"
     assert {kernels / "membrane.py", kernels / "psp.py"} <= set(jit.inlined_sources())
-    before = jit._digest(str(module))
+    before = jit.file_digest(str(module))
     monkeypatch.setattr(jit, "inlined_sources", lambda: [module])
-    jit._digest.cache_clear()
-    assert jit._digest(str(module)) != before
+    jit.file_digest.cache_clear()
+    assert jit.file_digest(str(module)) != before
 
 
 def test_a_full_disk_is_said_once(

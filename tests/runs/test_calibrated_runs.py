@@ -143,7 +143,7 @@ def test_the_chip_that_is_shown_is_the_one_that_runs(chip3):
     backend = get_backend("emulated-chip", chip=3, solver="event")
     shown = backend.substrate_parameters(SPEC, result)
     with backend.open(SPEC, calibration=result, seed=0) as session:
-        layers, circuits = session._layers, session.circuits
+        layers, circuits = session.placed, session.circuits
     used = np.concatenate([layer.ravel() for layer in circuits])
     assert not set(used) & set(failures) and len(used) == 11
     whole = backend.substrate_parameters(NetworkSpec.feed_forward(25, 480, 3), result)

@@ -54,6 +54,9 @@ class EchoSession(BaseSession["EchoBackend"]):
         spikes = [np.repeat(first, matrix.shape[1], axis=1) for matrix in weights]
         return Simulated(first_spike_times=spikes, **self.said)
 
+    def streams(self, *trials: int | None) -> list[int]:
+        return [self._stream(trial) for trial in trials]
+
 
 @dataclass(frozen=True)
 class EchoBackend(BaseBackend):
@@ -150,7 +153,7 @@ def test_what_the_substrate_changed_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_streams_of_noise_are_counted() -> None:
     with EchoBackend().open(NETWORK) as session:
-        assert [session._stream(trial) for trial in (None, 7, None, None)] == [0, 7, 1, 2]
+        assert session.streams(None, 7, None, None) == [0, 7, 1, 2]
 
 
 def test_a_closed_session_says_so_and_closes_once() -> None:

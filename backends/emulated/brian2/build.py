@@ -97,11 +97,17 @@ def compiled_model(shape: Shape, cache_dir: Path | None = None) -> Path:
     """
     compiler = find_compiler()
     roots = cache_folders("brian2") if cache_dir is None else (Path(cache_dir).expanduser(),)
-    return kept_model(_key(shape, compiler), roots, lambda work: _compile(shape, compiler, work))
+    return kept_model(
+        _key(shape, compiler), roots, lambda work: compile_model(shape, compiler, work)
+    )
 
 
-def _compile(shape: Shape, compiler: str, work: Path) -> Path:
-    """Write and compile the model in ``work``; the folder with what is needed later."""
+def compile_model(shape: Shape, compiler: str, work: Path) -> Path:
+    """Write and compile the model in ``work``; the folder with what is needed later.
+
+    Raises:
+        CompilerError: it failed; ends with the end of the log.
+    """
     environment = _environment(compiler, work)
     code = work / "code"
     for task, command, cwd in (

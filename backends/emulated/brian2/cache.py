@@ -81,12 +81,12 @@ def kept_model(name: str, roots: Sequence[Path], compile_into: Callable[[Path], 
                     target,
                     what,
                 )
-        work = _work_folder(roots)
+        work = work_folder(roots)
         target = work.path.parent / name
         try:
             kept = compile_into(work.path)
             seal(kept)
-            what = _install(kept, target, work.path / "replaced")
+            what = install(kept, target, work.path / "replaced")
         finally:
             work.close()
     if what is not None:
@@ -98,7 +98,12 @@ def kept_model(name: str, roots: Sequence[Path], compile_into: Callable[[Path], 
     return target
 
 
-def _work_folder(roots: Sequence[Path]) -> ScratchFolder:
+def work_folder(roots: Sequence[Path]) -> ScratchFolder:
+    """A folder to compile in, below the first of some folders that can be written.
+
+    Raises:
+        CompilerError: none can be.
+    """
     errors = []
     for root in roots:
         try:
@@ -119,7 +124,7 @@ def _work_folder(roots: Sequence[Path]) -> ScratchFolder:
     )
 
 
-def _install(kept: Path, target: Path, aside: Path) -> str | None:
+def install(kept: Path, target: Path, aside: Path) -> str | None:
     """Move a model into place; what is damaged there goes aside. Returns what is wrong with it."""
     # Asked here, on the same disk: once in place another process may be replacing it by its own.
     problem = damage(kept)

@@ -41,16 +41,21 @@ class BinaryRunner:
     """Starts the compiled model, one process a run; arrays travel through a private folder.
 
     The folder is in memory, where that has room: the arrays are gone after each run anyway.
+
+    Attributes:
+        folder: of the compiled model.
+        scratch: the private folder.
     """
 
     def __init__(self, shape: Shape, cache_dir: Path | None) -> None:
         self._shape, self._cache_dir = shape, cache_dir
-        self._folder = compiled_model(shape, cache_dir)
-        self._scratch = _scratch(MEMORY, run_bytes(shape))
+        self.folder = compiled_model(shape, cache_dir)
+        self.scratch = scratch_for(MEMORY, run_bytes(shape))
 
     @property
-    def _work(self) -> Path:
-        return self._scratch.path
+    def work(self) -> Path:
+        """Through which arrays travel."""
+        return self.scratch.path
 
     def run(self, data: dict[str, Array]) -> list[Array]:
         """What the model came to; ``data`` by the names of ``Brian2Model`` or ``BlockModel``.
@@ -65,32 +70,32 @@ class BinaryRunner:
         try:
             return self._run(data)
         except _NoRoom as error:
-            if self._work.parent != MEMORY:
+            if self.work.parent != MEMORY:
                 raise
             say_once(f"{error} The disk is used instead, which is slower.")
-            self._scratch.close()
-            self._scratch = _scratch(None, run_bytes(self._shape))
+            self.scratch.close()
+            self.scratch = scratch_for(None, run_bytes(self._shape))
         except RunFailed:
-            what = damage(self._folder)
+            what = damage(self.folder)
             if what is None:
                 raise
             # Cleared away or broken since it was opened; this says so, and compiles it.
-            self._folder = compiled_model(self._shape, self._cache_dir)
+            self.folder = compiled_model(self._shape, self._cache_dir)
         return self._run(data)
 
     def _run(self, data: dict[str, Array]) -> list[Array]:
-        command = ["./main", "--results_dir", f"{self._work}{os.sep}"]
+        command = ["./main", "--results_dir", f"{self.work}{os.sep}"]
         try:
             for name, values in data.items():
-                with (self._work / name).open("wb") as file:
+                with (self.work / name).open("wb") as file:
                     file.write(np.ascontiguousarray(values, dtype=np.float64).tobytes())
-                command.append(f"{name}={self._work / name}")
-            result = self._work / RESULT_FILE
+                command.append(f"{name}={self.work / name}")
+            result = self.work / RESULT_FILE
             result.unlink(missing_ok=True)
         except OSError as error:
             raise self._no_room(error.strerror or str(error)) from error
         try:
-            status, output = run_child(command, cwd=self._folder)
+            status, output = run_child(command, cwd=self.folder)
         except OSError as error:  # no such file, not executable, no program
             status, output = -1, str(error)
         if status == NOT_WRITTEN and not output.strip():
@@ -98,12 +103,12 @@ class BinaryRunner:
         # The model prints only complaints, and some of them do not change its exit status.
         if status != 0 or output.strip() or not result.is_file():
             raise RunFailed(
-                f"the compiled Brian2 model {self._folder} failed: expected exit status 0 and no "
+                f"the compiled Brian2 model {self.folder} failed: expected exit status 0 and no "
                 f"output; got {status} and {output.strip()[-2000:]!r}. If the folder is damaged, "
                 "delete it and it is built again."
             )
         spikes = np.fromfile(result)
-        for used in self._work.iterdir():
+        for used in self.work.iterdir():
             used.unlink()
         counts = self._counts(spikes)
         if spikes.size != sum(counts):
@@ -120,18 +125,18 @@ class BinaryRunner:
 
     def _no_room(self, what: str) -> _NoRoom:
         try:
-            free = f"{shutil.disk_usage(self._work).free / 1e6:.1f} MB are free"
+            free = f"{shutil.disk_usage(self.work).free / 1e6:.1f} MB are free"
         except OSError as error:
             free = str(error)
         return _NoRoom(
             f"the compiled Brian2 model exchanges {run_bytes(self._shape) / 1e6:.1f} MB with its "
-            f"process through {self._work}: {what} ({free}). Make room there, give a container "
+            f"process through {self.work}: {what} ({free}). Make room there, give a container "
             "more of it (docker run --shm-size), or set TMPDIR to a larger disk."
         )
 
     def close(self) -> None:
         """Remove the private folder."""
-        self._scratch.close()
+        self.scratch.close()
 
 
 class _NoRoom(RunFailed):
@@ -143,8 +148,12 @@ def run_bytes(shape: Shape) -> int:
     return shape.n_bytes
 
 
-def _scratch(memory: Path | None, n_bytes: int) -> ScratchFolder:
-    """A private folder: in memory, if that can be had and has room for twice as much."""
+def scratch_for(memory: Path | None, n_bytes: int) -> ScratchFolder:
+    """A private folder: in memory, if that can be had and has room for twice as much.
+
+    Raises:
+        RunFailed: no folder can be written.
+    """
     if memory is not None:
         with contextlib.suppress(OSError):
             if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= 2 * n_bytes:

@@ -185,7 +185,8 @@ class Brian2Solver(UncopiedSession):
         return results
 
     @property
-    def _runners(self) -> list[Runner]:
+    def runners(self) -> list[Runner]:
+        """What runs the model, one in each process; [] as long as nothing was run."""
         return [] if self._fleet is None else self._fleet.runners
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ MARGIN = {4: 1.0 - 2e-6, 8: 1.0 - 1e-13}
 
 
 @njit(cache=True, nogil=True)
-def _degree(length, spread, lowest, left_out):  # type: ignore[no-untyped-def]
+def series_degree(length, spread, lowest, left_out):  # type: ignore[no-untyped-def]
     """Of the series over an interval; ``HIGHEST + 1`` where none will do."""
     y = length * spread
     term = 1.0  # y^n/n!, for n = degree
@@ -76,7 +76,7 @@ def _intervals(  # type: ignore[no-untyped-def]
                     continue
             length = min(following - now, longest)
             lengths[b, i] = length
-            degrees[b, i] = _degree(length, spread, lowest, left_out)
+            degrees[b, i] = series_degree(length, spread, lowest, left_out)
             scalars[b, i, 0] = length
             scalars[b, i, 1] = math.exp(-length * common)
             rho = math.exp(-2.0 * spread * length)
