@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hxloop.conformance.check import CheckFunction, CheckGroup, Figures
 from hxloop.conformance.compare import require_usual
 from hxloop.conformance.plan import WINDOW
 from hxloop.conformance.subject import Subject
+from hxloop.conformance.train_plan import chain, loop, skipping, spiking, volley
 from hxloop.errors import (
     CapacityError,
     CheckNotApplicable,
@@ -19,7 +21,7 @@ from hxloop.errors import (
     HxloopError,
     RunInputError,
 )
-from hxloop.network import NetworkSpec
+from hxloop.network import Feature, NetworkSpec
 
 Array = NDArray[np.float64]
 Weights = Sequence[Array]
@@ -143,6 +145,32 @@ def largest_fan_in(subject: Subject) -> Figures:
     return {"max_fan_in": limit}
 
 
+@group.check
+def undeclared_features(subject: Subject) -> None:
+    """A network that needs a feature which is not declared is refused, and the feature named."""
+    missing = set(Feature) - subject.capabilities.features
+    if not missing:
+        raise CheckNotApplicable("it declares every feature")
+    subject.close()
+    for feature in sorted(missing, key=lambda each: each.value):
+        network = _network_with(subject, feature)
+        try:
+            subject.backend.open(network, seed=subject.seed).close()
+        except CapacityError as error:
+            if feature.value in str(error):
+                continue
+            raise ConformanceError(
+                f"a network with {feature.value}: expected an error that names it; got {error}"
+            ) from error
+        raise ConformanceError(f"a network with {feature.value}: expected CapacityError; it opened")
+    if Feature.MULTI_SPIKE in missing:
+        try:
+            subject.session.run(subject.plan.task.weights, volley(subject, np.array([0.5, 1.0])))
+        except RunInputError:
+            return
+        raise ConformanceError("inputs that spike again: expected RunInputError; it ran")
+
+
 def _limit(
     subject: Subject, name: str, limit: int, sizes: Callable[[int], list[int]], inputs: int
 ) -> None:
@@ -167,3 +195,15 @@ def _must_raise(what: str, kind: type[HxloopError], call: Callable[[], object]) 
             raise ConformanceError(f"{what}: {kind.__name__} without a message") from error
         return
     raise ConformanceError(f"{what}: expected {kind.__name__}; nothing was raised")
+
+
+def _network_with(subject: Subject, feature: Feature) -> NetworkSpec:
+    once = subject.plan.neuron
+    if feature is Feature.MULTI_SPIKE:
+        return chain(subject, spiking(subject))
+    if feature is Feature.DELAYS:
+        return chain(subject, once, "axonal")
+    if feature is Feature.RECURRENT:
+        return loop(subject, delayed=False, neuron=once)
+    network = skipping(subject)
+    return replace(network, layers=tuple(replace(p, neuron=once) for p in network.layers))

@@ -52,6 +52,7 @@ class Tolerance:
         time: median deviation of a spike time from the nominal model.
         step: factor between the change of spike times that the gradient predicts for a step of
             the weights and the change that is measured.
+        counts: factor between the number of all spikes and that of the nominal model.
     """
 
     runs: int = 5
@@ -59,6 +60,7 @@ class Tolerance:
     decisions: float = 0.65
     time: float = 0.3
     step: float = 2.5
+    counts: float = 2.0
 
 
 class Subject:

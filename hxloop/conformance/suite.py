@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from hxloop.conformance import (
     accuracy,
+    delays,
     events,
     faults,
     form,
     lifecycle,
+    multi_spike,
+    recurrent,
     refusals,
     repeat,
     sharing,
     substrate,
+    trains_apart,
 )
 
 GROUPS = (
@@ -20,6 +24,10 @@ GROUPS = (
     repeat.group,
     substrate.group,
     accuracy.group,
+    multi_spike.group,
+    trains_apart.group,
+    recurrent.group,
+    delays.group,
     lifecycle.group,
     sharing.group,
     refusals.group,

@@ -17,7 +17,7 @@ import numpy as np
 
 from hxloop.activity import Activity
 from hxloop.errors import HxloopError, SessionClosedError
-from hxloop.network import NetworkSpec, NeuronSpec
+from hxloop.network import NetworkSpec, NeuronSpec, Parameters
 from hxloop.substrate import Capabilities, Session, get_backend
 
 Array = np.ndarray
@@ -280,7 +280,11 @@ def refuses_nothing(session: Sabotaged, run: Callable[..., Activity], w: Any, t:
         return run(w, t)
     except HxloopError:
         shapes = session.network.shapes
-        return run([np.zeros(shape) for shape in shapes], np.zeros((1, shapes[0][0])))
+        delays = [
+            None if shape is None else np.ones(shape) for shape in session.network.delay_shapes
+        ]
+        zeros = Parameters(tuple(np.zeros(shape) for shape in shapes), tuple(delays))
+        return run(zeros, np.zeros((1, shapes[0][0])))
 
 
 def as_if(**changes: float) -> Callable[[NetworkSpec], NetworkSpec]:

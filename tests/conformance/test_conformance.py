@@ -34,11 +34,17 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
             yield subject
 
 
+def _compiles(entry: Entry, check: Check) -> bool:
+    """Whether a check has Brian2 compile a network of its own, for a minute and more."""
+    mine = dict(entry.options).get("solver") == "brian2"
+    return mine and check.group in ("multi-spike", "recurrent", "delays")
+
+
 def parameters() -> Iterator[object]:
     for entry in ENTRIES:
         for check in ALL_CHECKS:
             marks = [pytest.mark.xdist_group(str(entry))]
-            marks += [pytest.mark.slow] if check.long else []
+            marks += [pytest.mark.slow] if check.long or _compiles(entry, check) else []
             yield pytest.param(entry, check, id=f"{entry}-{check}", marks=marks)
 
 

@@ -19,6 +19,7 @@ from hxloop.network import NetworkSpec
 from hxloop.substrate import Capabilities, Session, check_run, get_backend
 from tests.conformance import sabotage
 from tests.conformance.sabotage import CHIP, NOISY, Backend, as_if, info, inputs, spikes, weights
+from tests.conformance.train_sabotage import TRAIN_SABOTAGES
 
 BY_NAME = {check.name: check for check in ALL_CHECKS}
 inf = np.inf
@@ -158,7 +159,9 @@ def test_a_loop_that_absorbs_faults_is_noticed(name: str, monkeypatch: pytest.Mo
 
 
 def test_every_check_has_failed() -> None:
-    seen = {name for name, _ in SABOTAGES} | {n for n in BY_NAME if n.startswith("fault-")}
+    seen = {name for name, _ in (*SABOTAGES, *TRAIN_SABOTAGES)} | {
+        n for n in BY_NAME if n.startswith("fault-")
+    }
     assert seen == set(BY_NAME)
 
 
