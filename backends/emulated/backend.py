@@ -2,9 +2,10 @@
 
 Modelled: fixed-pattern spread of every neuron parameter and of the synaptic strengths, dead
 circuits, trial noise, 6-bit signed weights, 8 ns time stamps of inputs and recorded spikes,
-the number of circuits and of inputs of a circuit, knobs and converters for a calibration, drift
-and, if asked for, crosstalk between stored codes. Not modelled: limited link bandwidth,
-saturation of the membrane and of the synaptic inputs. It is a model of the chip's statistics,
+the number of circuits and of inputs of a circuit, refractory counters, knobs and converters for a
+calibration, drift and, if asked for, delay neurons and crosstalk between stored codes. Not
+modelled: limited link bandwidth, the latency of spikes within the chip, saturation of the membrane
+and of the synaptic inputs. It is a model of the chip's statistics,
 not of its circuits.
 """
 

@@ -110,6 +110,12 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         """The neurons of each layer as they truly are: hidden from whoever trains on a chip."""
         return tuple(self._layers)
 
+    @property
+    def t_refractory(self) -> tuple[float, ...]:
+        """For each population the refractory time as the chip counts it, model time."""
+        scale = self._time_scale
+        return tuple(layer.neuron.t_refractory / scale for layer in self._placed_network.layers)
+
     def _turned(self, codes: Mapping[str, Codes], target: OperatingPoint | None) -> None:
         calibration = self._calibration
         if target is None:

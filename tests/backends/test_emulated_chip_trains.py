@@ -98,6 +98,7 @@ def test_refractory_times_are_counted_by_the_clock():
         assert session.capabilities.time_resolution == pytest.approx(
             backend.capabilities.time_resolution + abs(188 * 0.032 / 6 - 1.001)
         )
+        assert session.t_refractory == pytest.approx((188 * 0.032 / 6,))
     assert early.spikes[0].n_spikes >= 2
     with pytest.raises(CapacityError, match=r"emulated-chip.*t_refractory: expected at most"):
         backend.open(NetworkSpec.feed_forward(1, 2, neuron=NeuronSpec(t_refractory=2e4)))
