@@ -26,6 +26,7 @@ from hxloop.network import NetworkSpec, Parameters
 from hxloop.text import Brief
 
 Times = NDArray[np.float64] | NDArray[np.float32]
+DECISION_READS = ("first", "spikes", "membrane")
 UNTRAINED, TRAINED = "untrained", "trained"
 
 
@@ -60,6 +61,8 @@ class RecordedActivity(Brief):
             ``further_spikes``.
         delays: of each projection, as the substrate held them; () = there are none, or they are
             not known.
+        decision_reads: what ``decisions`` were made of: "first" spikes of the output, all of its
+            "spikes", or its "membrane".
 
     Raises:
         RunInputError: arrays that do not fit each other or the network, times that are NaN or
@@ -82,6 +85,7 @@ class RecordedActivity(Brief):
     input_trains: Spikes | None = field(default=None, repr=False)
     spike_trains: tuple[Spikes, ...] | None = field(default=None, repr=False)
     delays: tuple[Times | None, ...] = ()
+    decision_reads: str = DECISION_READS[0]
 
     def __post_init__(self) -> None:
         where = f"state {self.name!r}"
@@ -107,6 +111,9 @@ class RecordedActivity(Brief):
                 f"{where}: expected {self.n_outputs} class names, one for each output neuron, or "
                 f"none; got {len(self.class_names)}"
             )
+        checks.choice(
+            f"{where}, decision_reads", self.decision_reads, DECISION_READS, error=RunInputError
+        )
         self._check_parameters(where)
         self._check_all_spikes(where, n)
 

@@ -9,11 +9,12 @@ defined is null, infinity is the text "inf". Lists of layers go from the input t
   reads "all" spikes or "first" ones, where neurons spike more than once (see
   ``hxloop.analysis.measures.all_spikes``).
 - ``states.<state>``: ``n_samples, epoch, split, classes, accuracy, undecided, decision_time``
-  (mean spike time of the neuron decided for), ``decision_rule`` (in words), ``silent_fraction`` of
-  each layer, ``spike_again``: names of the layers of which neurons spike more than once,
-  ``missing``: what could not be measured, and why.
+  (mean over samples), ``decision_rule`` (in words), ``decision_reads`` ("first" spikes of the
+  output, all "spikes", or its "membrane"), ``silent_fraction`` of each layer, ``spike_again``:
+  names of the layers of which neurons spike more than once, ``missing``: what could not be
+  measured, and why.
 - ``synchrony.<state>.layers``, of all spikes: ``name, n_neurons``; ``causal`` (those up to the
-  decision, which is the first spike of the neuron decided for) and ``all``: means over samples of
+  decision, see ``hxloop.analysis.measures.all_spikes``) and ``all``: means over samples of
   ``n_spikes, median, std, iqr, shorth, packet_a, packet_sigma``; ``intervals``: confidence
   intervals ``[low, high]`` of these; ``bands``: their quartiles over samples; ``by_class``: the
   means of each class; ``spike_contrast``; ``null``: causal shorth of evenly spread (``uniform``)
@@ -52,7 +53,6 @@ from hxloop.analysis.assess.claim import MeasuredState
 from hxloop.analysis.measures import (
     all_spikes,
     pathway_measures,
-    synchrony,
 )
 from hxloop.analysis.measures import (
     measured as measures,
@@ -168,11 +168,8 @@ def measure_state(state: RecordedActivity, options: AnalysisOptions) -> Measured
     """
     reasons = {} if (flat := all_spikes.why_no_depth(state)) is None else {"depth": flat}
     layers, trains = _layers(state), (state.inputs, *state.spikes)
-    decided = synchrony.decision_times(state.output_times, state.decisions)
-    if state.network is not None:
-        t_end = state.network.t_window
-    else:
-        t_end = max(all_spikes.latest(spikes) for spikes in trains)
+    decided = all_spikes.when_decided(state)
+    t_end = all_spikes.observed(state)
     # The three are independent, each with a random generator of its own.
     with ThreadPoolExecutor(3) as pool:
         spread = pool.submit(measures.measure_synchrony, layers, decided, options, trains)
@@ -212,7 +209,7 @@ def measure_state(state: RecordedActivity, options: AnalysisOptions) -> Measured
 
 def describe(state: RecordedActivity, measured: MeasuredState) -> dict[str, Any]:
     """What a state holds: samples, classes, decisions."""
-    decided = synchrony.decision_times(state.output_times, state.decisions)
+    decided = all_spikes.when_decided(state)
     known = decided[np.isfinite(decided)]
     times = (state.input_times, *state.layer_times)
     return {
@@ -220,6 +217,7 @@ def describe(state: RecordedActivity, measured: MeasuredState) -> dict[str, Any]
         "epoch": state.epoch,
         "split": state.split,
         "decision_rule": state.decision_rule,
+        "decision_reads": state.decision_reads,
         "classes": np.unique(state.labels),
         "accuracy": state.accuracy,
         "undecided": int((state.decisions < 0).sum()),

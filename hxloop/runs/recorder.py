@@ -18,6 +18,7 @@ from hxloop.activity import (
     TRAINED,
     Activity,
     ActivityWriter,
+    Spikes,
     StateWriter,
     epoch_name,
 )
@@ -26,8 +27,10 @@ from hxloop.errors import FileFormatError, OutputError
 from hxloop.runs.plan import Prepared
 from hxloop.training.evaluation import EVALUATION_TRIAL, RunObserver
 from hxloop.training.events import BetweenEpochs
+from hxloop.training.losses import reads_of
 from hxloop.training.notes import Note
 from hxloop.training.options import SpikeData
+from hxloop.training.readout import FIRST
 from hxloop.training.trainer import Trainer
 
 FINAL = "final"
@@ -108,7 +111,11 @@ class ActivityRecorder(BetweenEpochs):
             with self._noting():
                 log = self._open()
                 writer = log.state(
-                    name, epoch=epoch, split=self.split, n_samples=min(left, len(self.data))
+                    name,
+                    epoch=epoch,
+                    split=self.split,
+                    n_samples=min(left, len(self.data)),
+                    input_trains=True if _spikes_again(self.data) else None,
                 )
 
         def observe(
@@ -171,9 +178,11 @@ class ActivityRecorder(BetweenEpochs):
 
 def about(prepared: Prepared) -> dict[str, object]:
     """What a log tells about its origin, and by which rule its decisions were made."""
-    config = prepared.config
+    config, reads = prepared.config, reads_of(prepared.loss)
     return {
         "decision_rule": prepared.loss.decision_rule,
+        # As logs of losses that read first spikes always were.
+        **({} if reads == FIRST else {"decision_reads": reads}),
         "class_names": list(prepared.class_names),
         "experiment": config.name,
         "dataset": prepared.data_name,
@@ -187,3 +196,8 @@ def _first_batches(data: SpikeData, samples: int, batch_size: int) -> SpikeData:
     # Whole batches: trial noise is drawn by the batch, and a simulator may compile for its size.
     n = -(-samples // batch_size) * batch_size
     return data if n >= len(data) else SpikeData(data.inputs(slice(n)), data.labels[:n], data.image)
+
+
+def _spikes_again(data: SpikeData) -> bool:
+    """Whether input channels spike more than once, in whichever batch."""
+    return isinstance(data.input_times, Spikes) and not data.input_times.once

@@ -10,6 +10,8 @@ The layout is that of the spike times published with arXiv 2508.12975. For each 
     weights.0, ...   (pre, post)        optional; signed (weights_0, ... in earlier versions)
     class_names      (n_outputs,)       optional; text
     decision_rule    ()                 optional; text: how decisions were made
+    decision_reads   ()                 optional; text: "spikes" or "membrane", where it was not of
+                                        first spikes
 
 Where neurons or input channels spike more than once, the arrays above hold first spikes, and these
 hold all of them, of ``input``, ``hidden_0``, ..., ``output``::
@@ -44,7 +46,7 @@ from hxloop import checks
 from hxloop.activity.formats.npz import load_arrays
 from hxloop.activity.log.schema import epoch_of, network_from_json, network_to_json, state_order
 from hxloop.activity.ragged import from_ragged
-from hxloop.activity.recorded import RecordedActivity, first_output
+from hxloop.activity.recorded import DECISION_READS, RecordedActivity, first_output
 from hxloop.activity.spikes import Spikes
 from hxloop.errors import FileFormatError, OutputError, RunInputError
 from hxloop.files import reading, replacing
@@ -114,6 +116,8 @@ def write_plain(path: str | os.PathLike[str], states: Iterable[RecordedActivity]
         arrays[f"label{end}"], arrays[f"decision{end}"] = state.labels, state.decisions
         named = (state.parameters or Parameters(())).named()
         arrays |= {f"{name}{end}": matrix for name, matrix in named.items()}
+        if state.decision_reads != DECISION_READS[0]:
+            arrays[f"decision_reads{end}"] = np.array(state.decision_reads, dtype=np.str_)
         if state.network is not None and needs_network(state):
             arrays[f"network{end}"] = np.array(network_to_json(state.network), dtype=np.str_)
         if state.class_names:
@@ -251,6 +255,7 @@ def _state(arrays: Mapping[str, NDArray[Any]], state: str) -> RecordedActivity:
             network=network,
             epoch=epoch_of(state),
             decision_rule=rule,
+            decision_reads=given.text("decision_reads") or DECISION_READS[0],
             class_names=() if names is None else tuple(_texts("class_names", names)),
             input_trains=input_trains,
             spike_trains=_whole(listed, layers),

@@ -23,7 +23,7 @@ from hxloop.activity.log.schema import (
     text_of,
 )
 from hxloop.activity.log.soundness import check_header, check_state, dataset_of, runs_done
-from hxloop.activity.recorded import RecordedActivity
+from hxloop.activity.recorded import DECISION_READS, RecordedActivity
 from hxloop.activity.spikes import Spikes
 from hxloop.activity.types import RunInfo
 from hxloop.errors import FileFormatError, UnknownNameError
@@ -213,6 +213,7 @@ class ActivityLog:
                 runs=self.runs(state) if samples is None else (),
                 further_spikes=self.further_spikes(state, samples),
                 decision_rule=self._about_text("decision_rule"),
+                decision_reads=self._about_text("decision_reads") or DECISION_READS[0],
                 class_names=self._class_names(),
                 input_trains=inputs,
                 spike_trains=tuple(spikes.get(i) or Spikes.from_first(times[i]) for i in layers)

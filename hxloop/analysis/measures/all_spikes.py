@@ -11,8 +11,9 @@ Where every neuron spikes at most once, there is one answer, and one set of numb
   active is told by the first spike alone.
 - **Pathways** are defined for a chain of layers whose neurons spike once, without delays: credit
   there is the share of an input in the one crossing of the threshold. Other networks are refused.
-- The **decision** is the first spike of the output neuron decided for: the losses read first
-  spikes. **Causal** are all spikes not later than it, be they the first of their neuron or not,
+- The **decision** is the first spike of the output neuron decided for, where the rule reads first
+  spikes; where it reads all spikes of the output or its membrane, it is the end of the window.
+  **Causal** are all spikes not later than the decision, be they the first of their neuron or not,
   because each of them can have contributed.
 """
 
@@ -22,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import RecordedActivity, Spikes
+from hxloop.activity.recorded import DECISION_READS
+from hxloop.analysis.measures.decisions import decision_times
 
 Array = NDArray[np.float64]
 
@@ -44,6 +47,20 @@ def spike_rows(spikes: Spikes) -> Array:
     rows = np.full((spikes.batch, int(counts.max())), np.inf)
     rows[spikes.samples, np.arange(spikes.n_spikes) - spikes.offsets[spikes.samples]] = spikes.times
     return rows
+
+
+def when_decided(state: RecordedActivity) -> Array:
+    """When each sample was decided, ``(samples,)``; ``inf`` = never."""
+    if state.decision_reads == DECISION_READS[0]:
+        return decision_times(state.output_times, state.decisions)
+    return np.where(state.decisions >= 0, observed(state), np.inf)
+
+
+def observed(state: RecordedActivity) -> float:
+    """How long a sample is observed: the network's window, or until the last spike of all."""
+    if state.network is not None:
+        return state.network.t_window
+    return max(latest(spikes) for spikes in (state.inputs, *state.spikes))
 
 
 def latest(spikes: Spikes) -> float:
@@ -83,6 +100,8 @@ def why_no_pathways(state: RecordedActivity) -> str | None:
         )
     if network is not None and not network.is_chain:
         return "they are traced along the layers in their order; this network has another one"
+    if state.decision_reads != DECISION_READS[0]:
+        return "they are traced back from the spike that decided; here no single spike did"
     if network is None and layers_that_spike_again(state):
         return "they are defined for neurons that spike once; here neurons spike more than once"
     return None

@@ -170,7 +170,7 @@
       data.states.forEach((state, column) => {
         const output = this.layerTimes(column, data.output);
         const answer = state.decisions[Number(this.sample.value)];
-        const decision = answer < 0 ? Infinity : output[answer];
+        const decision = answer < 0 ? Infinity : (state.decided ?? output[answer]);
         data.layers.forEach((layer, row) => {
           const found = this.layerTraces(column, row, decision < Infinity ? decision : -Infinity);
           traces.push(...found.traces);

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import RecordedActivity, Spikes
-from hxloop.analysis.measures.all_spikes import latest
+from hxloop.activity.recorded import DECISION_READS
+from hxloop.analysis.measures.all_spikes import latest, observed
 
 Array = NDArray[np.float64] | NDArray[np.float32]
 
@@ -101,6 +102,7 @@ def raster_data(
                 "colour": colours[state.name],
                 "times": _packed([t[chosen] for t in times], step),
                 **_further(all_of_them, chosen, step),
+                **_end(state),
                 "decisions": state.decisions[chosen].tolist(),
                 "preferred": [preferred_classes(t, labels, t_end).tolist() for t in times],
             }
@@ -141,6 +143,11 @@ def _further(layers: Sequence[Spikes], chosen: NDArray[np.int64], step: float) -
             "times": _text((times[order] / step).round(), "<u2"),
         }
     }
+
+
+def _end(state: RecordedActivity) -> dict[str, float]:
+    """When all samples are decided, where that is not at a spike of the output."""
+    return {} if state.decision_reads == DECISION_READS[0] else {"decided": observed(state)}
 
 
 def _text(values: NDArray[Any], kind: str) -> str:

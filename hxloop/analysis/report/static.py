@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from hxloop.activity import RecordedActivity
-from hxloop.analysis.measures.decisions import decision_times
+from hxloop.analysis.measures.all_spikes import when_decided
 from hxloop.analysis.report import curves as drawn
 from hxloop.analysis.report.curves import Curves
 from hxloop.analysis.report.looks import (
@@ -183,7 +183,7 @@ def raster(analysis: Analysis, states: Sequence[RecordedActivity]) -> Figure:
     axes = figure.subplots(len(names), len(states), squeeze=False, sharex=True)
     for column, state in enumerate(states):
         layers, colour = (state.inputs, *state.spikes), colours[state.name]
-        decided = decision_times(state.output_times[:1], state.decisions[:1])
+        decided = when_decided(state)[:1]
         for place, (name, spikes) in enumerate(zip(names, layers, strict=True)):
             axis = axes[len(names) - 1 - place, column]
             shown = spikes.select(slice(0, 1))

@@ -184,7 +184,8 @@ def decision_words(analysis: Analysis) -> str:
 def glossary_html(analysis: Analysis) -> str:
     """What the words mean."""
     decision = (
-        "the first spike of the output neuron decided for, whose class is the network's answer. "
+        "the first spike of the output neuron decided for, whose class is the network's answer; "
+        "the end of the window, where the rule reads more than first spikes. "
         + decision_words(analysis)
     )
     entries = [GLOSSARY[0], ("decision", decision), *GLOSSARY[1:]]
