@@ -2,6 +2,8 @@
 
 Keys, with ``E`` for an estimate ``{value, low, high, n}`` and its confidence interval. What is not
 defined is null, infinity is the text "inf". Lists of layers go from the input to the output.
+Measures are those of ``hxloop.analysis.measures.shipped`` and of other packages (entry points
+``hxloop.measures``), which stand beside them under their keys.
 
 - ``format``, ``version``, ``options`` (see ``AnalysisOptions``), ``layer_names``, ``layer_sizes``,
   ``class_names`` (by label; empty where classes have none), ``roles``: ``{trained, untrained}``,
@@ -50,6 +52,7 @@ from hxloop.activity import RecordedActivity
 from hxloop.analysis.assess import claims, summary
 from hxloop.analysis.assess.across_states import compare, overview
 from hxloop.analysis.assess.claim import MeasuredState
+from hxloop.analysis.assess.pathway_summary import pathways_summary
 from hxloop.analysis.measures import (
     all_spikes,
     pathway_measures,
@@ -155,7 +158,7 @@ def _summaries(
         ),
         "pathways": {"from_weights": None, "from_runs": None, "reason": found.reasons["pathways"]}
         if found.pathways is None or state.weights is None
-        else summary.pathways_summary(found.pathways, state.weights, state.layer_names, chosen),
+        else pathways_summary(found.pathways, state.weights, state.layer_names, chosen),
     }
 
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 
 from hxloop.analysis.analyse import analyse
+from hxloop.analysis.measures.measure_registry import measures
 from hxloop.analysis.measures.options import AnalysisOptions
-from hxloop.analysis.report import curves, looks, raster
+from hxloop.analysis.report import curves, looks, pathway_curves, raster
 from hxloop.analysis.report import words as words
 from hxloop.analysis.report.page import AnalysisReport, analysis_page
 from hxloop.analysis.report.pathway_figures import own_neurons, pathway_diagrams
@@ -81,7 +82,7 @@ def test_null_models_stand_beside_the_causal_shorth(analysis):
 
 def test_separability_is_shown_beside_chance(analysis):
     found = by_name(curves.separability_curves(analysis))
-    assert len(found) == len(looks.SEPARABILITY)
+    assert len(found) == len(measures("separability"))
     chance = {line.name: line for line in found["linear read-out of spike times"].lines}["chance"]
     assert chance.values == [pytest.approx(1 / 3)] * len(SIZES)
     shuffled = {line.name: line for line in found["silhouette, spike times"].lines}
@@ -101,7 +102,7 @@ def test_training_is_shown_epoch_by_epoch(analysis):
 
 def test_without_epochs_or_weights_there_are_no_such_curves(substrates):
     assert curves.training_curves(substrates) == []
-    assert curves.distinctness_curves(substrates) == []
+    assert pathway_curves.distinctness_curves(substrates) == []
     assert pathway_diagrams(substrates) == []
     assert looks.shown_states(substrates) == ["chip", "ideal"]  # the last is the trained one
     assert len(set(looks.state_colours(substrates).values())) == 2

@@ -10,10 +10,8 @@ import numpy as np
 
 from hxloop.analysis.assess.summary import estimate, plain
 from hxloop.analysis.measures import statistics
+from hxloop.analysis.measures.measure_registry import measures
 from hxloop.errors import RunInputError
-
-# Tables of ``overview`` that are put together.
-TABLES = ("causal_shorth", "readout_times", "silhouette_times", "distinctness")
 
 
 def across_networks(results: Sequence[Mapping[str, Any]], level: float = 0.95) -> dict[str, Any]:
@@ -57,8 +55,14 @@ def across_networks(results: Sequence[Mapping[str, Any]], level: float = 0.95) -
             else _over_networks([one["value"] for one in same], level),
             "effect_size": _range([one["effect_size"] for one in same]),
         }
+    # An analysis from elsewhere need not hold what other packages add here.
+    tables = [
+        each.table
+        for each in measures()
+        if each.overview and all(each.table in result["overview"] for result in results)
+    ]
     layers = {
-        role: {table: _layers(results, role, table, level) for table in TABLES}
+        role: {table: _layers(results, role, table, level) for table in tables}
         for role in ("trained", "untrained")
     }
     combined: dict[str, Any] = plain(

@@ -12,8 +12,9 @@ from hxloop.analysis.assess import summary
 from hxloop.analysis.assess.claim import MeasuredState
 from hxloop.analysis.measures import statistics
 from hxloop.analysis.measures.means import mean
+from hxloop.analysis.measures.measure import SEPARABILITY, SYNCHRONY, Measure
+from hxloop.analysis.measures.measure_registry import measures
 from hxloop.analysis.measures.options import AnalysisOptions
-from hxloop.analysis.measures.pathways import distinctness
 
 
 def overview(
@@ -25,18 +26,11 @@ def overview(
         states: in the order of the rows.
         measured: their measures by name.
     """
-    tables: dict[str, list[Any]] = {
-        key: [] for key in ("causal_shorth", "readout_times", "silhouette_times", "distinctness")
+    tables = {
+        each.table: [_of_layers(each, measured[state.name]) for state in states]
+        for each in measures()
+        if each.overview
     }
-    for state in states:
-        found = measured[state.name]
-        tables["causal_shorth"].append(
-            [layer.means()["shorth"] for layer in found.synchrony.causal]
-        )
-        for key in ("readout_times", "silhouette_times"):
-            values = None if found.separability is None else found.separability.values
-            tables[key].append(None if values is None else [mean(layer[key]) for layer in values])
-        tables["distinctness"].append(_distinctness(found))
     return {
         "states": [state.name for state in states],
         "epochs": [state.epoch for state in states],
@@ -90,7 +84,13 @@ def compare(
     }
 
 
-def _distinctness(state: MeasuredState) -> list[float] | None:
+def _of_layers(measure: Measure, state: MeasuredState) -> list[float] | None:
+    """The mean of a measure in each layer; None where it could not be measured."""
+    if measure.group == SYNCHRONY:
+        return [mean(layer[measure.key]) for layer in state.synchrony.values["causal"]]
+    if measure.group == SEPARABILITY:
+        found = state.separability
+        return None if found is None else [mean(layer[measure.key]) for layer in found.values]
     if state.pathways is None:
         return None
-    return [float(distinctness(table)) for table in state.pathways.from_runs]
+    return [measure.of_table(table) for table in state.pathways.from_runs]

@@ -1,7 +1,8 @@
 """What each layer does: how synchronously it fires, what it knows of the classes, by which ways."""
 
+from hxloop.analysis.measures.measure import LayerSamples, LayerSpikes, Measure
+from hxloop.analysis.measures.measure_registry import measures
 from hxloop.analysis.measures.measured import (
-    SEPARABILITY_MEASURES,
     SeparabilityMeasures,
     SynchronyMeasures,
     converging_layers,
@@ -12,12 +13,15 @@ from hxloop.analysis.measures.measured import (
 from hxloop.analysis.measures.options import AnalysisOptions
 
 __all__ = [
-    "SEPARABILITY_MEASURES",
     "AnalysisOptions",
+    "LayerSamples",
+    "LayerSpikes",
+    "Measure",
     "SeparabilityMeasures",
     "SynchronyMeasures",
     "converging_layers",
     "early_layers",
     "measure_separability",
     "measure_synchrony",
+    "measures",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from hxloop.activity import Spikes
 from hxloop.analysis.measures import (
     all_spikes,
-    jackknife,
     null_models,
     null_registry,
     separability,
@@ -19,15 +18,19 @@ from hxloop.analysis.measures import (
     synchrony,
 )
 from hxloop.analysis.measures.means import mean
+from hxloop.analysis.measures.measure import (
+    SEPARABILITY,
+    SYNCHRONY,
+    LayerSamples,
+    LayerSpikes,
+    Measure,
+)
+from hxloop.analysis.measures.measure_registry import measures
 from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.statistics import Array
 from hxloop.analysis.measures.synchrony import SpikeStatistics
 
-# Measures of separability that are means over samples, in the order of the report.
-SEPARABILITY_MEASURES = (
-    "readout_times", "readout_active", "class_mean_times", "class_mean_active",
-    "silhouette_times", "silhouette_active", "van_rossum_contrast",
-)  # fmt: skip
+_PARTS = ("values", "pseudo", "null", "resamples")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class SynchronyMeasures:
     Attributes:
         all: statistics of all spikes, for each layer.
         causal: those of causal spikes.
+        values: for "causal" and "all", for each layer the values of every measure of synchrony,
+            one a sample.
         null_samples: indices of the samples that the null models were drawn for.
         nulls: by the name of a null model, see ``null_registry``: for each layer the causal shorths
             of its spikes, ``(null samples,)``.
@@ -48,6 +53,7 @@ class SynchronyMeasures:
 
     all: list[SpikeStatistics]
     causal: list[SpikeStatistics]
+    values: dict[str, list[dict[str, Array]]]
     null_samples: NDArray[np.int64]
     nulls: dict[str, list[Array]]
     contrast: list[float]
@@ -77,15 +83,14 @@ class SeparabilityMeasures:
         samples: indices of the samples that read-outs and class means were computed for.
         distance_samples: those of silhouettes.
         van_rossum_samples: those of van Rossum distances.
-        values: for each layer the measures of ``SEPARABILITY_MEASURES``, one value a sample.
+        values: for each layer the values of every measure of separability.
         pseudo_values: of those in which samples are compared with each other, what each sample
             does to the mean, see ``jackknife``: to be tested and resampled in place of the values.
         null: for each layer the means of some measures with shuffled labels, ``(n_null,)``.
         within: for each layer the mean van Rossum distance within a class.
         between: that between classes.
-        overlap: for each layer the Jaccard overlap of the causally active populations,
-            ``(pairs,)``.
-        overlap_resamples: its mean over pairs in bootstrap resamples, ``(n_null,)``.
+        resamples: for each layer the means in bootstrap resamples, ``(n_null,)``, of measures
+            that say what they are.
     """
 
     samples: NDArray[np.int64]
@@ -96,8 +101,7 @@ class SeparabilityMeasures:
     null: list[dict[str, Array]]
     within: list[float]
     between: list[float]
-    overlap: list[Array]
-    overlap_resamples: list[Array]
+    resamples: list[dict[str, Array]]
 
 
 def measure_synchrony(
@@ -117,7 +121,18 @@ def measure_synchrony(
     trains = trains or [Spikes.from_first(times) for times in layers]
     layers = [all_spikes.spike_rows(spikes) for spikes in trains]
     rng = np.random.default_rng((options.seed, 1))
-    everything, causal = zip(*synchrony.layer_statistics(layers, decided), strict=True)
+    spikes_of = {
+        "causal": [LayerSpikes(synchrony.causal_spikes(times, decided)) for times in layers],
+        "all": [LayerSpikes(times) for times in layers],
+    }
+    known = measures(SYNCHRONY)
+    values = {
+        kind: [{each.key: each.values(spikes) for each in known} for spikes in of_layers]
+        for kind, of_layers in spikes_of.items()
+    }
+    everything, causal = (
+        [spikes.statistics for spikes in spikes_of[kind]] for kind in ("all", "causal")
+    )
     few = np.sort(rng.permutation(len(decided))[: options.readout_samples])
     start = np.where(np.isfinite(layers[0][few]), layers[0][few], np.inf).min(axis=1)
     names = null_registry.null_model_names()
@@ -143,7 +158,7 @@ def measure_synchrony(
     early = early_layers(len(layers) - 2)
     before = {i: synchrony.causal_spikes(layers[i], decided) for i in (0, *early, len(layers) - 2)}
     return SynchronyMeasures(
-        list(everything), list(causal), few, nulls, contrast,
+        everything, causal, values, few, nulls, contrast,
         null_models.matched_shorths([before[i] for i in (0, *early)], rng),
         null_models.matched_shorths([before[i] for i in converging_layers(len(layers) - 2)], rng),
     )  # fmt: skip
@@ -185,71 +200,34 @@ def measure_separability(
     nearer = near[separability.balanced_subsample(labels[near], options.van_rossum_samples, rng)]
     shuffles = [null_models.label_shuffled(labels[near], rng) for _ in range(options.n_null)]
     counts = statistics.resampling_weights(labels, options.n_null, rng)
-    values, pseudo, null, within, between, overlap, resampled = [], [], [], [], [], [], []
+    known = measures(SEPARABILITY)
+    # Null models of all draws come first.
+    nulls = sorted(known, key=lambda each: each.null_draws is not None)
+    found: list[dict[str, dict[str, Array]]] = []
+    within, between = [], []
     for times in layers:
-        causal = synchrony.causal_spikes(times, decided)
-        late = separability.latency_features(times[few], t_end)
-        active = separability.activity_features(causal[few])
-        chosen = np.isin(few, near)
-        distances = separability.euclidean_distances(late[chosen])
-        of_active = separability.euclidean_distances(active[chosen])
-        rossum = separability.van_rossum_distances(causal[nearer], options.van_rossum_tau)
-        own, others = separability.class_distances(rossum, labels[nearer])
+        layer = LayerSamples(
+            times=times, decided=decided, labels=labels, few=few, near=near, nearer=nearer,
+            counts=counts, t_end=t_end, options=options,
+        )  # fmt: skip
+        own, others = layer.class_distances
         within.append(mean(own))
         between.append(mean(others))
-        y, readout_seed = labels[few], options.seed
-        values.append(
+        found.append(
             {
-                "readout_times": separability.linear_readout(late, y, seed=readout_seed),
-                "readout_active": separability.linear_readout(active, y, seed=readout_seed),
-                "class_mean_times": separability.nearest_class_mean(late, y),
-                "class_mean_active": separability.nearest_class_mean(active, y),
-                "silhouette_times": separability.silhouette(distances, labels[near]),
-                "silhouette_active": separability.silhouette(of_active, labels[near]),
-                "van_rossum_contrast": jackknife.contrast(own, others),
+                "values": {each.key: each.values(layer) for each in known},
+                "pseudo": {each.key: each.pseudo(layer) for each in known if each.pseudo},
+                "null": {each.key: _null(each, layer, shuffles) for each in nulls if each.null},
+                "resamples": {each.key: each.resamples(layer) for each in known if each.resamples},
             }
         )
-        pseudo.append(
-            {
-                "silhouette_times": jackknife.silhouette_pseudo_values(distances, labels[near]),
-                "silhouette_active": jackknife.silhouette_pseudo_values(of_active, labels[near]),
-                "van_rossum_contrast": jackknife.contrast_pseudo_values(rossum, labels[nearer]),
-            }
-        )
-        null.append(
-            {
-                "silhouette_times": _means(separability.silhouette, distances, shuffles),
-                "class_mean_times": _means(
-                    separability.nearest_class_mean, late[chosen], shuffles[:20]
-                ),
-            }
-        )
-        overlap.append(separability.population_overlap(separability.activity_rates(causal, labels)))
-        resampled.append(_overlap_of_resamples(causal, labels, counts))
-    return SeparabilityMeasures(
-        few, near, nearer, values, pseudo, null, within, between, overlap, resampled
-    )
+    values, pseudo, null, resamples = ([each[part] for each in found] for part in _PARTS)
+    return SeparabilityMeasures(few, near, nearer, values, pseudo, null, within, between, resamples)
 
 
-def _means(
-    measure: Callable[[Array, NDArray[np.int64]], Array],
-    of: Array,
-    shuffles: Sequence[NDArray[np.int64]],
-) -> Array:
+def _null(measure: Measure, layer: LayerSamples, shuffles: Sequence[NDArray[np.int64]]) -> Array:
     """The mean of a measure with labels in each of some orders."""
-    return np.array([mean(measure(of, mixed)) for mixed in shuffles])
-
-
-def _overlap_of_resamples(
-    causal: Array, labels: NDArray[np.int64], counts: NDArray[np.float32]
-) -> Array:
-    active = np.isfinite(causal).astype(np.float32)
-    rates = np.stack(
-        [
-            counts[:, labels == label] @ active[labels == label] / max(1, (labels == label).sum())
-            for label in np.unique(labels)
-        ],
-        axis=1,
+    drawn = measure.null
+    return np.array(
+        [mean(drawn(layer, mixed)) for mixed in shuffles[: measure.null_draws]] if drawn else []
     )
-    overlap = separability.population_overlap(rates)
-    return np.array([mean(row) for row in overlap])

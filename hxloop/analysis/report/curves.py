@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hxloop.analysis.measures.measure import SEPARABILITY, SYNCHRONY, Measure
+from hxloop.analysis.measures.measure_registry import in_menus, measures
 from hxloop.analysis.report.looks import (
     GREY,
-    SEPARABILITY,
-    SPREAD,
-    SPREAD_NAMES,
     Analysis,
     class_colour,
     class_label,
@@ -65,6 +64,7 @@ class Curves:
         ticks: their names; empty = numbers.
         lines: the curves.
         y_range: limits; None = as the data have it.
+        printed: whether it is drawn for print.
     """
 
     name: str
@@ -74,20 +74,23 @@ class Curves:
     ticks: list[str]
     lines: list[Line]
     y_range: tuple[float, float] | None = None
+    printed: bool = False
 
 
 def spread_curves(analysis: Analysis) -> list[Curves]:
     """Spread of the spikes against depth: every measure, of causal and of all spikes."""
     found = []
     for kind, kind_name in (("causal", "spikes before the decision"), ("all", "all spikes")):
-        for key, label in SPREAD.items():
-            lines = []
+        for measure in in_menus(SYNCHRONY):
+            key, lines = measure.key, []
+            if not _has(analysis, "synchrony", kind, key):
+                continue
             for state in shown_states(analysis):
                 layers = analysis["synchrony"][state]["layers"]
                 intervals = [layer["intervals"][kind][key] for layer in layers]
                 bands = [layer["bands"][kind][key] for layer in layers]
                 lines.append(
-                    _state_line(
+                    state_line(
                         analysis,
                         state,
                         [layer[kind][key] for layer in layers],
@@ -97,7 +100,9 @@ def spread_curves(analysis: Analysis) -> list[Curves]:
                 )
             if (kind, key) == ("causal", "shorth"):
                 lines += _spread_nulls(analysis)
-            found.append(_by_layer(analysis, f"{SPREAD_NAMES[key]}, {kind_name}", label, lines))
+            name, printed = f"{measure.menu}, {kind_name}", measure.printed and kind == "causal"
+            limits = measure.limits
+            found.append(by_layer(analysis, name, measure.label, lines, limits, printed=printed))
     return found
 
 
@@ -107,56 +112,23 @@ def separability_curves(analysis: Analysis) -> list[Curves]:
     if not states:
         return []
     found = []
-    for key, label in SEPARABILITY.items():
-        lines = []
+    for measure in in_menus(SEPARABILITY):
+        key, lines = measure.key, []
+        if not all(key in analysis["separability"][state]["layers"][0] for state in states):
+            continue
         for state in states:
             layers = analysis["separability"][state]["layers"]
-            lines.append(_state_line(analysis, state, *_estimates([la[key] for la in layers])))
+            lines.append(state_line(analysis, state, *estimates([la[key] for la in layers])))
         layers = analysis["separability"][states[-1]]["layers"]
         if all(key in layer["null"] for layer in layers):
             values = [layer["null"][key]["value"] for layer in layers]
             lines.append(null_line("labels shuffled", values))
-        elif "accuracy" in label:
+        elif measure.is_accuracy:
             chance = 1 / len(analysis["separability"][states[-1]]["classes"])
             lines.append(null_line("chance", [chance] * len(layers)))
-        limits = (0.0, 1.02) if "accuracy" in label or key == "overlap" else None
-        found.append(_by_layer(analysis, label.partition(": accuracy")[0], label, lines, limits))
-    return found
-
-
-def distinctness_curves(analysis: Analysis) -> list[Curves]:
-    """Distinctness of the class pathways against depth, from runs and from weights."""
-    states = [s for s in shown_states(analysis) if analysis["pathways"][s]["from_runs"]]
-    if not states:
-        return []
-    found = []
-    label = "distinctness of the class pathways"
-    corrected = [
-        _state_line(
-            analysis,
-            state,
-            [layer["corrected"] for layer in analysis["pathways"][state]["from_runs"]["layers"]],
-        )
-        for state in states
-    ]
-    for source, name, null in (
-        ("from_runs", "traced through actual runs", "label_shuffled"),
-        ("from_weights", "from weights alone", "weight_shuffled"),
-    ):
-        lines = []
-        for state in states:
-            layers = analysis["pathways"][state][source]["layers"]
-            estimates = [layer["distinctness"] for layer in layers]
-            if source == "from_weights":
-                estimates = [{"value": v, "low": None, "high": None} for v in estimates]
-            lines.append(_state_line(analysis, state, *_estimates(estimates)))
-            values = [layer["null"][null]["value"] for layer in layers]
-            words = null.replace("label_", "winners ").replace("weight_", "weights ")
-            colour = state_colours(analysis)[state]
-            lines.append(null_line(f"{state}, {words}", values, colour))
-        found.append(_by_layer(analysis, name, label, lines, (0.0, 1.02), below_output=True))
-    name = "beyond construction and chance (corrected)"
-    found.insert(1, _by_layer(analysis, name, f"{label}, corrected", corrected, below_output=True))
+        limits = (0.0, 1.02) if measure.is_accuracy else measure.limits
+        name, printed = measure.menu, measure.printed
+        found.append(by_layer(analysis, name, measure.label, lines, limits, printed=printed))
     return found
 
 
@@ -171,13 +143,11 @@ def training_curves(analysis: Analysis) -> list[Curves]:
     )
     epochs = [float(overview["epochs"][i]) for i in order]
     found = []
-    for key, label in (
-        ("causal_shorth", "shortest half of the spikes before the decision (τ_syn)"),
-        ("silhouette_times", SEPARABILITY["silhouette_times"]),
-        ("readout_times", SEPARABILITY["readout_times"]),
-        ("distinctness", "distinctness of the class pathways"),
-    ):
-        tables = [overview[key][i] for i in order]
+    for measure in measures():
+        if not (measure.overview and measure.table in overview):
+            continue
+        label = over_training(measure)
+        tables = [overview[measure.table][i] for i in order]
         known = next((table for table in tables if table is not None), None)
         if known is None:
             continue
@@ -221,12 +191,28 @@ def class_curves(analysis: Analysis) -> Curves | None:
         )
         for index, label in enumerate(labels)
     ]
-    return _by_layer(analysis, "by class", SPREAD["shorth"], lines)
+    (shorth,) = (each for each in measures(SYNCHRONY) if each.key == "shorth")
+    return by_layer(analysis, "by class", shorth.label, lines)
 
 
 def null_line(name: str, values: Values, colour: str = GREY) -> Line:
     """A curve of a null model."""
     return Line(name, values, [], [], (), colour, "dot", "")
+
+
+def over_training(measure: Measure) -> str:
+    """What a measure is called where it is drawn over training."""
+    if measure.over_training:
+        return measure.over_training
+    label, bracket, unit = measure.label.partition(" (")
+    if measure.group != SYNCHRONY:
+        return measure.label
+    return f"{label}, spikes before the decision{bracket}{unit}"
+
+
+def _has(analysis: Analysis, part: str, kind: str, key: str) -> bool:
+    """Whether an analysis, which may be of a machine with other packages, has a measure."""
+    return all(key in state["layers"][0][kind] for state in analysis[part].values())
 
 
 def _spread_nulls(analysis: Analysis) -> list[Line]:
@@ -247,13 +233,14 @@ def _spread_nulls(analysis: Analysis) -> list[Line]:
     ]  # fmt: skip
 
 
-def _state_line(
+def state_line(
     analysis: Analysis,
     state: str,
     values: Values,
     interval: tuple[Values, Values] | tuple[()] = (),
     band: tuple[Values, Values] | tuple[()] = (),
 ) -> Line:
+    """A curve of a state, in its colour and dash."""
     roles = analysis["roles"]
     looks = {roles["trained"]: ("solid", "circle"), roles["untrained"]: ("dash", "square")}
     dash, symbol = looks.get(state, ("solid", "diamond"))
@@ -261,24 +248,28 @@ def _state_line(
     return Line(state, values, low, high, band, state_colours(analysis)[state], dash, symbol)
 
 
-def _estimates(
+def estimates(
     estimates: Sequence[Mapping[str, Any]],
 ) -> tuple[Values, tuple[Values, Values] | tuple[()]]:
+    """Values and their intervals; () where there are none."""
     low = [estimate["low"] for estimate in estimates]
     high = [estimate["high"] for estimate in estimates]
     known = any(value is not None for value in low)
     return [estimate["value"] for estimate in estimates], (low, high) if known else ()
 
 
-def _by_layer(
+def by_layer(
     analysis: Analysis,
     name: str,
     label: str,
     lines: list[Line],
     limits: tuple[float, float] | None = None,
     below_output: bool = False,
+    printed: bool = False,
 ) -> Curves:
+    """Curves against depth."""
     ticks = list(analysis["layer_names"])
     if below_output:
         ticks = ticks[:-1]
-    return Curves(name, label, "", [float(i) for i in range(len(ticks))], ticks, lines, limits)
+    places = [float(i) for i in range(len(ticks))]
+    return Curves(name, label, "", places, ticks, lines, limits, printed)

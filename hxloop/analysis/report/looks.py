@@ -24,33 +24,6 @@ OTHERS = (GREEN, PURPLE, SKY, ORANGE, BLACK, YELLOW)
 # The sequential map "cividis", for layers and epochs.
 DEPTH_COLOURS = ("#00204D", "#31446B", "#666970", "#958F78", "#CBBA69", "#FFE945")
 
-SPREAD = {
-    "shorth": "shortest half of the spikes, shorth (τ_syn)",
-    "std": "standard deviation of spike times (τ_syn)",
-    "iqr": "inter-quartile range of spike times (τ_syn)",
-    "packet_sigma": "width of the pulse packet, σ (τ_syn)",
-    "n_spikes": "number of spikes",
-    "median": "median spike time (τ_syn)",
-}
-SPREAD_NAMES = {
-    "shorth": "shortest half (shorth)",
-    "std": "standard deviation",
-    "iqr": "inter-quartile range",
-    "packet_sigma": "pulse packet σ",
-    "n_spikes": "number of spikes",
-    "median": "median spike time",
-}
-SEPARABILITY = {
-    "readout_times": "linear read-out of spike times: accuracy",
-    "readout_active": "linear read-out of who spiked: accuracy",
-    "class_mean_times": "nearest class mean, spike times: accuracy",
-    "class_mean_active": "nearest class mean, who spiked: accuracy",
-    "silhouette_times": "silhouette, spike times",
-    "silhouette_active": "silhouette, who spiked",
-    "van_rossum_contrast": "van Rossum distance between − within, relative",
-    "overlap": "overlap of active populations (Jaccard)",
-}
-
 
 def class_colour(index: int) -> str:
     """The colour of a class, that of no other one; beyond the palette, hues far from each other."""

@@ -8,6 +8,7 @@ from hxloop.activity import RecordedActivity
 from hxloop.analysis.report import curves as drawn
 from hxloop.analysis.report import figures, pathway_figures, raster, words
 from hxloop.analysis.report.looks import Analysis, class_label, state_colours
+from hxloop.analysis.report.pathway_curves import distinctness_curves
 from hxloop.page import escape, script_data
 
 # A plot: its id, a sentence about it, and (what a menu calls it, figure) of every variant.
@@ -113,7 +114,7 @@ def _pathways(analysis: Analysis) -> Iterator[Part]:
                     "Distinctness, 1 - the mean overlap of two classes: 0 = all the same, 1 = no "
                     "neuron in common. It grows towards the output by construction: read it beside "
                     "the null models (dotted), or beyond what they give (corrected).",
-                    _variants(drawn.distinctness_curves(analysis)),
+                    _variants(distinctness_curves(analysis)),
                 ),
             ],
             "",

@@ -19,14 +19,13 @@ from hxloop.analysis.measures.all_spikes import when_decided
 from hxloop.analysis.report import curves as drawn
 from hxloop.analysis.report.curves import Curves
 from hxloop.analysis.report.looks import (
-    SEPARABILITY,
-    SPREAD_NAMES,
     UNIT,
     Analysis,
     class_label,
     shown_states,
     state_colours,
 )
+from hxloop.analysis.report.pathway_curves import distinctness_curves
 from hxloop.analysis.report.pathway_figures import states_with_pathways
 from hxloop.errors import OutputError
 
@@ -95,16 +94,13 @@ def _figures(
     analysis: Analysis, states: Sequence[RecordedActivity]
 ) -> Iterator[tuple[str, Callable[[], Figure]]]:
     yield "raster", lambda: raster(analysis, states)
-    spread = {entry.name: entry for entry in drawn.spread_curves(analysis)}
-    causal = "spikes before the decision"
-    chosen = [spread[f"{SPREAD_NAMES[key]}, {causal}"] for key in ("shorth", "n_spikes")]
-    yield "spread", lambda: panels(chosen)
+    spread = [entry for entry in drawn.spread_curves(analysis) if entry.printed]
+    yield "spread", lambda: panels(spread)
     yield "packets", lambda: packets(analysis)
     if separability := drawn.separability_curves(analysis):
-        names = [SEPARABILITY[key] for key in ("readout_times", "silhouette_times")]
-        few = [entry for entry in separability if entry.y_label in names]
+        few = [entry for entry in separability if entry.printed]
         yield "separability", lambda: panels(few)
-    if distinctness := drawn.distinctness_curves(analysis):
+    if distinctness := distinctness_curves(analysis):
         yield "pathways", lambda: panels(distinctness)
         yield "pathway_overlap", lambda: overlaps(analysis)
     if training := drawn.training_curves(analysis):

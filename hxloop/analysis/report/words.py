@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from hxloop.analysis.measures.measure import PATHWAYS, SEPARABILITY, SYNCHRONY
+from hxloop.analysis.measures.measure_registry import measures
 from hxloop.analysis.report.looks import UNIT, Analysis, shown_states
 from hxloop.page import escape
 
@@ -15,31 +17,25 @@ _BADGES = {
     "cannot be said": ("?", "unknown"),
 }
 
-GLOSSARY = (
+_TIME = (
     ("time", "in units of the synaptic time constant τ_syn, from the beginning of the sample"),
+)
+_CAUSAL = (
     ("spike before the decision", "a causal spike: one not later than the decision"),
     (
         "which spikes",
         "where neurons spike more than once, spread, pulse packets and spike contrast read all "
         "spikes, separability reads the first one of each neuron, and pathways are not defined",
     ),
-    ("shorth", "length of the shortest interval that holds half of the spikes of a layer"),
-    (
-        "pulse packet (a, σ)",
-        "number of spikes in a volley and their spread, after Diesmann et al. 1999, read off the "
-        "shorth and therefore robust against stragglers",
-    ),
-    ("silhouette", "1 = classes compact and far apart, 0 = on the border, negative = mixed up"),
-    (
-        "van Rossum distance",
-        "distance between two samples' spikes, each smoothed by an exponential of time",
-    ),
+)
+_PATHWAY = (
     (
         "pathway",
         "how the credit for a decision spreads over the neurons of a layer when it is traced back "
         "from the winning output through excitatory weights",
     ),
-    ("distinctness", "1 - the overlap of two classes' pathways, mean over all pairs of classes"),
+)
+_OF_ALL = (
     (
         "corrected",
         "distinctness beyond that of shuffled winners, each sample traced anew from the output "
@@ -143,8 +139,9 @@ def null_tables(analysis: Analysis) -> str:
                     row += [layer[key]["value"], null["value"], null["p_value"]]
                 rows.append(row)
             head = []
+            names = {each.key: each.short or each.menu for each in measures(SEPARABILITY)}
             for key in separability[0]["null"]:
-                head += [_KEYS[key], "labels shuffled", "p"]
+                head += [names.get(key, key), "labels shuffled", "p"]
             parts.append(f"<h3>{escape(state)}: separability</h3>")
             parts.append(table(["layer", *head], rows))
         parts.append(_pathway_nulls(analysis, state))
@@ -188,9 +185,23 @@ def glossary_html(analysis: Analysis) -> str:
         "the end of the window, where the rule reads more than first spikes. "
         + decision_words(analysis)
     )
-    entries = [GLOSSARY[0], ("decision", decision), *GLOSSARY[1:]]
+    entries = [
+        *_TIME,
+        ("decision", decision),
+        *_CAUSAL,
+        *_meanings(SYNCHRONY),
+        *_meanings(SEPARABILITY),
+        *_PATHWAY,
+        *_meanings(PATHWAYS),
+        *_OF_ALL,
+    ]
     rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in entries)
     return f"<table class='glossary'>{rows}</table>"
+
+
+def _meanings(group: str) -> list[tuple[str, str]]:
+    """What the measures of a group say of themselves."""
+    return [(each.term or each.menu, each.meaning) for each in measures(group) if each.meaning]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -229,7 +240,6 @@ _SOURCE = (
     "τ_syn; numbers in brackets are confidence intervals."
 )
 _NULLS = {"uniform": "spread evenly"}
-_KEYS = {"silhouette_times": "silhouette", "class_mean_times": "nearest class mean"}
 
 
 def _pathway_nulls(analysis: Analysis, state: str) -> str:
