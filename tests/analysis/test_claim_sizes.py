@@ -91,7 +91,7 @@ def silhouettes(layers, labels, options) -> SeparabilityMeasures:
         pseudo.append({"silhouette_times": silhouette_pseudo_values(distances, labels)})
         null.append({"silhouette_times": np.array(drawn)})
     every = np.arange(len(labels))
-    return SeparabilityMeasures(every, every, every, values, pseudo, null, [], [], [], [])
+    return SeparabilityMeasures(every, every, every, values, pseudo, null, [], [], [])
 
 
 def p_values(simulate: Callable[[np.random.Generator], float], n: int) -> np.ndarray:
