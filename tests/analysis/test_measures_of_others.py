@@ -134,7 +134,6 @@ def made(**changes):
     [
         (made(of_layer=lambda s: s.times[:, 0] * np.inf), "expected 30 numbers.* with inf"),
         (made(of_layer=lambda s: s.times), r"'toy': of_layer: expected 30 numbers, one for"),
-        (made(of_layer=lambda s: s.nothing), "'toy': of_layer raised AttributeError"),
         (made(group="separability", of_layer=lambda s: 1.0), r"expected numbers, \(n,\)"),
         (made(group="pathways", of_layer=lambda c: c, overview=True), "expected a number; got"),
         (made(key="shorth"), "there are 2 of this key"),
@@ -145,6 +144,13 @@ def test_what_is_wrong_with_one_is_said_with_its_name(register, states, measure,
     register(measure)
     with pytest.raises(ConfigError, match=message):
         analyse(states[2:], options=QUICK)
+
+
+def test_what_one_raises_says_whose_it_is(register, states):
+    register(made(of_layer=lambda spikes: spikes.nothing))
+    with pytest.raises(AttributeError, match="nothing") as raised:
+        analyse(states[2:], options=QUICK)
+    assert raised.value.__notes__ == ["raised by of_layer of the measure 'toy'"]
 
 
 def test_groups_and_keys_are_checked():

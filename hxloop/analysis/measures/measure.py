@@ -198,7 +198,8 @@ class Measure:
         """What ``of_layer`` gives, checked.
 
         Raises:
-            ConfigError: it raises, or gives something else than numbers, one for each sample.
+            ConfigError: it gives something else than numbers, one for each sample. What it raises
+                itself gets a note with its key.
         """
         found = self._called("of_layer", self.of_layer, layer)
         n = len(layer.times) if isinstance(layer, LayerSpikes) else None
@@ -215,7 +216,8 @@ class Measure:
         """What ``of_layer`` gives for pathways, checked.
 
         Raises:
-            ConfigError: it raises, or gives something else than a number.
+            ConfigError: it gives something else than a number. What it raises itself gets a note
+                with its key.
         """
         found = self._called("of_layer", self.of_layer, credit)
         if found.ndim or np.isinf(found):
@@ -229,8 +231,8 @@ class Measure:
         try:
             return np.asarray(call(*args), dtype=np.float64)
         except Exception as error:
-            where = f"measure {self.key!r}: {what}"
-            raise ConfigError(f"{where} raised {type(error).__name__}: {error}") from error
+            error.add_note(f"raised by {what} of the measure {self.key!r}")
+            raise
 
 
 def of_pairs(layer: LayerSamples) -> Array:

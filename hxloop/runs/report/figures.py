@@ -66,8 +66,9 @@ def learning(report: TrainingReport) -> Figure:
     left.axhline(
         accuracy, color="black", linestyle=":", linewidth=1, label=f"test {accuracy:.1f} %"
     )
-    for axis in (left, right):
-        axis.legend(frameon=False)
+    # The best place is searched for, and with much to draw matplotlib warns of how long that takes.
+    left.legend(frameon=False, loc="lower right")
+    right.legend(frameon=False, loc="upper right")
     return figure
 
 
@@ -192,7 +193,8 @@ def histograms(test: Evaluation) -> Figure:
             for neuron in range(times.shape[1]):
                 _draw_output(axis, test, neuron, bins)
             if times.shape[1] <= 10:
-                axis.legend(frameon=False, fontsize=7, ncols=2 if times.shape[1] > 5 else 1)
+                columns = 2 if times.shape[1] > 5 else 1
+                axis.legend(frameon=False, fontsize=7, ncols=columns, loc="upper right")
         silent = 100 * float(np.isinf(times).mean())
         name = "outputs" if index == len(layers) - 1 else f"layer {index + 1}"
         axis.set_title(f"{name}, {silent:.1f} % silent", fontsize=10)
@@ -243,7 +245,8 @@ def counts(report: TrainingReport) -> Figure:
         axis.set_ylabel(label, fontsize=9)
         axis.set(ylim=(0, None) if any(map(any, lines.values())) else (0, 1))
         if len(lines) > 1:
-            axis.legend(frameon=False, fontsize=7, ncols=-(-len(lines) // 5))
+            columns = -(-len(lines) // 5)
+            axis.legend(frameon=False, fontsize=7, ncols=columns, loc="upper right")
 
     layers = range(len(report.metrics[0].get("silent_fraction", [])))
 
