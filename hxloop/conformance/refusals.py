@@ -205,5 +205,9 @@ def _network_with(subject: Subject, feature: Feature) -> NetworkSpec:
         return chain(subject, once, "axonal")
     if feature is Feature.RECURRENT:
         return loop(subject, delayed=False, neuron=once)
+    if feature is Feature.READOUT:
+        network = chain(subject, once)
+        silent = replace(network.layers[-1], neuron=replace(once, v_threshold=np.inf))
+        return replace(network, layers=(*network.layers[:-1], silent))
     network = skipping(subject)
     return replace(network, layers=tuple(replace(p, neuron=once) for p in network.layers))
