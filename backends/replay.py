@@ -24,9 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
+from hxloop.activity import Activity, Spikes
 from hxloop.errors import CapacityError, RunFailed
 from hxloop.files import digest_of
-from hxloop.network import NetworkSpec
+from hxloop.network import NetworkSpec, Parameters
 from hxloop.substrate import (
     BaseBackend,
     Calibration,
@@ -37,6 +38,7 @@ from hxloop.substrate import (
 )
 from hxloop.substrate.recording.file import SessionFile
 from hxloop.substrate.recording.texts import RecordedRun
+from hxloop.substrate.recording.trains import train_array
 
 Array = NDArray[np.float64]
 
@@ -119,27 +121,17 @@ class ReplaySession(OwnedSession[ReplayBackend]):
         )
         self._file = file
         self._asked: Counter[tuple[int, ...]] = Counter()
-        # (inputs, weights of each layer) -> numbers of runs.
-        self._numbers: dict[tuple[str, ...], list[int]] = {}
+        # (inputs, weights and delays of each projection) -> numbers of runs.
+        self._numbers: dict[tuple[str | None, ...], list[int]] = {}
         for number, run in enumerate(file.runs):
-            # The substrate's own values are answered, too: it would hold them unchanged.
-            for key in dict.fromkeys(
-                (inputs, *weights)
-                for inputs in (run.asked_inputs, run.delivered_inputs)
-                for weights in (run.asked_weights, run.held_weights)
-            ):
+            for key in dict.fromkeys(run.keys()):
                 self._numbers.setdefault(key, []).append(number)
 
     def _simulate(
         self, weights: tuple[Array, ...], input_times: Array, trial: int | None
     ) -> Simulated:
         """What the substrate did when it was asked this, as recorded but for the name."""
-        found = self._find(weights, input_times)
-        of_trial = [n for n in found if trial is not None and self._file.runs[n].trial == trial]
-        turn = tuple(of_trial or found)
-        number = turn[self._asked[turn] % len(turn)]
-        self._asked[turn] += 1
-        activity = self._file.activity(self._file.runs[number])
+        activity = self._answer_of(weights, digest_of(input_times), len(input_times), trial)
         return Simulated(
             first_spike_times=activity.first_spike_times,
             input_times=activity.input_times,
@@ -147,24 +139,49 @@ class ReplaySession(OwnedSession[ReplayBackend]):
             info=replace(activity.info, backend=self.backend.name),
         )
 
-    def _find(self, matrices: Sequence[Array], times: Array) -> list[int]:
-        inputs, weights = digest_of(times), tuple(digest_of(matrix) for matrix in matrices)
+    def _simulate_trains(
+        self, parameters: Parameters, inputs: Spikes, trial: int | None
+    ) -> Simulated:
+        arrays = (*parameters.weights, *parameters.delays)
+        asked = digest_of(train_array(inputs))
+        activity = self._answer_of(arrays, asked, inputs.batch, trial)
+        return Simulated(
+            spikes=activity.spikes,
+            inputs=activity.inputs,
+            weights_used=activity.parameters.weights,
+            delays_used=activity.parameters.delays,
+            info=replace(activity.info, backend=self.backend.name),
+        )
+
+    def _answer_of(
+        self, arrays: Sequence[Array | None], inputs: str, batch: int, trial: int | None
+    ) -> Activity:
+        """The next recorded run of these weights and delays, on inputs of this digest."""
+        found = self._find(arrays, inputs, batch)
+        of_trial = [n for n in found if trial is not None and self._file.runs[n].trial == trial]
+        turn = tuple(of_trial or found)
+        number = turn[self._asked[turn] % len(turn)]
+        self._asked[turn] += 1
+        return self._file.activity(self._file.runs[number])
+
+    def _find(self, arrays: Sequence[Array | None], inputs: str, batch: int) -> list[int]:
+        weights = tuple(None if array is None else digest_of(array) for array in arrays)
         if found := self._numbers.get((inputs, *weights)):
             return found
         runs = self._file.runs
         nearest, distance = -1, math.inf
         for number, run in enumerate(runs):
             if inputs in (run.asked_inputs, run.delivered_inputs):
-                off = self._distance(matrices, run)
+                off = self._distance(arrays, run)
                 if off < distance:
                     nearest, distance = number, off
         if distance <= self.backend.tolerance:
-            return self._numbers[runs[nearest].asked_inputs, *runs[nearest].asked_weights]
+            return self._numbers[runs[nearest].asked_inputs, *runs[nearest].asked]
         text = (
-            f"backend 'replay': a run of {len(times)} samples with these weights and inputs is not "
+            f"backend 'replay': a run of {batch} samples with these weights and inputs is not "
             f"in {self._file.path}, which holds {len(runs)} runs"
         )
-        same = [n for n, run in enumerate(runs) if weights in (run.asked_weights, run.held_weights)]
+        same = [n for n, run in enumerate(runs) if weights in (run.asked, run.held)]
         if nearest >= 0:
             text += (
                 f". Run {nearest} has these inputs, and weights that differ by up to "
@@ -177,10 +194,11 @@ class ReplaySession(OwnedSession[ReplayBackend]):
             text += ", none of them with these inputs, and none with these weights"
         raise RunFailed(text)
 
-    def _distance(self, matrices: Sequence[Array], run: RecordedRun) -> float:
+    def _distance(self, arrays: Sequence[Array | None], run: RecordedRun) -> float:
         return max(
-            float(np.abs(matrix - self._file.array(digest)).max())
-            for matrix, digest in zip(matrices, run.asked_weights, strict=True)
+            float(np.abs(array - self._file.array(digest)).max())
+            for array, digest in zip(arrays, run.asked, strict=True)
+            if array is not None and digest is not None
         )
 
     def _free(self) -> None:

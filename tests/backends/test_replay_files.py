@@ -44,7 +44,7 @@ def test_files_that_are_no_recording(recorded: tuple[Path, list[Any]], tmp_path:
 
 def test_a_newer_version(recorded: tuple[Path, list[Any]]) -> None:
     with h5py.File(recorded[0], "r+") as file:
-        file.attrs["version"] = 2
+        file.attrs["version"] = 3
     with pytest.raises(FileFormatError, match="newer"):
         replay(recorded[0])
 

@@ -1,8 +1,8 @@
 """Recorded sessions: every run of a session in one HDF5 file, to be replayed.
 
-The layout, version 1::
+The layout::
 
-    /               attributes: schema = "hxloop-session", version = 1, created_with; network and
+    /               attributes: schema = "hxloop-session", version, created_with; network and
                     capabilities of the session (JSON)
     /arrays         attribute checksum: of the attributes of the file
     /arrays/DIGEST  weights, input and spike times; the name is the SHA-256 of what is in it, so
@@ -13,6 +13,11 @@ The layout, version 1::
 
 Checksums were not in files of earlier versions.
 
+Version 2 is written where neurons or inputs may spike more than once, or the network has loops,
+delays, or connections that pass populations over; version 1 else. Its runs say ``trains``: inputs
+and spikes are arrays of all spikes (``hxloop.substrate.recording.trains``), and delays stand
+beside the weights, as asked and as held.
+
 While a session is recorded, its runs are added behind the end of the HDF5 file, see
 ``hxloop.substrate.recording.journal``: what is there is never touched, so that a kill at any
 moment leaves all runs that were done. When the recording is closed, they get their places in the
@@ -22,6 +27,7 @@ HDF5 file, which is a new one renamed over the old. Until then only hxloop sees 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -35,11 +41,14 @@ from hxloop.activity.log.schema import CHECKSUM, check_signed, network_from_json
 from hxloop.errors import FileFormatError
 from hxloop.files import digest_of, reading, sha256_of
 from hxloop.files.hdf5 import SEAL, end_of_hdf5, open_checked, seal_end
+from hxloop.network import Feature, Parameters
 from hxloop.substrate.recording.journal import MARK, Journal, read_array, read_journal
 from hxloop.substrate.recording.texts import RecordedRun, capabilities_from_json
+from hxloop.substrate.recording.trains import train_of
 from hxloop.version import __version__
 
-SCHEMA, VERSION = "hxloop-session", 1
+# The newest version, and that of files without trains.
+SCHEMA, VERSION, WITHOUT_TRAINS = "hxloop-session", 2, 1
 WHAT = "a recorded session (made by hxloop.record)"
 
 Array = NDArray[np.float64]
@@ -87,8 +96,10 @@ class SessionFile:
         self.network = network_from_json(attrs["network"])
         self.capabilities = capabilities_from_json(attrs["capabilities"])
         check_signed(self._file["arrays"], self._file)
-        n_layers = len(self.network.layers)
-        self.runs = tuple(RecordedRun.from_json(text, n_layers) for text in self._texts())
+        self.runs = tuple(RecordedRun.from_json(text, self.network) for text in self._texts())
+        again = {Feature.MULTI_SPIKE} if self.has_trains else set()
+        features = self.network.features | again
+        self.capabilities = replace(self.capabilities, features=frozenset(features))
 
     def _texts(self) -> list[str]:
         group, texts = self._file["runs"], []
@@ -99,6 +110,11 @@ class SessionFile:
                 raise FileFormatError(f"run {name} is damaged: its digest is another")
             texts.append(text)
         return texts + self._journal.runs
+
+    @property
+    def has_trains(self) -> bool:
+        """Whether any run has spikes beyond first ones, so that version 1 cannot hold it."""
+        return bool(self.network.features) or any(run.trains for run in self.runs)
 
     @property
     def backends(self) -> str:
@@ -127,6 +143,8 @@ class SessionFile:
         Raises:
             FileFormatError: an array is missing or damaged.
         """
+        if run.trains:
+            return self._activity_of_trains(run)
         activity = Activity(
             input_times=self.array(run.delivered_inputs),
             first_spike_times=tuple(self.array(digest) for digest in run.spikes),
@@ -143,6 +161,25 @@ class SessionFile:
                 f"expected {(*expected, *self.network.shapes)}"
             )
         return activity
+
+    def _activity_of_trains(self, run: RecordedRun) -> Activity:
+        inputs, *spikes = (
+            train_of(self.array(digest), f"{self.path}: array {digest[:12]}")
+            for digest in (run.delivered_inputs, *run.spikes)
+        )
+        weights = tuple(self.array(digest) for digest in run.held_weights)
+        delays = tuple(None if d is None else self.array(d) for d in run.held_delays)
+        network, trains = self.network, (inputs, *spikes)
+        got = [(each.batch, each.n_units) for each in trains]
+        got += [array.shape for array in (*weights, *delays) if array is not None]
+        expected = [(inputs.batch, size) for size in network.sizes]
+        expected += [s for s in (*network.shapes, *network.delay_shapes) if s is not None]  # type: ignore[misc]
+        if got != expected:
+            raise FileFormatError(
+                f"{self.path}: expected {WHAT}; a run has arrays of the shapes {got}; expected "
+                f"{expected}"
+            )
+        return Activity.of_spikes(inputs, spikes, Parameters(weights, delays), run.info)
 
     @property
     def digests(self) -> frozenset[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from hxloop import checks
@@ -15,7 +16,7 @@ from hxloop.activity import Activity
 from hxloop.errors import OutputError, SessionClosedError
 from hxloop.network import NetworkSpec
 from hxloop.substrate.capabilities import Capabilities
-from hxloop.substrate.checks import check_run
+from hxloop.substrate.checks import check_input
 from hxloop.substrate.guard import ForkSafeLock, SessionGuard, UncopiedSession
 from hxloop.substrate.protocol import Session
 from hxloop.substrate.recording.writer import SessionWriter
@@ -92,14 +93,20 @@ class RecordingSession(UncopiedSession):
             if not self._open:
                 raise SessionClosedError(f"recording {self.path}: this session is closed")
             names = tuple(record)
-            asked, times = check_run(self.network, weights, input_times, self.capabilities, names)
-            activity = self.session.run(asked, times, record=names, trial=trial)
+            asked, inputs = check_input(
+                self.network, weights, input_times, self.capabilities, names
+            )
+            if self.network.features or not inputs.once:
+                activity = self.session.run(asked, inputs, record=names, trial=trial)
+            else:  # as any session knows it
+                times = np.asarray(inputs, np.float64)
+                activity = self.session.run(asked.weights, times, record=names, trial=trial)
             with self._writing:
                 if not self._open:
                     raise SessionClosedError(
                         f"recording {self.path}: closed while this run was made; it is not in it"
                     )
-                self._writer.append(asked, times, trial, activity)
+                self._writer.append(asked, inputs, trial, activity)
             return activity
 
     def __getattr__(self, name: str) -> Any:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 
 from hxloop.activity import RunInfo
 from hxloop.activity.log.schema import info_from_json, info_to_json
 from hxloop.files.json_text import parse_json
+from hxloop.network import NetworkSpec
 from hxloop.substrate.capabilities import Capabilities
 
+# Of a run of trains only.
+_OF_TRAINS = ("trains", "asked_delays", "held_delays")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -23,10 +27,14 @@ class RecordedRun:
         trial: as asked.
         asked_inputs: input times as asked.
         delivered_inputs: input times as delivered.
-        asked_weights: one for each layer, as asked.
-        held_weights: one for each layer, as the substrate held them.
-        spikes: first spike times, one for each layer.
+        asked_weights: one for each projection, as asked.
+        held_weights: one for each projection, as the substrate held them.
+        spikes: first spike times, one for each population.
         info: how the run went.
+        trains: whether inputs and spikes are trains, see ``hxloop.substrate.recording.trains``,
+            and there are delays; these three are left out of the text of a run without.
+        asked_delays: one for each projection, as asked; None: it has none.
+        held_delays: the same, as the substrate held them.
     """
 
     trial: int | None
@@ -36,15 +44,40 @@ class RecordedRun:
     held_weights: tuple[str, ...]
     spikes: tuple[str, ...]
     info: RunInfo
+    trains: bool = False
+    asked_delays: tuple[str | None, ...] = ()
+    held_delays: tuple[str | None, ...] = ()
+
+    def keys(self) -> Iterator[tuple[str | None, ...]]:
+        """What this run answers: its inputs, weights and delays, as asked and as held.
+
+        The substrate's own values are answered, too: it would hold them unchanged.
+        """
+        for inputs in (self.asked_inputs, self.delivered_inputs):
+            yield (inputs, *self.asked)
+            yield (inputs, *self.held)
+
+    @property
+    def asked(self) -> tuple[str | None, ...]:
+        """Weights and delays, as asked."""
+        return (*self.asked_weights, *self.asked_delays)
+
+    @property
+    def held(self) -> tuple[str | None, ...]:
+        """Weights and delays, as held."""
+        return (*self.held_weights, *self.held_delays)
 
     def to_json(self) -> str:
         """As text."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if not self.trains:
+            for name in _OF_TRAINS:
+                del values[name]
         values["info"] = json.loads(info_to_json(self.info))
         return json.dumps(values)
 
     @classmethod
-    def from_json(cls, text: str, n_layers: int) -> RecordedRun:
+    def from_json(cls, text: str, network: NetworkSpec) -> RecordedRun:
         """What ``to_json`` wrote.
 
         Raises:
@@ -54,12 +87,24 @@ class RecordedRun:
         trial = values["trial"]
         if trial is not None and (not isinstance(trial, int) or trial < 0):
             raise ValueError(f"trial {trial!r}; expected a whole number from 0 on, or none")
-        for name in ("asked_weights", "held_weights", "spikes"):
+        n_layers, n_projections = len(network.layers), len(network.shapes)
+        numbers = {"asked_weights": n_projections, "held_weights": n_projections}
+        delays = {"asked_delays": n_projections, "held_delays": n_projections}
+        trains = values.get("trains", False)
+        if trains is not True and (trains is not False or network.features):
+            raise ValueError(f"trains is {trains!r} for network {network}")
+        numbers |= {"spikes": n_layers} | (delays if trains else {})
+        digests = [values["asked_inputs"], values["delivered_inputs"]]
+        for name, number in numbers.items():
             values[name] = tuple(values[name])
-            if len(values[name]) != n_layers:
-                raise ValueError(f"{len(values[name])} arrays of {name} for {n_layers} layers")
-        arrays = (values["asked_inputs"], values["delivered_inputs"], *values["asked_weights"])
-        for digest in (*arrays, *values["held_weights"], *values["spikes"]):
+            if len(values[name]) != number:
+                raise ValueError(f"{len(values[name])} arrays of {name}; expected {number}")
+            if name in delays:
+                expected = [shape is not None for shape in network.delay_shapes]
+                if [digest is not None for digest in values[name]] != expected:
+                    raise ValueError(f"{name} of other projections than those that have delays")
+            digests += [d for d in values[name] if d is not None or name not in delays]
+        for digest in digests:
             if not _DIGEST.fullmatch(digest):
                 raise ValueError(f"{digest!r} is no digest")
         values["info"] = info_from_json(json.dumps(values["info"]).encode())

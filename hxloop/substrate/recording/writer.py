@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.activity import Activity
+from hxloop.activity import Activity, Spikes
 from hxloop.activity.log.schema import network_to_json, sign
 from hxloop.errors import OutputError
 from hxloop.files import digest_of, remove_leftovers, replacing, writing
 from hxloop.files.hdf5_new_file import new_file
 from hxloop.files.lock import FileLock
-from hxloop.network import NetworkSpec
+from hxloop.network import NetworkSpec, Parameters
 from hxloop.substrate.capabilities import Capabilities
-from hxloop.substrate.recording.file import SCHEMA, VERSION, SessionFile
+from hxloop.substrate.recording.file import SCHEMA, VERSION, WITHOUT_TRAINS, SessionFile
 from hxloop.substrate.recording.journal import JournalWriter, array_entry, run_entry
 from hxloop.substrate.recording.texts import RecordedRun, capabilities_to_json
+from hxloop.substrate.recording.trains import train_array
 from hxloop.version import __version__
 
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
@@ -78,8 +78,8 @@ class SessionWriter:
 
     def append(
         self,
-        weights: Sequence[NDArray[Any]],
-        input_times: NDArray[Any],
+        parameters: Parameters,
+        inputs: Spikes,
         trial: int | None,
         activity: Activity,
     ) -> None:
@@ -101,14 +101,29 @@ class SessionWriter:
                 new[digest] = array_entry(array, digest)
             return digest
 
+        trains = bool(self.network.features) or not inputs.once
+
+        def spikes(train: Spikes) -> str:
+            return store(train_array(train) if trains else np.asarray(train, np.float64))
+
+        def delays(held: Parameters) -> tuple[str | None, ...]:
+            found = tuple(None if array is None else store(array) for array in held.delays)
+            return found if trains else ()
+
+        held = activity.parameters
         run = RecordedRun(
             trial=None if trial is None else int(trial),
-            asked_inputs=store(np.asarray(input_times)),
-            delivered_inputs=store(activity.input_times),
-            asked_weights=tuple(store(matrix) for matrix in weights),
-            held_weights=tuple(store(matrix) for matrix in activity.weights_used),
-            spikes=tuple(store(times) for times in activity.first_spike_times),
+            asked_inputs=spikes(inputs),
+            delivered_inputs=spikes(activity.inputs) if trains else store(activity.input_times),
+            asked_weights=tuple(store(matrix) for matrix in parameters.weights),
+            held_weights=tuple(store(matrix) for matrix in held.weights),
+            spikes=tuple(spikes(train) for train in activity.spikes)
+            if trains
+            else tuple(store(times) for times in activity.first_spike_times),
             info=activity.info,
+            trains=trains,
+            asked_delays=delays(parameters),
+            held_delays=delays(held),
         )
         with writing(self.path):
             self._check_place(self._journal)
@@ -143,7 +158,8 @@ class SessionWriter:
         """The file with all its runs in their places, or without any if there is none."""
         try:
             with replacing(self.path) as new, new_file(new) as file:
-                file.attrs["schema"], file.attrs["version"] = SCHEMA, VERSION
+                file.attrs["schema"] = SCHEMA
+                file.attrs["version"] = VERSION if self._has_trains() else WITHOUT_TRAINS
                 file.attrs["created_with"] = f"hxloop {__version__}"
                 file.attrs["network"] = network_to_json(self.network)
                 file.attrs["capabilities"] = capabilities_to_json(self.capabilities)
@@ -157,6 +173,12 @@ class SessionWriter:
             if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
                 raise _NoRoom(str(error)) from cause
             raise
+
+    def _has_trains(self) -> bool:
+        if self.network.features or not self.path.exists():
+            return bool(self.network.features)
+        with SessionFile(self.path) as file:
+            return file.has_trains
 
     def _check_place(self, journal: JournalWriter) -> None:
         if not journal.is_at(self.path):
