@@ -157,6 +157,13 @@ class PynnSession(OwnedSession[Substrate]):
             lost_spikes=lost,
         )
 
+    @contextmanager
+    def _in_the_simulator(self) -> Iterator[tuple[Dialect, Any]]:
+        """The dialect and its simulator, for a run that builds a network of its own."""
+        self._built = None
+        with _Failure(self), self._dialect.quiet(), self._dialect.settings():
+            yield self._dialect, self._sim
+
     def _play(self, held: Sequence[HeldLayer], delivered: Delivered) -> list[FirstSpikes]:
         dialect, sim = self._dialect, self._sim
         start = time.perf_counter()

@@ -12,21 +12,23 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import Spikes
 from hxloop.backends.pynn.adapter import PynnSession
 from hxloop.backends.pynn.dialect import MV_PER_UNIT, Dialect
+from hxloop.backends.pynn.nest_trains import PA_PER_NA, check_steps, simulate_trains
 from hxloop.backends.pynn.schedule import Array, SampleSchedule
 from hxloop.backends.pynn.simulators import check_options, environment
-from hxloop.network import LayerSpec, NetworkSpec
+from hxloop.network import Feature, LayerSpec, NetworkSpec, Parameters
 from hxloop.substrate import (
     BaseBackend,
     Calibration,
     Capabilities,
+    Simulated,
     check_network,
     refuse_calibration,
 )
 
-PA_PER_NA = 1000.0  # NEST counts currents in pA, PyNN in nA
-
+FEATURES = frozenset({Feature.MULTI_SPIKE, Feature.RECURRENT, Feature.SKIP, Feature.DELAYS})
 # Two time constants closer than this (relative) lose digits in NEST's propagators: at 1e-9 times
 # are off by 7e-6, at 1e-15 spikes are lost. Equal ones are exact, and as near to them as that.
 NEAREST = 1e-6
@@ -35,6 +37,10 @@ NEAREST = 1e-6
 @dataclass(frozen=True)
 class PynnNestBackend(BaseBackend):
     """Runs the network in NEST (``iaf_psc_exp_ps``: exact integration, precise spike times).
+
+    Networks whose neurons spike again, with loops, delays and connections that pass populations
+    over, run as ``hxloop.backends.pynn.nest_trains`` says: delays and refractory times are whole
+    numbers of steps, those of a loop at least one.
 
     Args:
         dt: time step in model time. Spikes are exact between steps; only an excursion above the
@@ -65,7 +71,10 @@ class PynnNestBackend(BaseBackend):
     def capabilities(self) -> Capabilities:
         """Spike times are exact but for what is left of the sample before."""
         return Capabilities(
-            deterministic=True, time_resolution=1e-6, weight_limit=self.weight_limit
+            deterministic=True,
+            time_resolution=1e-6,
+            weight_limit=self.weight_limit,
+            features=FEATURES,
         )
 
     def open(
@@ -79,7 +88,8 @@ class PynnNestBackend(BaseBackend):
 
         Raises:
             CapacityError: another session is open on NEST, a time constant is too short for
-                ``dt``, or a calibration was given.
+                ``dt``, a refractory time is no multiple of it, a loop has no delay of that length,
+                or a calibration was given.
             MissingDependencyError: NEST is not installed.
         """
         refuse_calibration(self.name, calibration)
@@ -87,7 +97,18 @@ class PynnNestBackend(BaseBackend):
         dialect = NestDialect(
             dt=self.dt, weight_limit=self.weight_limit, clip_weights=self.clip_weights
         )
-        return PynnSession(self, dialect, network)
+        check_steps(network, self.dt, self.name)
+        return NestSession(self, dialect, network)
+
+
+class NestSession(PynnSession):
+    """A network opened in NEST; see ``hxloop.backends.pynn.nest_trains`` for all its spikes."""
+
+    def _simulate_trains(
+        self, parameters: Parameters, inputs: Spikes, trial: int | None
+    ) -> Simulated:
+        with self._in_the_simulator() as (dialect, sim):
+            return simulate_trains(dialect, sim, self.network, parameters, inputs)
 
 
 @dataclass(frozen=True)
