@@ -249,7 +249,8 @@ def test_the_command_line(recorded, tmp_path, capsys):
         assert status.value.code == 0
     out = capsys.readouterr().out.splitlines()
     assert out[1] == f"50 samples of again, 1104 spikes: {tmp_path / 'a.npz'}"
-    assert json.loads(out[2])["states"] == ["trained"]
+    assert out[2] == "Not in it, because npz has no place for them: network, runs, split"
+    assert json.loads(out[3])["states"] == ["trained"]
     with pytest.raises(SystemExit) as status:
         main(["export", str(log), "--to", "nwb", "--out", str(tmp_path / "a.nwb")])
     assert status.value.code == 2 and "is there already" in capsys.readouterr().err
