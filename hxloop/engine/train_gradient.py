@@ -27,6 +27,7 @@ from hxloop.engine.blocks import (
 from hxloop.engine.compiled.threads import run_parts, samples_of_parts
 from hxloop.engine.compiled.train_backward import slopes, sweep
 from hxloop.engine.gradient import GradientCounts
+from hxloop.engine.time_constants import of_time_constants
 from hxloop.network import NetworkSpec, NeuronParameters, Parameters
 
 Array = NDArray[np.float64]
@@ -43,6 +44,9 @@ class TrainGradients:
         inputs: ``(spikes,)``, of the times of all input spikes, in their order in ``Spikes``.
         thresholds: of each population ``(post,)``.
         resets: of each population ``(post,)``.
+        time_constants: if asked for, of each population ``(post, 3)``: those of the membrane, of
+            excitation and of inhibition. Of neurons whose two currents decay alike the second is
+            that of both together, the third 0.
     """
 
     weights: tuple[Array, ...]
@@ -50,6 +54,7 @@ class TrainGradients:
     inputs: Array
     thresholds: tuple[Array, ...]
     resets: tuple[Array, ...]
+    time_constants: tuple[Array, ...] = ()
 
 
 def train_gradients(
@@ -63,6 +68,7 @@ def train_gradients(
     min_slope: float = 1e-6,
     max_dw_norm: float | None = None,
     counts: GradientCounts | None = None,
+    time_constants: bool = False,
 ) -> TrainGradients:
     """The gradient of a loss of recorded spike times, by one sweep back over them.
 
@@ -80,6 +86,7 @@ def train_gradients(
             sample, beyond which it passes no gradient on and is counted, see
             ``recorded_spike_times``; None: no cap.
         counts: where to count spikes and gradients that were not passed on.
+        time_constants: whether their gradients are wanted, too.
     """
     layers = nominal(network) if neurons is None else tuple(neurons)
     sources = (inputs, *recorded)
@@ -105,6 +112,15 @@ def train_gradients(
         )
         for i, of_own, late in rows.parted(network, of_weights, of_delays, of_extra):
             weights[i], delays[i] = of_own, late
+        if time_constants:
+            slow = ~(own.before > min_slope)
+            factors = of_all[own.numbers] / np.where(slow, np.inf, own.before)
+            factors[np.abs(factors) * own.kernel > cap] = 0.0
+            more = of_time_constants(
+                rows, coming, table, own.cells, own.times, own.units, factors,
+                _work(coming, len(table)),
+            )  # fmt: skip
+            found = np.concatenate([found, more], axis=1)
         starts = starts_of(network, block)
         for population in block:
             low = starts[population]
@@ -113,8 +129,9 @@ def train_gradients(
         weights=tuple(weights),
         delays=tuple(delays),
         inputs=of_all[: sizes[0]],
-        thresholds=tuple(both[:, 0] for both in of_neurons),
-        resets=tuple(both[:, 1] for both in of_neurons),
+        thresholds=tuple(each[:, 0] for each in of_neurons),
+        resets=tuple(each[:, 1] for each in of_neurons),
+        time_constants=tuple(each[:, 2:] for each in of_neurons) if time_constants else (),
     )
 
 
@@ -138,6 +155,7 @@ class _Events:
 class _Own:
     """Spikes of a block sorted by sample, neuron and time, and what the model says of each."""
 
+    cells: NDArray[np.int64]
     samples: NDArray[np.int64]
     times: Array
     units: NDArray[np.int64]
@@ -185,8 +203,8 @@ def _own(
     follows = np.flatnonzero(np.diff(cell) == 0) + 1
     previous[follows] = numbers[follows - 1]
     return _Own(
-        samples=samples, times=times, units=units, numbers=numbers, before=before, after=after,
-        released=released, previous=previous, kernel=kernel,
+        cells=cells, samples=samples, times=times, units=units, numbers=numbers, before=before,
+        after=after, released=released, previous=previous, kernel=kernel,
     )  # fmt: skip
 
 
