@@ -12,6 +12,7 @@ import pytest
 
 import hxloop.conformance.sharing
 import hxloop.training.loop
+import hxloop.training.runner
 from hxloop.backends.ideal import IdealBackend
 from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_check, run_checks
 from hxloop.errors import CapacityError, ConformanceError, UnknownNameError
@@ -140,10 +141,9 @@ def test_a_broken_promise_is_noticed(
 
 @pytest.mark.parametrize("name", [name for name in BY_NAME if name.startswith("fault-")])
 def test_a_loop_that_absorbs_faults_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        hxloop.training.loop, "check_activity", lambda activity, network, asked: None
-    )
-    monkeypatch.setattr(hxloop.training.loop, "check_physics", lambda activity, *_: activity)
+    runner = hxloop.training.runner
+    monkeypatch.setattr(runner, "check_activity", lambda activity, network, asked: None)
+    monkeypatch.setattr(runner, "check_physics", lambda activity, *_: activity)
     if name in ("fault-transient", "fault-raised"):
         forward = hxloop.training.loop.LoopNetwork.forward
 
