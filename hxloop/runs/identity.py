@@ -14,7 +14,6 @@ from typing import Any
 from hxloop.activity.log.schema import network_to_json
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.files import sha256_of
-from hxloop.network import Parameters
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.config_paths import PATH_KEYS
 from hxloop.runs.plan import Prepared
@@ -50,8 +49,8 @@ def identity_of(
         splits: that are described; others are not read for it.
         initial: whether the initial weights are, and the delays after them.
     """
-    calibration, given = prepared.calibration, prepared.weights
-    arrays = given.named().values() if isinstance(given, Parameters) else given
+    calibration = prepared.calibration
+    arrays = prepared.initial.named().values() if initial else ()
     return {
         "schema": SCHEMA,
         "config": _plain(prepared.config),
@@ -65,7 +64,7 @@ def identity_of(
             for split in splits
             if split in prepared.data
         },
-        "initial_weights": [describe_weights(array) for array in arrays] if initial else [],
+        "initial_weights": [describe_weights(array) for array in arrays],
         "calibration": None if calibration is None else calibration.digest,
     }
 

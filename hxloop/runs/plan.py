@@ -40,7 +40,8 @@ class Prepared(Brief):
         network: its network.
         backend: its backend, not yet opened.
         loss: its loss.
-        weights: initial weights, ``(pre, post)`` for each layer.
+        weights: initial weights, ``(pre, post)`` for each projection, or ``Parameters``, in which
+            the delays are those that count.
         datasets: raw splits by name ("train", "validation", "test").
         data: encoded splits by name.
         calibration: of the backend's chip; None: as it is.
@@ -108,8 +109,14 @@ class Prepared(Brief):
     def loop_network(self, session: Session) -> LoopNetwork:
         """The initial weights on an open session, with the gradient that is asked for."""
         twin = None if self.twin is None else digital_twin(session, self.twin)
-        initial = Parameters(tuple(self.weights), tuple(self.delays))
-        return LoopNetwork(session, initial, twin=twin)
+        return LoopNetwork(session, self.initial, twin=twin)
+
+    @property
+    def initial(self) -> Parameters:
+        """Initial weights and delays; drawn now, if they were not yet."""
+        if isinstance(self.weights, Parameters):
+            return self.weights
+        return Parameters(tuple(self.weights), tuple(self.delays))
 
     @property
     def substrate(self) -> Mapping[str, NDArray[np.float64]]:

@@ -118,8 +118,8 @@ def measure_synchrony(
         options: see ``AnalysisOptions``.
         trains: all spikes of the layers; None: there are no others than the first ones.
     """
-    trains = trains or [Spikes.from_first(times) for times in layers]
-    layers = [all_spikes.spike_rows(spikes) for spikes in trains]
+    if trains is not None:
+        layers = [all_spikes.spike_rows(spikes) for spikes in trains]
     rng = np.random.default_rng((options.seed, 1))
     spikes_of = {
         "causal": [LayerSpikes(synchrony.causal_spikes(times, decided)) for times in layers],
@@ -153,7 +153,9 @@ def measure_synchrony(
             own = rng if ours else np.random.default_rng((options.seed, 8, *name.encode()))
             nulls[name].append(synchrony.shorth(null_registry.draw_null(name, volleys, own)))
         part = few[: options.contrast_samples]
-        shown = all_spikes.causal_trains(trains[index].select(part), decided[part])
+        shown: Array | Spikes = synchrony.causal_spikes(times[part], decided[part])
+        if trains is not None:
+            shown = all_spikes.causal_trains(trains[index].select(part), decided[part])
         contrast.append(synchrony.spike_contrast(shown, period))
     early = early_layers(len(layers) - 2)
     before = {i: synchrony.causal_spikes(layers[i], decided) for i in (0, *early, len(layers) - 2)}

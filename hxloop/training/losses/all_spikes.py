@@ -33,7 +33,7 @@ def fading_counts(train: SpikeTrain, fade: float) -> Tensor:
     Returns:
         ``(batch, neurons)``.
     """
-    return train.summed(-torch.expm1((train.times - train.t_window) / fade))
+    return train.summed(1 - torch.exp((train.times - train.t_window) / fade))
 
 
 @dataclass(frozen=True)
