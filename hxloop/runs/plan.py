@@ -90,7 +90,7 @@ class Prepared(Brief):
         raw = self.datasets["test"]
         names = tuple(raw.class_names)
         known = np.array_equal(raw.labels, self.data["test"].labels)
-        return names if known and len(names) == self.network.sizes[-1] else ()
+        return names if known and len(names) == self.network.n_outputs else ()
 
     def open_session(self) -> Session:
         """Open the backend with network, calibration and seed; record, if asked to."""

@@ -14,7 +14,7 @@ from hxloop.checks.random_streams import entropy
 from hxloop.engine.trains import spike_trains
 from hxloop.errors import ConfigError
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec, Parameters
-from hxloop.training.drawn_weights import drawn_weights
+from hxloop.training.drawn_weights import DALE_BALANCE, drawn_weights, obey_dale
 
 Array = NDArray[np.float64]
 
@@ -24,10 +24,11 @@ def balanced(
 ) -> tuple[Array, ...]:
     """What ``balanced_weights`` does, population after population, in their topological order.
 
-    All weights into a population, but for those of loops, have one open scale, and each source a
-    share that goes with its number of neurons. The scale is the smallest at which the fraction
-    ``active`` of the neurons spikes at all; of a leaky read-out, at which their membranes rise by
-    1. Weights of loops are drawn around 0, so that the standard deviation of what they add to the
+    Those of a loop come in the order in which they are reached from outside. All weights into a
+    population, but for those that close loops, have one open scale, and each source a share that
+    goes with its number of neurons. The scale is the smallest at which the fraction ``active`` of
+    the neurons spikes at all; of a leaky read-out, at which their membranes rise by 1. Weights
+    that close loops are drawn around 0, so that the standard deviation of what they add to the
     drive is ``spread`` times its mean; while a scale is searched they and all delays count as 0.
 
     Args:
@@ -43,68 +44,80 @@ def balanced(
     Raises:
         ConfigError: input so sparse that no scale makes a population active.
     """
-    weights: list[Array | None] = [None] * len(network.shapes)
+    weights: dict[int, Array] = {}
     spikes: dict[int, Spikes] = {-1: inputs}
     for block in network.blocks:
-        for population in block:
+        for population in _from_outside_in(network, block):
             into = [i for i, (_, post) in enumerate(network.ends) if post == population]
-            forward = [i for i in into if network.ends[i][0] not in block]
-            loops = [i for i in into if i not in forward]
-            shapes = _shapes(network, forward, spread, seed)
-            layer = network.layers[population]
-            # One that only its block reaches is driven by what is known of it by now.
-            known = [i for i in forward if network.ends[i][0] in spikes]
-            sources = [spikes[network.ends[i][0]] for i in known]
-            scale = 1.0
-            if known:
-                rows = np.concatenate([shapes[i] for i in known])
-                scale, found = _scaled(
-                    network, population, layer, _side_by_side(sources), rows, active
-                )
-                spikes[population] = found
-            for i in forward:
-                weights[i] = scale * shapes[i]
+            driving = [i for i in into if network.ends[i][0] in spikes]
+            loops = [i for i in into if i not in driving]
+            shapes = _shapes(network, driving, spread, seed)
+            sources = [spikes[network.ends[i][0]] for i in driving]
+            rows = np.concatenate([shapes[i] for i in driving])
+            scale, found = _scaled(network, population, _side_by_side(sources), rows, active)
+            weights |= {i: scale * shape for i, shape in shapes.items()}
             n = sum(network.shapes[i][0] for i in loops)
             for i in loops:
                 rng = np.random.default_rng(entropy(seed, 0, i))
                 weights[i] = rng.normal(0, scale * spread / math.sqrt(n), network.shapes[i])
-                _obey(network, i, weights[i])
-    return tuple(matrix for matrix in weights if matrix is not None)
+                obey_dale(weights[i], _n_inhibitory(network, i))
+            spikes[population] = found
+    return tuple(weights[i] for i in range(len(network.shapes)))
+
+
+def _from_outside_in(network: NetworkSpec, block: Sequence[int]) -> list[int]:
+    """The populations of a block in an order in which something drives each: none is left over,
+    since a path leads to every population from the input."""
+    order: list[int] = []
+    while len(order) < len(block):
+        # Those that are not of this block have been there before.
+        driven = {
+            post
+            for pre, post in network.ends
+            if post in block and post not in order and (pre not in block or pre in order)
+        }
+        order += sorted(driven)
+    return order
 
 
 def _shapes(
     network: NetworkSpec, projections: Sequence[int], spread: float, seed: int
 ) -> dict[int, Array]:
-    """Weights whose sum over all inputs of a neuron is 1 on average."""
-    total = sum(network.shapes[i][0] for i in projections)
+    """Weights whose sum over all inputs of a neuron is 1 on average, before what populations of
+    inhibitory neurons only take from it: the share of the excitation that they take elsewhere."""
+    laws = {i: _n_inhibitory(network, i) for i in projections}
+    total = sum(network.shapes[i][0] for i in projections if laws[i] < network.shapes[i][0])
+    if total == 0:
+        names = [network.populations[network.ends[i][0]].name for i in projections]
+        raise ConfigError(
+            f"initialisation: all neurons of {', '.join(map(repr, names))} are inhibitory, and "
+            f"nothing else drives {network.populations[network.ends[projections[0]][1]].name!r}; "
+            "expected some that are not, or method = 'normal'"
+        )
     found = {}
     for i in projections:
         pre, post = network.shapes[i]
-        source = network.ends[i][0]
-        law = 0 if source < 0 else network.layers[source].n_inhibitory
         rng = np.random.default_rng(entropy(seed, 0, i))
-        if law == pre:
-            raise ConfigError(
-                f"initialisation: all {pre} neurons of "
-                f"{network.populations[source].name!r} are inhibitory; expected some that are "
-                "not, or method = 'normal'"
-            )
-        found[i] = pre / total * drawn_weights(rng, pre, post, spread, law)
+        if laws[i] == pre:
+            found[i] = -DALE_BALANCE / pre * rng.exponential(1.0, (pre, post))
+        else:
+            found[i] = pre / total * drawn_weights(rng, pre, post, spread, laws[i])
     return found
 
 
+def _n_inhibitory(network: NetworkSpec, projection: int) -> int:
+    source = network.ends[projection][0]
+    return 0 if source < 0 else network.layers[source].n_inhibitory
+
+
 def _scaled(
-    network: NetworkSpec,
-    population: int,
-    layer: LayerSpec,
-    inputs: Spikes,
-    rows: Array,
-    active: float,
+    network: NetworkSpec, population: int, inputs: Spikes, rows: Array, active: float
 ) -> tuple[float, Spikes]:
     """The smallest scale at which a population is active, and its spikes at that."""
+    layer = network.layers[population]
     neuron = layer.neuron
     if neuron.never_spikes:
-        neuron = NeuronSpec(neuron.tau_mem, neuron.tau_syn, neuron.v_leak + 1, neuron.v_leak)
+        neuron = replace(neuron, v_threshold=neuron.v_leak + 1, v_reset=neuron.v_leak)
     once = _alone(network, inputs.n_units, layer, replace(neuron, t_refractory=math.inf))
 
     def run(scale: float, spec: NetworkSpec = once) -> Spikes:
@@ -147,11 +160,3 @@ def _side_by_side(sources: Sequence[Spikes]) -> Spikes:
         batch=sources[0].batch,
         n_units=int(first[-1]),
     )
-
-
-def _obey(network: NetworkSpec, projection: int, weights: Array | None) -> None:
-    """Give weights the signs that Dale's law asks of their neurons, in place."""
-    source = network.layers[network.ends[projection][0]]
-    if source.n_inhibitory and weights is not None:
-        np.abs(weights, out=weights)
-        weights[source.n_excitatory :] *= -1

@@ -20,3 +20,15 @@ def drawn_weights(
     weights[:n_excitatory] /= n_excitatory
     weights[n_excitatory:] *= -DALE_BALANCE / n_inhibitory
     return weights / (1 - DALE_BALANCE)
+
+
+def obey_dale(weights: NDArray[np.float64], n_inhibitory: int) -> None:
+    """Give drawn magnitudes the signs of their neurons, in place, where Dale's law holds.
+
+    Args:
+        weights: ``(pre, post)``; left as they are where no neuron is inhibitory.
+        n_inhibitory: the last rows.
+    """
+    if n_inhibitory:
+        np.abs(weights, out=weights)
+        weights[len(weights) - n_inhibitory :] *= -1

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.activity import Activity, RunInfo
+from hxloop.activity import Activity, RunInfo, Spikes
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec
 from hxloop.training.decisions import (
@@ -76,7 +76,7 @@ def evaluate(
     batch_size = checks.whole("evaluate: batch_size", batch_size, low=1)
     trial = checks.whole("evaluate: trial", trial, low=0)
     total, decisions, inputs, layers, counts, infos = 0.0, [], [], [], [], []
-    ties = right = 0
+    first_sample, ties, right = tuple[Spikes, ...](), 0, 0
     with torch.no_grad():
         for index, start in enumerate(range(0, len(data), batch_size)):
             part = slice(start, start + batch_size)
@@ -91,6 +91,8 @@ def evaluate(
             right += int((tied & (decisions[-1] == data.labels[part])).sum())
             if observer is not None:
                 observer(activity.read_only(), own_labels, checks.read_only(decisions[-1]))
+            if index == 0:
+                first_sample = _first_sample(activity)
             inputs.append(activity.input_times)
             layers.append(activity.first_spike_times)
             counts.append([spikes.n_spikes for spikes in activity.spikes])
@@ -111,11 +113,16 @@ def evaluate(
         spikes_per_neuron=tuple(
             float(n) for n in np.sum(counts, axis=0) / (len(data) * np.array(spec.sizes[1:]))
         ),
+        first_sample=first_sample,
     )
     notes = (*_notes(result, data, network), *tie_notes(ties, right, len(data)))
     if not quiet:
         tell(notes)
     return replace(result, notes=notes)
+
+
+def _first_sample(activity: Activity) -> tuple[Spikes, ...]:
+    return tuple(spikes.select([0]) for spikes in (activity.inputs, *activity.spikes))
 
 
 def _notes(result: EvaluationResult, data: SpikeData, network: LoopNetwork) -> tuple[Note, ...]:

@@ -17,7 +17,7 @@ from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec, NeuronParameters
 from hxloop.registry import Registry
 from hxloop.training.balanced_populations import balanced
-from hxloop.training.drawn_weights import drawn_weights
+from hxloop.training.drawn_weights import drawn_weights, obey_dale
 
 
 @runtime_checkable
@@ -77,9 +77,8 @@ def initial_weights(
         )
     )
     for (pre, _), weights in zip(network.ends, drawn, strict=True):
-        if pre >= 0 and network.layers[pre].n_inhibitory:
-            np.abs(weights, out=weights)
-            weights[network.layers[pre].n_excitatory :] *= -1
+        if pre >= 0:
+            obey_dale(weights, network.layers[pre].n_inhibitory)
     return drawn
 
 

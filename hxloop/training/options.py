@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.activity import RunInfo
+from hxloop.activity import RunInfo, Spikes
 from hxloop.errors import ConfigError
 from hxloop.network import Parameters
 from hxloop.text import Brief
@@ -164,6 +164,7 @@ class EvaluationResult(Brief):
         run_seconds: wall-clock time of every run.
         ties: samples in which two output neurons were equally good; the lower index was taken.
         spikes_per_neuron: mean number of spikes of a neuron in a sample, for each population.
+        first_sample: all spikes of the first sample: of the input, and of each population.
         notes: what is odd about inputs, weights and spikes, see ``hxloop.training.notes``.
     """
 
@@ -178,6 +179,7 @@ class EvaluationResult(Brief):
     ties: int = 0
     notes: tuple[Note, ...] = ()
     spikes_per_neuron: tuple[float, ...] = ()
+    first_sample: tuple[Spikes, ...] = ()
 
     @property
     def clipped_weights(self) -> tuple[int, ...]:

@@ -135,7 +135,10 @@ def test_the_short_form_has_delays_and_readouts_too():
 def test_a_run_from_such_a_file_is_trained_and_evaluated(tmp_path):
     config = config_of(LOOP)
     whole = train(config, tmp_path / "run")
+    assert not whole.problems
     assert set(whole.training.metrics[0]) >= {"spikes_per_neuron", "lowered_neurons"}
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "hidden: 4 exc., 2 inh. neurons, " in page
     learned = whole.training.parameters
     drawn = initial_delays(prepare(config).network, 0.0, 0.5, config.seed)
     assert not np.array_equal(learned.delays[0], drawn[0])
@@ -200,3 +203,47 @@ def test_balanced_populations_are_as_active_as_asked(active):
     for matrix in weights[1:]:
         assert (matrix[:24] >= 0).all() and (matrix[24:] <= 0).all()
     assert all((a == b).all() for a, b in zip(weights, drawn_by(network, times, 1), strict=True))
+
+
+def network_of(*projections, law=0, sizes=(20, 20, 3)):
+    names = ("first", "second", "out")
+    spiking = NeuronSpec(t_refractory=0.5)
+    out = NeuronSpec(v_threshold=math.inf, v_leak=-3.0)
+    populations = (
+        Population(names[0], sizes[0], spiking),
+        Population(names[1], sizes[1], spiking, n_inhibitory=law),
+        Population(names[2], sizes[2], out),
+    )
+    return NetworkSpec(5, populations, projections=tuple(Projection(*ends) for ends in projections))
+
+
+@pytest.mark.parametrize(
+    "projections",
+    [
+        # The first of the loop hears of the input through the second only.
+        (("input", "second"), ("second", "first"), ("first", "second"), ("first", "out")),
+        (("input", "first"), ("first", "second"), ("second", "first"), ("second", "out")),
+    ],
+    ids=["second before first", "first before second"],
+)
+def test_balanced_weights_reach_every_population_of_a_loop(projections):
+    network = network_of(*projections)
+    inputs = Spikes.from_first(np.random.default_rng(0).random((200, 5)))
+    weights = get_initialisation("balanced", spread=0.3, active=0.9)(network, inputs.first, 1)
+    found = spike_trains(network, Parameters(weights, (None,) * len(weights)), inputs)
+    for spikes in found[:2]:
+        assert np.isfinite(spikes.first).mean() > 0.8
+    # A read-out below the threshold of all others is driven as well, from its own leak.
+    assert weights[-1].mean() > 0.01
+
+
+def test_a_population_that_only_inhibits_may_stand_beside_one_that_excites():
+    ends = (("input", "first"), ("first", "second"), ("second", "first"),
+            ("first", "out"), ("second", "out"))  # fmt: skip
+    network = network_of(*ends, law=20)
+    times = np.random.default_rng(0).random((50, 5))
+    weights = get_initialisation("balanced")(network, times, 1)
+    assert (weights[2] <= 0).all() and (weights[4] < 0).all() and weights[3].mean() > 0
+    alone = network_of(("input", "first"), ("first", "second"), ("second", "out"), law=20)
+    with pytest.raises(ConfigError, match="all neurons of 'second' are inhibitory"):
+        get_initialisation("balanced")(alone, times, 1)

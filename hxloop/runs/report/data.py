@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import Spikes
 from hxloop.text import Brief
 
 
@@ -17,6 +18,13 @@ class Evaluation(Brief):
     """What a network did with one split; see ``EvaluationResult`` for the arrays.
 
     Spike times may be those of the first samples only.
+
+    Attributes:
+        output: index of the population that decides.
+        populations: their names; () = layers of a chain, which are numbered.
+        readouts: indices of the populations that never spike.
+        first_sample: all spikes of the first sample, of the input and of each population; () =
+            each neuron spiked at most once, so they are known from ``first_spike_times``.
     """
 
     split: str
@@ -29,6 +37,26 @@ class Evaluation(Brief):
     loss: float
     class_names: tuple[str, ...] = ()
     decision_rule: str = ""
+    output: int = -1
+    populations: tuple[str, ...] = ()
+    readouts: tuple[int, ...] = ()
+    first_sample: tuple[Spikes, ...] = ()
+
+    def shown_sample(self) -> list[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+        """Times and neurons of all spikes of the first sample: of the input, each population."""
+        dense = (self.input_times[:1], *(times[:1] for times in self.first_spike_times))
+        both = self.first_sample or tuple(Spikes.from_first(times) for times in dense)
+        return [(spikes.times, spikes.units) for spikes in both]
+
+    def is_output(self, index: int) -> bool:
+        """Whether this is the population that decides."""
+        return index == self.output % len(self.first_spike_times)
+
+    def name(self, index: int) -> str:
+        """What to call a population."""
+        if self.populations:
+            return self.populations[index]
+        return "outputs" if self.is_output(index) else f"layer {index + 1}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,7 +84,8 @@ class TrainingReport(Brief):
         substrate: chip parameters by name, one value for each circuit; may be empty.
         config_toml: the complete configuration.
         provenance: versions, machine, command.
-        n_weights: of each layer; () = not told.
+        n_weights: of each projection; () = not told.
+        weight_names: of each projection; () = those of the layer it leads to.
         batches: of an epoch.
     """
 
@@ -70,6 +99,7 @@ class TrainingReport(Brief):
     config_toml: str
     provenance: Mapping[str, Any]
     n_weights: tuple[int, ...] = ()
+    weight_names: tuple[str, ...] = ()
     batches: int = 1
 
 

@@ -137,33 +137,34 @@ def _draw_plane(axis: Any, plane: DecisionPlane, test: Evaluation) -> None:
 
 
 def raster(test: Evaluation) -> Figure:
-    """First spikes of the first test sample, layer above layer."""
-    layers = [test.input_times[0], *(times[0] for times in test.first_spike_times)]
-    figure, (axis,) = _axes(1, 1, 9, 2.6 + 0.7 * len(layers))
+    """All spikes of the first test sample, layer above layer."""
+    rows = test.shown_sample()
+    sizes = [test.input_times.shape[1], *(times.shape[1] for times in test.first_spike_times)]
+    figure, (axis,) = _axes(1, 1, 9, 2.6 + 0.7 * len(rows))
     base, ticks, names = 0.0, [], []
     # Small layers get room, so that they can be seen, and named, beside wide ones.
-    room = max(20.0, 0.08 * sum(map(len, layers)))
-    for index, times in enumerate(layers):
-        last = index == len(layers) - 1
-        step = max(1.0, room / len(times))
+    room = max(20.0, 0.08 * sum(sizes))
+    for index, ((times, units), size) in enumerate(zip(rows, sizes, strict=True)):
+        last = index > 0 and test.is_output(index - 1)
+        step = max(1.0, room / size)
         # Inputs after the window are no spikes: nothing can come of them.
-        late = int((np.isfinite(times) & (times >= test.t_window)).sum()) if index == 0 else 0
-        spiked = np.isfinite(times) & ((times < test.t_window) | (index > 0))
-        height = base + step * np.arange(len(times))
-        colours = [colour(i) for i in range(len(times))] if last else ["#444444"] * len(times)
-        bottom = height[spiked]
-        axis.vlines(times[spiked], bottom, bottom + max(0.8 * step, room / 10), linewidth=1.3,
-                    colors=np.array(colours)[spiked])  # fmt: skip
-        ticks.append(base + step * len(times) / 2)
-        kind = "inputs" if index == 0 else "outputs" if last else f"layer {index}"
-        silent = int((~spiked).sum()) - late
-        after = f", {late} after the window" if late else ""
-        names.append(f"{kind}\n{len(times)}, {silent} silent{after}")
-        base += step * len(times) + room / 2
+        seen = (times < test.t_window) | (index > 0)
+        colours = np.array([colour(i) if last else "#444444" for i in range(size)])
+        bottom = base + step * units[seen]
+        axis.vlines(times[seen], bottom, bottom + max(0.8 * step, room / 10), linewidth=1.3,
+                    colors=colours[units[seen]])  # fmt: skip
+        ticks.append(base + step * size / 2)
+        kind = "inputs" if index == 0 else test.name(index - 1)
+        after = f", {int((~seen).sum())} after the window" if not seen.all() else ""
+        silent = size - len(np.unique(units))
+        state = "never spike" if index - 1 in test.readouts else f"{silent} silent"
+        names.append(f"{kind}\n{size}, {state}{after}")
+        base += step * size + room / 2
     decision = int(test.decisions[0])
     if decision >= 0:
-        when = test.first_spike_times[-1][0, decision]
-        axis.axvline(when, color="black", linestyle=":", linewidth=1)
+        when = test.first_spike_times[test.output][0, decision]
+        if np.isfinite(when):
+            axis.axvline(when, color="black", linestyle=":", linewidth=1)
     axis.set_yticks(ticks, names)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
@@ -181,13 +182,17 @@ def _class_name(test: Evaluation, index: int) -> str:
 
 def histograms(test: Evaluation) -> Figure:
     """Spike times of every layer; the output neurons apart from each other."""
-    layers = test.first_spike_times
-    columns = min(3, len(layers))
-    rows = -(-len(layers) // columns)
+    shown = [
+        (index, times)
+        for index, times in enumerate(test.first_spike_times)
+        if index not in test.readouts
+    ]
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
     figure, axes = _axes(rows, columns, 9, 2.8 * rows)
     bins = np.linspace(0, test.t_window, 60)
-    for index, (axis, times) in enumerate(zip(axes, layers, strict=False)):
-        if index < len(layers) - 1:
+    for axis, (index, times) in zip(axes, shown, strict=False):
+        if not test.is_output(index):
             axis.hist(times[np.isfinite(times)], bins, color="#444444")
         else:
             for neuron in range(times.shape[1]):
@@ -196,16 +201,15 @@ def histograms(test: Evaluation) -> Figure:
                 columns = 2 if times.shape[1] > 5 else 1
                 axis.legend(frameon=False, fontsize=7, ncols=columns, loc="upper right")
         silent = 100 * float(np.isinf(times).mean())
-        name = "outputs" if index == len(layers) - 1 else f"layer {index + 1}"
-        axis.set_title(f"{name}, {silent:.1f} % silent", fontsize=10)
+        axis.set_title(f"{test.name(index)}, {silent:.1f} % silent", fontsize=10)
         axis.set(xlabel="time (tau_syn)", ylabel="spikes")
-    for axis in axes[len(layers) :]:
+    for axis in axes[len(shown) :]:
         axis.set_visible(False)
     return figure
 
 
 def _draw_output(axis: Any, test: Evaluation, neuron: int, bins: NDArray[np.float64]) -> None:
-    times = test.first_spike_times[-1][:, neuron]
+    times = test.first_spike_times[test.output][:, neuron]
     spiked = np.isfinite(times)
     own = times[spiked & (test.labels[: len(times)] == neuron)]
     axis.hist(own, bins, color=colour(neuron), alpha=0.35)
@@ -235,7 +239,10 @@ def chip(substrate: Mapping[str, NDArray[np.float64]]) -> Figure:
 
 def counts(report: TrainingReport) -> Figure:
     """What the training had to put up with, epoch by epoch."""
-    figure, axes = _axes(2, 2, 9, 5.4)
+    first = report.metrics[0]
+    # What there is to say of neurons that may spike more than once.
+    of_spikes = "spikes_per_neuron" in first
+    figure, axes = _axes(2 + of_spikes, 2, 9, 5.4 + 2.5 * of_spikes)
     epochs = [m["epoch"] for m in report.metrics]
 
     def draw(axis: Any, label: str, lines: Mapping[str, list[float]]) -> None:
@@ -248,18 +255,26 @@ def counts(report: TrainingReport) -> Figure:
             columns = -(-len(lines) // 5)
             axis.legend(frameon=False, fontsize=7, ncols=columns, loc="upper right")
 
-    layers = range(len(report.metrics[0].get("silent_fraction", [])))
+    def parts(key: str, names: Sequence[str], per: Sequence[float]) -> dict[str, list[float]]:
+        rows = enumerate(zip(names, per, strict=True))
+        return {name: [m[key][i] / of for m in report.metrics] for i, (name, of) in rows}
 
-    def by_layer(key: str, parts: Sequence[float]) -> dict[str, list[float]]:
-        return {
-            f"layer {i + 1}": [100 * m[key][i] / parts[i] for m in report.metrics] for i in layers
-        }
+    layers = range(len(first.get("silent_fraction", [])))
+    names = report.test.populations or [f"layer {i + 1}" for i in layers]
+    # Of read-outs there is nothing to count.
+    spiking = [i for i in layers if i not in report.test.readouts]
 
-    draw(axes[0], "silent neurons (%)", by_layer("silent_fraction", [1.0] * len(layers)))
-    if len(report.n_weights) == len(layers):
+    def by_layer(key: str, per: float) -> dict[str, list[float]]:
+        found = parts(key, names, [per] * len(layers))
+        return {names[i]: found[names[i]] for i in spiking}
+
+    draw(axes[0], "silent neurons (%)", by_layer("silent_fraction", 0.01))
+    if report.n_weights:
+        weight_names = report.weight_names or [f"layer {i + 1}" for i in layers]
         # In the metrics is the sum over the batches of an epoch.
-        chances = [report.batches * n for n in report.n_weights]
-        draw(axes[1], "weights clipped in a step (%)", by_layer("clipped_weights", chances))
+        chances = [report.batches * n / 100 for n in report.n_weights]
+        clipped = parts("clipped_weights", weight_names, chances)
+        draw(axes[1], "weights clipped in a step (%)", clipped)
     else:
         axes[1].set_visible(False)
     gradients = {"not rising": "zeroed_gradients", "capped": "capped_gradients"}
@@ -267,7 +282,11 @@ def counts(report: TrainingReport) -> Figure:
     draw(axes[2], "gradients zeroed or\ncapped in an epoch", lines)
     bumped = [m.get("bumped_neurons", 0) for m in report.metrics]
     draw(axes[3], "neurons bumped in an epoch", {"": bumped})
-    for axis in axes[2:]:
+    if of_spikes:
+        draw(axes[4], "spikes of a neuron\nin a sample", by_layer("spikes_per_neuron", 1))
+        lowered = [m["lowered_neurons"] for m in report.metrics]
+        draw(axes[5], "over-active neurons\nlowered in an epoch", {"": lowered})
+    for axis in axes[-2:]:
         axis.set(xlabel="epoch")
     for axis in axes:
         _whole_epochs(axis, epochs)

@@ -42,16 +42,17 @@ def _sections(report: TrainingReport) -> Iterator[tuple[str, str, Figure]]:
     yield "Learning", "After every epoch.", figures.learning(report)
     yield (
         "One sample on its way through the network",
-        "The first spike of every channel: inputs at the bottom, outputs at the top. Dotted: the "
-        f"spike of the output neuron decided for, which is {rule}.",
+        "Every spike of every channel: inputs at the bottom, then the populations in their "
+        f"order. {_dotted(report.test, rule)}",
         figures.raster(report.test),
     )
-    yield (
-        "Spike times",
-        "Over all test samples. Outputs: one line for each neuron, filled where it is the "
-        "neuron of the sample's class.",
-        figures.histograms(report.test),
-    )
+    if len(report.test.readouts) < len(report.test.first_spike_times):
+        yield (
+            "Spike times",
+            "First spikes over all test samples. Outputs: one line for each neuron, filled where "
+            "it is the neuron of the sample's class.",
+            figures.histograms(report.test),
+        )
     if report.substrate:
         yield (
             "The chip",
@@ -62,10 +63,16 @@ def _sections(report: TrainingReport) -> Iterator[tuple[str, str, Figure]]:
     yield (
         "Counts",
         "What was silent, clipped, zeroed or bumped in every epoch: silent pairs of sample and "
-        "neuron, and weights beyond the range, of all in a layer; gradients and neurons as "
-        "numbers, added up over the batches.",
+        "neuron, and weights beyond the range, of all in a layer or projection; gradients and "
+        "neurons as numbers, added up over the batches.",
         figures.counts(report),
     )
+
+
+def _dotted(test: Evaluation, rule: str) -> str:
+    if test.output % len(test.first_spike_times) in test.readouts:
+        return f"The decision is {rule}."
+    return f"Dotted: the first spike of the output neuron decided for, which is {rule}."
 
 
 def _page(report: TrainingReport) -> str:

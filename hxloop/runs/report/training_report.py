@@ -21,7 +21,7 @@ from hxloop.runs.report.page import (
 from hxloop.training.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.notes import Note
-from hxloop.training.options import SpikeData
+from hxloop.training.options import EvaluationResult, SpikeData
 
 if TYPE_CHECKING:
     from hxloop.runs.plan import Prepared, RunResult
@@ -71,32 +71,46 @@ def training_report(
         rows.insert(6, ("Calibration", calibration))
     if law := _dales_law(prepared, result.training.weights):
         rows.insert(4, ("Dale's law", law))
-    # Own data may come without their raw samples: those of the configuration are still there.
-    raw = prepared.datasets["test"]
-    known = np.array_equal(raw.labels, prepared.data["test"].labels)
     return TrainingReport(
         title=config.name,
         description=config.description,
         summary=rows,
         metrics=result.training.metrics,
-        test=Evaluation(
-            split="test",
-            labels=test.labels,
-            decisions=test.decisions,
-            n_classes=raw.n_classes if known else prepared.network.sizes[-1],
-            input_times=test.input_times[:LARGEST],
-            first_spike_times=tuple(times[:LARGEST] for times in test.first_spike_times),
-            t_window=prepared.network.t_window,
-            loss=test.loss,
-            class_names=prepared.class_names,
-            decision_rule=prepared.loss.decision_rule,
-        ),
+        test=_evaluation(prepared, test),
         plane=plane_of(prepared, network),
         substrate=prepared.substrate,
         config_toml=config.to_toml(),
         provenance=origin,
         n_weights=tuple(matrix.size for matrix in result.training.weights),
+        weight_names=tuple(each.name for each in prepared.network.projections),
         batches=-(-len(prepared.data["train"]) // config.training.batch_size),
+    )
+
+
+def _evaluation(prepared: Prepared, test: EvaluationResult) -> Evaluation:
+    """What of the evaluation of the test split is shown."""
+    network = prepared.network
+    # A chain's layers are known by their numbers, populations of a graph by their names.
+    names = () if network.is_chain else tuple(p.name for p in network.populations)
+    readouts = tuple(i for i, p in enumerate(network.layers) if p.neuron.never_spikes)
+    # Own data may come without their raw samples: those of the configuration are still there.
+    raw = prepared.datasets["test"]
+    known = np.array_equal(raw.labels, prepared.data["test"].labels)
+    return Evaluation(
+        split="test",
+        labels=test.labels,
+        decisions=test.decisions,
+        n_classes=raw.n_classes if known else network.n_outputs,
+        input_times=test.input_times[:LARGEST],
+        first_spike_times=tuple(times[:LARGEST] for times in test.first_spike_times),
+        t_window=network.t_window,
+        loss=test.loss,
+        class_names=prepared.class_names,
+        decision_rule=prepared.loss.decision_rule,
+        output=network.output_index,
+        populations=names,
+        readouts=readouts,
+        first_sample=test.first_sample,
     )
 
 
@@ -128,15 +142,22 @@ def report_failure(
 
 def _dales_law(prepared: Prepared, weights: Sequence[NDArray[np.float64]]) -> str:
     """In words, with what came of it; empty where it does not hold."""
-    layers = [
-        f"layer {index + 1}: {layer.n_excitatory} exc., {layer.n_inhibitory} inh. neurons, "
-        f"{100 * float((matrix == 0).mean()):.0f} % of their weights 0"
-        for index, (layer, matrix) in enumerate(
-            zip(prepared.network.layers[:-1], weights[1:], strict=True)
+    network = prepared.network
+    words = []
+    for index, population in enumerate(network.populations):
+        sent = [
+            matrix.ravel()
+            for (pre, _), matrix in zip(network.ends, weights, strict=True)
+            if pre == index
+        ]
+        if not population.n_inhibitory or not sent:
+            continue
+        name = f"layer {index + 1}" if network.is_chain else population.name
+        words.append(
+            f"{name}: {population.n_excitatory} exc., {population.n_inhibitory} inh. neurons, "
+            f"{100 * float((np.concatenate(sent) == 0).mean()):.0f} % of their weights 0"
         )
-        if layer.n_inhibitory
-    ]
-    return "; ".join(layers)
+    return "; ".join(words)
 
 
 def _options(options: Mapping[str, Any]) -> str:
