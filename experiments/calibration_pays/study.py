@@ -211,10 +211,10 @@ def _tested(
 ) -> dict[str, float]:
     """Accuracy on the chip, and by how much its spikes are off from those of the ideal model."""
     accuracy = evaluate_prepared(prepared, weights).test.accuracy
-    times = prepared.data["test"].first_times[:SAMPLES]
+    times = prepared.data["test"].inputs(slice(SAMPLES))
     with prepared.open_session() as session, software.open_session() as ideal:
         chip = session.run(weights, times, trial=0)
-        model = ideal.run(chip.weights_used, chip.input_times)
+        model = ideal.run(chip.weights_used, chip.inputs)
     pairs = list(zip(chip.first_spike_times, model.first_spike_times, strict=True))
     both = [np.isfinite(a) & np.isfinite(b) for a, b in pairs]
     off = np.concatenate([np.abs(a[m] - b[m]) for (a, b), m in zip(pairs, both, strict=True)])

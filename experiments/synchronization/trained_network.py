@@ -53,7 +53,7 @@ def _recorded(
     prepared: Prepared, name: str, backend: str, options: Mapping[str, Any], samples: slice
 ) -> RecordedActivity:
     data = prepared.data["test"]
-    times, labels = np.asarray(data.first_times[samples], np.float64), data.labels[samples]
+    times, labels = np.asarray(data.inputs(samples), np.float64), data.labels[samples]
     with get_backend(backend, **options).open(
         prepared.network, seed=prepared.config.seed
     ) as session:

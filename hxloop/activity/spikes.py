@@ -264,6 +264,13 @@ class Spikes:
         times, units, offsets = (checks.read_only(array) for array in self.events)
         return Spikes(times, units, offsets, self.n_units)
 
+    def kept(self) -> Spikes:
+        """The same, which its giver cannot change any more; see ``hxloop.checks.kept``."""
+        if self._dense is not None:
+            return self._of_dense(checks.frozen(self._dense))
+        times, units, offsets = (checks.frozen(array) for array in self.events)
+        return Spikes(times, units, offsets, self.n_units)
+
     def copy(self) -> Spikes:
         """The same in memory of its own."""
         if self._dense is not None:

@@ -12,6 +12,8 @@ from hxloop.data.datasets import (
     yin_yang_class,
 )
 from hxloop.data.encoding import Encoding, LatencyEncoding, encoding_names, get_encoding
+from hxloop.data.level_crossing import LevelCrossingEncoding
+from hxloop.data.series import TimeSeries
 
 __all__ = [
     "DATASETS",
@@ -19,6 +21,8 @@ __all__ = [
     "Dataset",
     "Encoding",
     "LatencyEncoding",
+    "LevelCrossingEncoding",
+    "TimeSeries",
     "dataset_descriptions",
     "dataset_names",
     "encoding_names",

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
+from hxloop.activity import Spikes
 from hxloop.data.mnist_files import SIDE, SMALL_SIDE, load_mnist
+from hxloop.data.series import TimeSeries
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name
 from hxloop.registry import Registry
 from hxloop.text import Brief, check_printable
@@ -21,26 +23,37 @@ class Dataset(Brief):
 
     Attributes:
         name: of the data set.
-        samples: ``(n, features)`` in [0, 1]; images row by row, float32.
+        samples: ``(n, features)`` in [0, 1]; images row by row, float32. Or what another encoding
+            takes: ``TimeSeries``, an array ``(n, channels, time)``, ``Spikes``.
         labels: ``(n,)``, 0 to ``n_classes - 1``.
         n_classes: number of classes.
         class_names: for pictures; empty where classes have none.
         image_side: rows and columns of the image that the features are; None: no image.
+        merged: of samples that are ``Spikes``: how many more the data hold, each at the very time
+            of another one on its channel, which counts once with it.
 
     Raises:
         ConfigError: a name holds control characters.
     """
 
     name: str
-    samples: NDArray[np.float64] | NDArray[np.float32]
+    samples: NDArray[np.float64] | NDArray[np.float32] | TimeSeries | Spikes
     labels: NDArray[np.int64]
     n_classes: int
     class_names: tuple[str, ...] = ()
     image_side: int | None = None
+    merged: int = 0
 
     def __post_init__(self) -> None:
         for text in (self.name, *self.class_names):
             check_printable("names of a data set and its classes", str(text))
+
+    def first(self, n: int) -> Dataset:
+        """The first n samples."""
+        samples, part = self.samples, slice(n)
+        if isinstance(samples, TimeSeries | Spikes):
+            return replace(self, samples=samples.select(part), labels=self.labels[part])
+        return replace(self, samples=samples[part], labels=self.labels[part])
 
 
 # Sizes and seeds of the published Yin-Yang splits.
@@ -193,4 +206,4 @@ def _first(dataset: Dataset, size: int | None) -> Dataset:
     if size is None:
         return dataset
     size = checks.whole(f"data set {dataset.name!r}: size", size, low=1, high=available)
-    return replace(dataset, samples=dataset.samples[:size], labels=dataset.labels[:size])
+    return dataset.first(size)

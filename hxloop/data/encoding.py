@@ -1,4 +1,4 @@
-"""From values to spike times."""
+"""From values to spikes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hxloop import checks
+from hxloop.activity import Spikes
+from hxloop.data.level_crossing import LevelCrossingEncoding
 from hxloop.errors import ConfigError, RunInputError
 from hxloop.registry import Registry
 
@@ -18,7 +20,7 @@ _TIME = "time (model time)"
 
 @runtime_checkable
 class Encoding(Protocol):
-    """What makes spike times of values.
+    """What makes spikes of values.
 
     Another package's is a dataclass whose fields are its options, in the entry points
     ``hxloop.encodings``.
@@ -30,13 +32,20 @@ class Encoding(Protocol):
         ...
 
     def n_channels(self, n_features: int) -> int:
-        """Number of input channels for so many features."""
+        """Number of input channels for so many features, or channels of a series."""
         ...
 
-    def encode(self, samples: ArrayLike) -> NDArray[Any]:
-        """Spike times ``(n, n_channels(features))`` of samples ``(n, features)`` in [0, 1].
+    def encode(self, samples: Any) -> NDArray[Any] | Spikes:
+        """Spikes on ``n_channels(features)`` channels, of what the data set has as samples.
 
-        Model time, ``inf`` = no spike. With images, the first ``features`` channels are pixels.
+        Args:
+            samples: an array ``(n, features)`` in [0, 1]; of time series ``TimeSeries``, or an
+                array ``(n, channels, time)``; of data sets of spikes ``Spikes``.
+
+        Returns:
+            An array ``(n, n_channels)``, model time, ``inf`` = no spike, where channels spike once;
+            with images, the first ``features`` channels are pixels. Else ``Spikes``, of as many
+            samples and channels.
         """
         ...
 
@@ -130,7 +139,10 @@ class LatencyEncoding:
         return self.t_late if self.large_first else self.t_early
 
 
-ENCODINGS: dict[str, type[Any]] = {"latency": LatencyEncoding}
+ENCODINGS: dict[str, type[Any]] = {
+    "latency": LatencyEncoding,
+    "level-crossing": LevelCrossingEncoding,
+}
 REGISTRY = Registry("encoding", "hxloop.encodings", ENCODINGS)
 
 

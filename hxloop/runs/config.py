@@ -245,6 +245,7 @@ _POLICIES: dict[str, type[Any]] = {
 }
 _SECTIONS = {
     "LatencyEncoding": "encoding",
+    "LevelCrossingEncoding": "encoding",
     "NeuronSpec": "network.neuron",
     "OveractiveNeuronPolicy": "training.overactive",
     "SilentNeuronPolicy": "training.silent",

@@ -46,6 +46,8 @@ class ChoiceSection(Section):
     UNSAID: ClassVar[str | None] = None
     # Keys of whatever is chosen.
     OF_ALL: ClassVar[frozenset[str]] = frozenset()
+    # Whether the keys of one that comes along are refused, and left out, for another one.
+    APART: ClassVar[bool] = False
 
     options: dict[str, Any] = Field(default_factory=dict)
 
@@ -57,13 +59,21 @@ class ChoiceSection(Section):
             left |= set(values) - {self.CHOICE, "options"} - self.OF_ALL
         elif values[self.CHOICE] == self.UNSAID:
             left.add(self.CHOICE)
-        return left
+        return left | self._foreign()
+
+    def _foreign(self) -> set[str]:
+        """Keys of others that come along, where these are apart."""
+        name = getattr(self, self.CHOICE)
+        if not self.APART or name not in self.COME_ALONG:
+            return set()
+        own = {field.name for field in fields(self.COME_ALONG[name])}
+        return set(type(self).model_fields) - own - {self.CHOICE, "options"} - self.OF_ALL
 
     def options_of_choice(self, section: str) -> dict[str, Any]:
         """What the chosen one is made with.
 
         Raises:
-            ConfigError: ``options`` for one that comes along.
+            ConfigError: ``options`` for one that comes along, or a key of another one.
         """
         name = getattr(self, self.CHOICE)
         if name not in self.COME_ALONG:
@@ -74,4 +84,11 @@ class ChoiceSection(Section):
                 f"{section}.options: expected none for {name!r}, whose options are keys of "
                 f"[{section}]: {', '.join(taken)}; got {', '.join(self.options)}"
             )
+        known = type(self).model_fields
+        for key in sorted(self._foreign()):
+            if getattr(self, key) != known[key].default:
+                raise ConfigError(
+                    f"{section}.{key}: {name!r} has no such key; expected those of it, "
+                    f"{', '.join(taken)}. Leave it out, or choose another {section}.{self.CHOICE}"
+                )
         return {key: getattr(self, key) for key in taken}

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from hxloop.data.encoding import ENCODINGS, LatencyEncoding
+from hxloop.data import LatencyEncoding, LevelCrossingEncoding
+from hxloop.data.encoding import ENCODINGS
 from hxloop.runs.config_section import ChoiceSection, Section
 from hxloop.training.initialisation import (
     INITIALISATIONS,
@@ -29,14 +30,16 @@ class DatasetConfig(Section):
 
 
 class EncodingConfig(ChoiceSection):
-    """See ``hxloop.data.encoding.LatencyEncoding``, of which the keys are.
+    """See ``hxloop.data.LatencyEncoding`` and ``LevelCrossingEncoding``, of which the keys are.
 
-    ``name``: "latency", or that of another package's, whose options are ``options``.
+    ``name``: "latency", "level-crossing", or that of another package's, whose options are
+    ``options``. Keys that one does not have are refused.
     """
 
     CHOICE: ClassVar[str] = "name"
     COME_ALONG: ClassVar[Mapping[str, type[Any]]] = ENCODINGS
     UNSAID: ClassVar[str | None] = "latency"
+    APART: ClassVar[bool] = True
 
     name: str = "latency"
     t_early: float = LatencyEncoding.t_early
@@ -45,6 +48,10 @@ class EncodingConfig(ChoiceSection):
     replicate: int = LatencyEncoding.replicate
     large_first: bool = LatencyEncoding.large_first
     silent_zero: bool = LatencyEncoding.silent_zero
+    level_step: float = LevelCrossingEncoding.level_step
+    level_origin: float = LevelCrossingEncoding.level_origin
+    interval: float | None = LevelCrossingEncoding.interval
+    onset: bool = LevelCrossingEncoding.onset
 
 
 class InitialisationConfig(ChoiceSection):

@@ -82,7 +82,10 @@ def evaluate_run(
                 f"{activity}: holds a state {state!r} already; give another file, or another name "
                 "for the state (--state)"
             )
-        with log.state(state, split="test", n_samples=len(prepared.data["test"])) as writer:
+        data = prepared.data["test"]
+        # Whichever batch is the first in which a channel spikes more than once.
+        again = data.spikes_again or None
+        with log.state(state, split="test", n_samples=len(data), input_trains=again) as writer:
             return evaluate_prepared(prepared, weights, run_dir, writer.append, progress)
 
 

@@ -17,6 +17,7 @@ from hxloop.data import Dataset, load_dataset
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec, Parameters
 from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.encoded import spike_data
 from hxloop.runs.lazy import LazyMapping, LazySequence
 from hxloop.substrate import Backend, Session, get_backend
 from hxloop.substrate.optional import true_parameters
@@ -27,7 +28,7 @@ from hxloop.training.initialisation import initial_delays
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.losses import Loss, get_loss
 from hxloop.training.notes import Note, latest
-from hxloop.training.options import EvaluationResult, ImageChannels, SpikeData, TrainingResult
+from hxloop.training.options import EvaluationResult, SpikeData, TrainingResult
 from hxloop.training.twin import digital_twin
 
 
@@ -213,7 +214,7 @@ def prepare(config: ExperimentConfig) -> Prepared:
         FileFormatError, CalibrationError: a calibration that cannot be read or does not fit.
     """
     made = plan(config)
-    if config.training.max_shift and made.datasets["train"].image_side is None:
+    if config.training.max_shift and made.data["train"].image is None:
         raise ConfigError(
             f"training.max_shift: the samples of {config.dataset.name!r} are no images; set it to 0"
         )
@@ -256,21 +257,12 @@ def plan(config: ExperimentConfig, first: str = "train") -> Prepared:
     encoding = config.spike_encoding()
     datasets = LazyMapping(splits, lambda split: load_dataset(chosen.name, split, sizes[split]))
 
-    def encoded(split: str) -> SpikeData:
-        dataset = datasets[split]
-        side = dataset.image_side
-        return SpikeData(
-            encoding.encode(dataset.samples),
-            dataset.labels,
-            ImageChannels(side, encoding.background) if side else None,
-        )
-
-    data = LazyMapping(splits, encoded)
+    data = LazyMapping(splits, lambda split: spike_data(datasets[split], encoding))
     known = datasets[first]
     network = config.network_spec(known.samples.shape[1], known.n_classes)
 
     def initial() -> Sequence[NDArray[np.float64]]:
-        drawn = config.weights_drawn_by()(network, data["train"].first_times, config.seed)
+        drawn = config.weights_drawn_by()(network, data["train"].input_times, config.seed)
         return checks.matrices(
             f"weights of initialisation.method {config.initialisation.method!r}",
             drawn, network.shapes, of=f"network {network}", error=ConfigError,

@@ -18,7 +18,6 @@ from hxloop.activity import (
     TRAINED,
     Activity,
     ActivityWriter,
-    Spikes,
     StateWriter,
     epoch_name,
 )
@@ -115,7 +114,7 @@ class ActivityRecorder(BetweenEpochs):
                     epoch=epoch,
                     split=self.split,
                     n_samples=min(left, len(self.data)),
-                    input_trains=True if _spikes_again(self.data) else None,
+                    input_trains=self.data.spikes_again or None,
                 )
 
         def observe(
@@ -196,8 +195,3 @@ def _first_batches(data: SpikeData, samples: int, batch_size: int) -> SpikeData:
     # Whole batches: trial noise is drawn by the batch, and a simulator may compile for its size.
     n = -(-samples // batch_size) * batch_size
     return data if n >= len(data) else SpikeData(data.inputs(slice(n)), data.labels[:n], data.image)
-
-
-def _spikes_again(data: SpikeData) -> bool:
-    """Whether input channels spike more than once, in whichever batch."""
-    return isinstance(data.input_times, Spikes) and not data.input_times.once

@@ -23,7 +23,7 @@ from hxloop.training.loop import LoopNetwork
 from hxloop.training.losses import Loss, reads_of
 from hxloop.training.notes import (
     Note,
-    input_notes,
+    data_notes,
     physics_notes,
     silence_notes,
     tell,
@@ -128,7 +128,7 @@ def _first_sample(activity: Activity) -> tuple[Spikes, ...]:
 def _notes(result: EvaluationResult, data: SpikeData, network: LoopNetwork) -> tuple[Note, ...]:
     spec, limit = network.session.network, network.session.capabilities.weight_limit
     return (
-        *input_notes(data.input_times, spec),
+        *data_notes(data, spec),
         *weight_notes(result.info, spec, limit),
         *physics_notes(result.info),
         *output_notes(result, spec),

@@ -19,6 +19,8 @@ from hxloop.registry import Registry
 from hxloop.training.balanced_populations import balanced
 from hxloop.training.drawn_weights import drawn_weights, obey_dale
 
+Inputs = NDArray[np.floating] | Spikes
+
 
 @runtime_checkable
 class Initialisation(Protocol):
@@ -28,14 +30,13 @@ class Initialisation(Protocol):
     ``hxloop.initialisations``.
     """
 
-    def __call__(
-        self, network: NetworkSpec, input_times: NDArray[np.floating], seed: int
-    ) -> Sequence[ArrayLike]:
+    def __call__(self, network: NetworkSpec, input_times: Inputs, seed: int) -> Sequence[ArrayLike]:
         """One ``(pre, post)`` matrix for each layer.
 
         Args:
             network: whose weights.
-            input_times: ``(n, n_inputs)`` of the samples to be trained with.
+            input_times: ``(n, n_inputs)`` of the samples to be trained with; or ``Spikes``, which
+                are as good as such an array where no channel spikes more than once.
             seed: of the draw; the same seed, the same weights.
         """
         ...
@@ -121,7 +122,7 @@ SAMPLES = 200
 
 def balanced_weights(
     network: NetworkSpec,
-    input_times: NDArray[np.floating],
+    input_times: Inputs,
     spread: float,
     active: float,
     seed: int,
@@ -135,7 +136,8 @@ def balanced_weights(
     then found by bisection, layer after layer from the input: the smallest at which, over 200
     samples, the fraction ``active`` of the neurons spikes, on the ideal substrate. (The idea
     is that of layer-sequential initialisation, Mishkin and Matas 2016, with activity in the
-    place of variance.) Networks with features: ``balanced_populations``.
+    place of variance.) Networks with features, and inputs that spike more than once:
+    ``balanced_populations``.
 
     Args:
         network: whose weights.
@@ -152,7 +154,7 @@ def balanced_weights(
             (nothing after it ever spikes), or input so sparse that no scale makes a layer active.
     """
     spread, active, seed = _checked(spread, active, seed)
-    times = _samples(network, input_times)
+    times = np.asarray(_samples(network, input_times), dtype=np.float64)
     result = []
     law = 0
     for index, ((pre, post), layer) in enumerate(zip(network.shapes, network.layers, strict=True)):
@@ -206,15 +208,14 @@ def _checked(spread: float, active: float, seed: int) -> tuple[float, float, int
     return spread, active, checks.whole("initialisation: seed", seed, low=0)
 
 
-def _samples(network: NetworkSpec, input_times: NDArray[np.floating]) -> NDArray[np.float64]:
-    return checks.spike_times(
-        "initialisation: input_times", input_times, shape=("n", network.n_inputs), keep_single=True
-    )[:SAMPLES].astype(np.float64)
+def _samples(network: NetworkSpec, input_times: Inputs) -> Spikes:
+    where = "initialisation: input_times"
+    return Spikes.of(input_times, network.n_inputs, where=where).select(slice(SAMPLES))
 
 
 def balanced_populations(
     network: NetworkSpec,
-    input_times: NDArray[np.floating],
+    input_times: Inputs,
     spread: float,
     active: float,
     seed: int,
@@ -224,8 +225,7 @@ def balanced_populations(
     Arguments, result and errors as there; how: ``hxloop.training.balanced_populations``.
     """
     spread, active, seed = _checked(spread, active, seed)
-    times = _samples(network, input_times)
-    return balanced(network, Spikes.from_first(times), spread, active, seed)
+    return balanced(network, _samples(network, input_times), spread, active, seed)
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ class NormalInitialisation:
     stdevs: tuple[float, ...] = (0.8, 0.8)
 
     def __call__(
-        self, network: NetworkSpec, input_times: NDArray[np.floating], seed: int
+        self, network: NetworkSpec, input_times: Inputs, seed: int
     ) -> tuple[NDArray[np.float64], ...]:
         """One matrix for each layer; see ``initial_weights``."""
         return initial_weights(network, self.means, self.stdevs, seed)
@@ -250,10 +250,10 @@ class BalancedInitialisation:
     active: float = 0.9
 
     def __call__(
-        self, network: NetworkSpec, input_times: NDArray[np.floating], seed: int
+        self, network: NetworkSpec, input_times: Inputs, seed: int
     ) -> tuple[NDArray[np.float64], ...]:
         """One matrix for each projection; see ``balanced_weights``."""
-        if network.features:
+        if network.features or isinstance(input_times, Spikes):
             return balanced_populations(network, input_times, self.spread, self.active, seed)
         return balanced_weights(network, input_times, self.spread, self.active, seed)
 

@@ -66,6 +66,8 @@ class SpikeData(Brief):
             channels that spike several times.
         labels: ``(n,)``, index of the right output neuron, whole numbers of any type.
         image: the image that the first channels are; None: no image.
+        merged: how many more input spikes there were, each at the very time of another one on its
+            channel, which counts once with it.
 
     Raises:
         RunInputError: no such arrays, lengths differ, there is no sample, or a time is NaN or
@@ -75,6 +77,7 @@ class SpikeData(Brief):
     input_times: NDArray[np.float64] | NDArray[np.float32] | Spikes
     labels: NDArray[np.int64]
     image: ImageChannels | None = None
+    merged: int = 0
 
     def __post_init__(self) -> None:
         times = self.input_times
@@ -99,8 +102,9 @@ class SpikeData(Brief):
                 "SpikeData: image: expected None with input_times that are Spikes; the pixels of "
                 "an image spike once"
             )
-        kept = times.copy().read_only() if isinstance(times, Spikes) else checks.kept(times)
-        checks.settle(self, input_times=kept, labels=checks.kept(labels))
+        kept = times.kept() if isinstance(times, Spikes) else checks.kept(times)
+        merged = checks.whole("SpikeData: merged", self.merged, low=0)
+        checks.settle(self, input_times=kept, labels=checks.kept(labels), merged=merged)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -111,10 +115,9 @@ class SpikeData(Brief):
         return int(self.input_times.shape[1])
 
     @property
-    def first_times(self) -> NDArray[np.float64] | NDArray[np.float32]:
-        """``(n, n_inputs)``, the first spike of each channel; ``inf`` = none."""
-        times = self.input_times
-        return times.first if isinstance(times, Spikes) else times
+    def spikes_again(self) -> bool:
+        """Whether a channel spikes more than once in a sample."""
+        return isinstance(self.input_times, Spikes) and not self.input_times.once
 
     def inputs(
         self, samples: slice | NDArray[np.int64]

@@ -31,7 +31,7 @@ from hxloop.training.inputs import sample_order
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.losses import Loss
 from hxloop.training.metrics_file import append_metrics, write_metrics
-from hxloop.training.notes import Note, dale_note, input_notes, tell, weight_notes
+from hxloop.training.notes import Note, dale_note, data_notes, tell, weight_notes
 from hxloop.training.optimiser import Optimiser
 from hxloop.training.options import (
     EvaluationResult,
@@ -247,8 +247,8 @@ class Trainer:
 
     def _note_inputs(self) -> None:
         on = self.network.session.network
-        self._note(input_notes(self.train_data.input_times, on, "training"))
-        self._note(input_notes(self.validation_data.input_times, on, "validation"))
+        self._note(data_notes(self.train_data, on, "training"))
+        self._note(data_notes(self.validation_data, on, "validation"))
 
     def _end_epoch(self, start: float) -> None:
         state, options = self.state, self.options

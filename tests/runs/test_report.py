@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from hxloop.activity import Spikes
 from hxloop.data import yin_yang, yin_yang_class
 from hxloop.runs.report import figures as figures
 from hxloop.runs.report.page import (
@@ -195,3 +196,12 @@ def test_every_histogram_of_the_chip_has_labels_on_its_axes():
     for axis in figures.chip({"tau_mem": np.ones(3), "v_leak": np.zeros(3)}).axes:
         if axis.get_visible():
             assert axis.get_ylabel() == "circuits" and axis.get_xlabel()
+
+
+def test_a_sample_is_shown_with_all_spikes():
+    inputs = Spikes.from_events([0, 0, 0], [1, 1, 2], [0.5, 1.0, 7.0], batch=1, n_units=5)
+    layers = [Spikes.from_first(times[:1]) for times in REPORT.test.first_spike_times]
+    axis = figures.raster(replace(REPORT.test, first_sample=(inputs, *layers))).axes[0]
+    shown = [segment[0, 0] for segment in axis.collections[0].get_segments()]
+    assert shown == [0.5, 1.0]
+    assert axis.get_yticklabels()[0].get_text() == "inputs\n5, 3 silent, 1 after the window"

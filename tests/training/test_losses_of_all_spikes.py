@@ -177,7 +177,7 @@ def test_all_spikes_of_inputs_are_trained_with():
                 units.append(unit)
                 times.append(0.2 + 0.4 * rank + 0.05 * rng.random() * (rank > 0))
     data = SpikeData(Spikes.from_events(samples, units, times, batch=n, n_units=2), labels)
-    assert (data.first_times == 0.2).all()
+    assert (data.input_times.first == 0.2).all()
     spec = network_for("max-membrane", (2, 10, 2))
     loss = get_loss("max-membrane")
     with get_backend("ideal").open(spec) as session:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.data import yin_yang_class
+from hxloop.activity import Spikes
+from hxloop.data import Dataset, TimeSeries, yin_yang_class
 from hxloop.errors import ConfigError
+from hxloop.runs.encoded import same_inputs, spike_data
 from hxloop.runs.report.page import (
     DecisionPlane,
     Evaluation,
@@ -21,7 +23,7 @@ from hxloop.runs.report.page import (
 from hxloop.training.evaluation import EVALUATION_TRIAL, evaluate
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.notes import Note
-from hxloop.training.options import EvaluationResult, SpikeData
+from hxloop.training.options import EvaluationResult
 
 if TYPE_CHECKING:
     from hxloop.runs.plan import Prepared, RunResult
@@ -170,20 +172,24 @@ def plane_of(prepared: Prepared, network: LoopNetwork) -> DecisionPlane | None:
     if not _is_yin_yang(prepared):
         return None
     encoding = prepared.config.spike_encoding()
+    n_classes = prepared.network.n_outputs
 
     def decide(samples: NDArray[np.float64]) -> NDArray[np.int64]:
-        data = SpikeData(encoding.encode(samples), np.zeros(len(samples), dtype=np.int64))
+        labels = np.zeros(len(samples), dtype=np.int64)
+        data = spike_data(Dataset("plane", samples, labels, n_classes), encoding)
         size = prepared.config.training.batch_size
         return evaluate(network, prepared.loss, data, size, PLANE_TRIAL, quiet=True).decisions
 
     test = prepared.datasets["test"]
-    points = np.asarray(test.samples[:, :2], dtype=np.float64)
+    points = np.asarray(test.samples, dtype=np.float64)[:, :2]
     return decision_plane(decide, points, test.labels)
 
 
 def _is_yin_yang(prepared: Prepared) -> bool:
     """Whether the network has to do with points of the disk, whatever the data are called."""
     raw, data = prepared.datasets["test"], prepared.data["test"]
+    if isinstance(raw.samples, Spikes | TimeSeries):
+        return False
     samples = np.asarray(raw.samples)
     if samples.ndim != 2 or samples.shape[1] != 4 or not np.array_equal(raw.labels, data.labels):
         return False
@@ -193,4 +199,4 @@ def _is_yin_yang(prepared: Prepared) -> bool:
     if any(yin_yang_class(*point) != label for *point, label in zip(x, y, raw.labels, strict=True)):
         return False
     encoded = prepared.config.spike_encoding().encode(samples)
-    return np.array_equal(encoded, data.input_times)
+    return same_inputs(encoded, data.input_times)

@@ -7,7 +7,7 @@ A note never changes what is computed. It is told once, as a warning of the cate
 """
 
 from hxloop.training.notes.note import WORTH_A_WORD, Note, latest, tell
-from hxloop.training.notes.of_inputs import MOMENT, input_notes
+from hxloop.training.notes.of_inputs import MOMENT, data_notes, input_notes
 from hxloop.training.notes.of_runs import (
     dale_note,
     physics_notes,
@@ -21,6 +21,7 @@ __all__ = [
     "WORTH_A_WORD",
     "Note",
     "dale_note",
+    "data_notes",
     "input_notes",
     "latest",
     "physics_notes",

@@ -8,11 +8,28 @@ from numpy.typing import NDArray
 from hxloop.activity import Spikes
 from hxloop.network import NetworkSpec
 from hxloop.training.notes.note import WORTH_A_WORD, Note, share
+from hxloop.training.samples import SpikeData
 
 Times = NDArray[np.floating]
 
 # Input spikes of a sample that lie closer than this, in tau_syn, are one moment for a membrane.
 MOMENT = 1e-3
+
+
+def data_notes(data: SpikeData, network: NetworkSpec, what: str = "") -> tuple[Note, ...]:
+    """``input_notes`` of encoded samples, and how many spikes were lost when they were made."""
+    found = input_notes(data.input_times, network, what)
+    if not data.merged:
+        return found
+    n = data.merged + Spikes.of(data.input_times, data.n_inputs).n_spikes
+    note = Note(
+        "inputs-merged",
+        f"{share(data.merged, n, 'input spikes')} of the {f'{what} samples'.strip()} came at the "
+        "very time of another one on their channel, because channels were merged or times are "
+        "stored coarsely, and count once with it.",
+        {"spikes": data.merged, "of": n},
+    )
+    return (*found, note)
 
 
 def input_notes(
