@@ -45,7 +45,7 @@ class IdealSession(BaseSession["IdealBackend"]):
     ) -> Simulated:
         dtype = PRECISIONS[self.backend.precision]
         weights = tuple(matrix.astype(dtype) for matrix in parameters.weights)
-        held = Parameters(weights, parameters.delays)
+        held = Parameters(weights, parameters.delays, parameters.neurons)
         spikes = spike_trains(self.network, held, inputs, max_spikes=self.backend.max_spikes)
         return Simulated(spikes=spikes, weights_used=weights)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hxloop.activity.spikes import Spikes
 from hxloop.checks import read_only
 from hxloop.network import Parameters
+from hxloop.network.own_neurons import OwnNeurons
 from hxloop.text import Brief
 
 Array = NDArray[np.float64]
@@ -106,6 +107,8 @@ class Activity(Brief):
         spike_trains: all spikes of each population; None: no others than the first ones.
         delays_used: of each projection, as the substrate held them; (): there are none.
         output_index: which population decides; that of the network, by default the last.
+        neurons_used: what neurons had each for itself, see ``Parameters``; {}: all were nominal,
+            or the substrate's own.
     """
 
     input_times: Array
@@ -116,6 +119,7 @@ class Activity(Brief):
     spike_trains: tuple[Spikes, ...] | None = None
     delays_used: tuple[Array | None, ...] = ()
     output_index: int = -1
+    neurons_used: OwnNeurons = field(default_factory=dict)
 
     @classmethod
     def of_spikes(
@@ -144,6 +148,7 @@ class Activity(Brief):
             tuple(spikes),
             parameters.delays,
             output_index,
+            parameters.neurons,
         )
 
     @property
@@ -160,8 +165,8 @@ class Activity(Brief):
 
     @property
     def parameters(self) -> Parameters:
-        """Weights and delays, as the substrate held them."""
-        return Parameters(self.weights_used, self.delays_used)
+        """Weights, delays and neurons, as the substrate held them."""
+        return Parameters(self.weights_used, self.delays_used, self.neurons_used)
 
     @property
     def batch(self) -> int:
@@ -205,7 +210,7 @@ class Activity(Brief):
 
     def read_only(self) -> Activity:
         """The same, to look at only: its arrays cannot be written to."""
-        trains, delays = self.spike_trains, self.parameters.read_only().delays
+        trains, held = self.spike_trains, self.parameters.read_only()
         return replace(
             self,
             input_times=read_only(self.input_times),
@@ -213,7 +218,8 @@ class Activity(Brief):
             weights_used=tuple(read_only(matrix) for matrix in self.weights_used),
             input_trains=None if self.input_trains is None else self.input_trains.read_only(),
             spike_trains=None if trains is None else tuple(each.read_only() for each in trains),
-            delays_used=delays if self.delays_used else (),
+            delays_used=held.delays if self.delays_used else (),
+            neurons_used=held.neurons,
         )
 
     def silent_fraction(self) -> tuple[float, ...]:

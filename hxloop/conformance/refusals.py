@@ -21,7 +21,7 @@ from hxloop.errors import (
     HxloopError,
     RunInputError,
 )
-from hxloop.network import Feature, NetworkSpec
+from hxloop.network import Feature, NetworkSpec, Parameters
 
 Array = NDArray[np.float64]
 Weights = Sequence[Array]
@@ -153,6 +153,8 @@ def undeclared_features(subject: Subject) -> None:
         raise CheckNotApplicable("it declares every feature")
     subject.close()
     for feature in sorted(missing, key=lambda each: each.value):
+        if feature.of_runs:
+            continue
         network = _network_with(subject, feature)
         try:
             subject.backend.open(network, seed=subject.seed).close()
@@ -163,12 +165,30 @@ def undeclared_features(subject: Subject) -> None:
                 f"a network with {feature.value}: expected an error that names it; got {error}"
             ) from error
         raise ConformanceError(f"a network with {feature.value}: expected CapacityError; it opened")
+    if Feature.NEURON_PARAMETERS in missing:
+        _neurons_refused(subject)
     if Feature.MULTI_SPIKE in missing:
         try:
             subject.session.run(subject.plan.task.weights, volley(subject, np.array([0.5, 1.0])))
         except RunInputError:
             return
         raise ConformanceError("inputs that spike again: expected RunInputError; it ran")
+
+
+def _neurons_refused(subject: Subject) -> None:
+    task = subject.plan.task
+    name = subject.network.populations[0].name
+    own = {name: {"v_threshold": np.ones(subject.network.sizes[1])}}
+    try:
+        subject.session.run(Parameters(tuple(task.weights), neurons=own), task.input_times)
+    except CapacityError as error:
+        if Feature.NEURON_PARAMETERS.value in str(error):
+            return
+        raise ConformanceError(
+            f"a run with parameters of neurons: expected an error that names the feature "
+            f"{Feature.NEURON_PARAMETERS.value}; got {error}"
+        ) from error
+    raise ConformanceError("a run with parameters of neurons: expected CapacityError; it ran")
 
 
 def _limit(

@@ -167,13 +167,6 @@ def neuron_table(layers: Sequence[NeuronParameters]) -> Array:
     return np.concatenate(columns)
 
 
-def nominal(network: NetworkSpec) -> tuple[NeuronParameters, ...]:
-    """The nominal neurons of each population."""
-    return tuple(
-        NeuronParameters.uniform(layer.neuron, layer.n_neurons) for layer in network.layers
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Block:
     """A block of a network in one run: all that a solver of it needs to know.

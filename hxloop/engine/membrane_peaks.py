@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import Spikes
-from hxloop.engine.blocks import Arrivals, Rows, arrivals, neuron_table, nominal, rows_into
+from hxloop.engine.blocks import Arrivals, Rows, arrivals, neuron_table, rows_into
 from hxloop.engine.compiled.membrane_peaks import peak_gradients, peaks
 from hxloop.engine.compiled.threads import run_parts, samples_of_parts
 from hxloop.network import NetworkSpec, NeuronParameters, Parameters
@@ -68,8 +68,8 @@ def membrane_peaks(
         parameters: weights and delays as the substrate held them.
         sources: spikes of the input, as delivered, then of each population, as recorded.
         population: its index.
-        neurons: its parameters; None: the nominal ones. Threshold, reset and refractory time do
-            not matter.
+        neurons: its parameters; None: as ``parameters`` have them. Threshold, reset and
+            refractory time do not matter.
     """
     rows, coming, table = _into(network, parameters, sources, population, neurons)
     batch, post = sources[0].batch, len(table)
@@ -138,7 +138,7 @@ def _into(
     population: int,
     neurons: NeuronParameters | None,
 ) -> tuple[Rows, Arrivals, Array]:
-    own = nominal(network)[population] if neurons is None else neurons
+    own = parameters.layers(network)[population] if neurons is None else neurons
     rows = rows_into(network, parameters, (population,))
     first = np.cumsum([0, *(spikes.n_spikes for spikes in sources)]).tolist()
     return rows, arrivals(network, rows, sources, first), neuron_table([own])

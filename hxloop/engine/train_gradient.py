@@ -20,7 +20,6 @@ from hxloop.engine.blocks import (
     Rows,
     arrivals,
     neuron_table,
-    nominal,
     rows_into,
     starts_of,
 )
@@ -79,7 +78,7 @@ def train_gradients(
         recorded: spikes of each population, as measured.
         of_spikes: for each population dL/dT of each spike, ``(spikes,)``, in the order of
             ``Spikes.events``; None: the loss does not see them.
-        neurons: of each population; None: the nominal ones.
+        neurons: of each population; None: as ``parameters`` have them.
         min_slope: spikes at which the model's membrane rises more slowly than this, or is held,
             pass no gradient on, and are counted.
         max_dw_norm: cap on ``|dL/dT| max_i |dT/dw_i|`` of a spike for the loss of a single
@@ -88,7 +87,7 @@ def train_gradients(
         counts: where to count spikes and gradients that were not passed on.
         time_constants: whether their gradients are wanted, too.
     """
-    layers = nominal(network) if neurons is None else tuple(neurons)
+    layers = parameters.layers(network) if neurons is None else tuple(neurons)
     sources = (inputs, *recorded)
     sizes = [spikes.n_spikes for spikes in sources]
     first = [0, *np.cumsum(sizes).tolist()]

@@ -19,7 +19,6 @@ from hxloop.engine.blocks import (
     arrivals,
     carry,
     neuron_table,
-    nominal,
     outgoing,
     rows_into,
     starts_of,
@@ -59,7 +58,7 @@ def spike_trains(
         network: any network.
         parameters: its weights and delays, see ``Parameters.of``.
         inputs: of ``network.n_inputs`` channels, any number of spikes each.
-        neurons: of each population; None: the nominal ones.
+        neurons: of each population; None: as ``parameters`` have them.
         max_spikes: how many spikes of one neuron in one sample are too many, on average over
             the population.
         departures: when they leave; None: as they happen. Within a loop none leaves before it
@@ -72,7 +71,7 @@ def spike_trains(
     Raises:
         RunInputError: ``inputs`` do not fit, or a network that does not stop spiking.
     """
-    layers = nominal(network) if neurons is None else tuple(neurons)
+    layers = parameters.layers(network) if neurons is None else tuple(neurons)
     sources: list[Spikes | None] = [
         Spikes.of(inputs, network.n_inputs, where="inputs"), *(None for _ in layers)
     ]  # fmt: skip

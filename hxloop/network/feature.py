@@ -1,4 +1,4 @@
-"""What networks may ask of a substrate, by name."""
+"""What networks, and runs of them, may ask of a substrate, by name."""
 
 from __future__ import annotations
 
@@ -13,3 +13,9 @@ class Feature(Enum):
     SKIP = "skip"
     DELAYS = "delays"
     READOUT = "read-out"
+    NEURON_PARAMETERS = "neuron-parameters"
+
+    @property
+    def of_runs(self) -> bool:
+        """Whether it is asked for with the parameters of a run, not by the network."""
+        return self is Feature.NEURON_PARAMETERS

@@ -98,12 +98,13 @@ class BaseSession(ABC, Generic[S]):
     def _simulate_trains(
         self, parameters: Parameters, inputs: Spikes, trial: int | None
     ) -> Simulated:
-        """Run one batch of a network with features, or of inputs that spike more than once.
+        """Run one batch of a network with features, of own neurons, or of inputs that spike again.
 
         For a backend whose capabilities have ``features``; others are never asked.
 
         Args:
-            parameters: weights and delays, checked. Not to be written to.
+            parameters: weights, delays, and what neurons have of their own where ``features``
+                say that it takes that; checked. Not to be written to.
             inputs: any number of spikes of each channel; the same.
             trial: as for ``_simulate``.
 
@@ -142,7 +143,7 @@ class BaseSession(ABC, Generic[S]):
             parameters, inputs = check_input(
                 self.network, weights, input_times, self.capabilities, record
             )
-            if self.network.features or not inputs.once:
+            if self.network.features or parameters.neurons or not inputs.once:
                 return self._answer_trains(parameters, inputs, trial)
             return self._answer(parameters.weights, np.asarray(inputs, np.float64), trial)
 
@@ -152,7 +153,7 @@ class BaseSession(ABC, Generic[S]):
         weights = parameters.weights if done.weights_used is None else done.weights_used
         delays = parameters.delays if done.delays_used is None else done.delays_used
         # Of their own: the caller goes on changing what it gave.
-        held = Parameters(tuple(weights), tuple(delays)).copy()
+        held = Parameters(tuple(weights), tuple(delays), parameters.neurons).copy()
         delivered = (inputs if done.inputs is None else done.inputs).copy()
         seconds = time.perf_counter() - start
         info = self._counted(done, seconds) if done.info is None else done.info

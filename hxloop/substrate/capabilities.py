@@ -31,7 +31,7 @@ class Capabilities:
             its threshold, or noise does the rest. None: those of a substrate that is not
             deterministic may.
         time_limit: seconds after which a run counts as hung; None: never, as for simulators.
-        features: what it can do beyond a chain of layers whose neurons spike once.
+        features: what it can do beyond a chain of layers whose neurons spike once, all nominal.
     """
 
     deterministic: bool

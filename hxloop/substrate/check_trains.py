@@ -27,13 +27,14 @@ def check_trains(
         activity: what the run returned.
         network: that was run.
         asked: the input spikes that were asked for.
-        parameters: weights and delays that were asked for.
+        parameters: weights, delays and neurons that were asked for.
         capabilities: of the session.
 
     Raises:
         RunFailed: not an ``Activity``; another number of populations, samples or neurons; spikes
             that are unsorted, not finite, negative or after the window; a second spike of a
-            neuron that spikes once; weights or delays of other shapes, signs, or beyond the range.
+            neuron that spikes once; weights or delays of other shapes, signs, or beyond the range;
+            neurons that have other parameters of their own.
     """
     if not isinstance(activity, Activity):
         raise RunFailed(f"a run returned {type(activity).__name__}; expected an Activity")
@@ -64,10 +65,23 @@ def check_trains(
     ):  # fmt: skip
         if got != expected:
             raise RunFailed(f"{where} {what} of shapes {got}; expected {expected}")
+    if _shapes_of_neurons(used) != _shapes_of_neurons(parameters):
+        raise RunFailed(
+            f"{where} neurons_used of {_shapes_of_neurons(used)}; expected those asked for, "
+            f"{_shapes_of_neurons(parameters)}"
+        )
     for index, (matrix, held) in enumerate(zip(parameters, used, strict=True)):
         if not np.isfinite(held).all():
             raise RunFailed(f"{where} weights_used[{index}] that are not all finite")
         check_weights(f"{where} weights_used[{index}]", matrix, held, capabilities)
+
+
+def _shapes_of_neurons(held: Parameters) -> dict[str, tuple[int, ...]]:
+    return {
+        f"{population}.{name}": np.shape(array)
+        for population, own in held.neurons.items()
+        for name, array in own.items()
+    }
 
 
 def _check_events(what: str, spikes: Spikes, t_window: float, inputs: bool) -> None:

@@ -50,6 +50,28 @@ def check_network(network: NetworkSpec, capabilities: Capabilities, backend: str
             )
 
 
+def check_takes_neurons(parameters: Parameters, capabilities: Capabilities, where: str) -> None:
+    """Refuse parameters of neurons where the substrate has neurons of its own.
+
+    Args:
+        parameters: of a run.
+        capabilities: of the session.
+        where: begins the message.
+
+    Raises:
+        CapacityError: see above.
+    """
+    if not parameters.neurons or Feature.NEURON_PARAMETERS in capabilities.features:
+        return
+    names = [f"{name} of {each}" for each, own in parameters.neurons.items() for name in own]
+    raise CapacityError(
+        f"{where}: parameters of neurons ({', '.join(names)}): this substrate takes none "
+        f"(feature {Feature.NEURON_PARAMETERS.value}); its neurons are the nominal ones, or what a "
+        "calibration makes of them. Give weights and delays alone, or use a backend that takes "
+        'them, as "ideal" does'
+    )
+
+
 def refuse_calibration(
     backend: str, calibration: object, why: str = "it has nothing to calibrate"
 ) -> None:
@@ -107,8 +129,10 @@ def check_input(
         RunInputError: wrong number of matrices, wrong shapes, an empty or too large batch,
             NaN, infinite weights, negative times, delays that are missing or too short, several
             spikes of a channel where the substrate takes one, or a recording that it cannot make.
+        CapacityError: parameters of neurons where it takes none.
     """
     parameters = Parameters.of(network, weights)
+    check_takes_neurons(parameters, capabilities, "run")
     if isinstance(inputs, Spikes):
         spikes = Spikes.of(inputs, network.n_inputs, where="input_times")
         if not spikes.once and Feature.MULTI_SPIKE not in capabilities.features:

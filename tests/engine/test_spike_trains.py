@@ -12,7 +12,7 @@ from scipy.integrate import solve_ivp
 from hxloop.activity import Spikes
 from hxloop.engine import first_spike_times
 from hxloop.engine.train_reference import spike_trains_of_sample
-from hxloop.engine.trains import nominal, spike_trains
+from hxloop.engine.trains import spike_trains
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec, NeuronParameters, NeuronSpec, Parameters
 from tests.engine.networks import KINDS, drawn_network, drawn_neurons, drawn_parameters, few_inputs
@@ -168,4 +168,4 @@ def test_several_spikes_of_an_input_channel_and_equal_times():
         one, Parameters((np.array([[2.0], [2.0], [1.0]]),)), Spikes.from_first([[0.5, 1.0, 1.0]])
     )[0]
     assert found == apart and found.n_spikes >= 1
-    assert nominal(network)[0].t_refractory[0] == 0.5
+    assert Parameters(()).layers(network)[0].t_refractory[0] == 0.5

@@ -10,7 +10,7 @@ from hxloop.activity import Spikes
 from hxloop.engine.compiled.time_constants import kernel_slopes
 from hxloop.engine.psp import psp
 from hxloop.engine.train_gradient import train_gradients
-from hxloop.engine.trains import nominal, spike_trains
+from hxloop.engine.trains import spike_trains
 from hxloop.network import NetworkSpec, NeuronParameters, NeuronSpec, Parameters
 from tests.engine.networks import KINDS, drawn_network, drawn_neurons, drawn_parameters, few_inputs
 from tests.engine.test_train_gradients import difference, fields_of, loss_and_gradient
@@ -80,7 +80,7 @@ def test_equal_currents_are_one(ratio):
     recorded = spike_trains(spec, parameters, inputs)
     assert recorded[0].n_spikes > 10
     of_spikes = [rng.normal(size=recorded[0].n_spikes)]
-    (one,) = nominal(spec)
+    (one,) = parameters.layers(spec)
     one_gradient = train_gradients(
         spec, parameters, inputs, recorded, of_spikes, time_constants=True
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike
 from hxloop import checks
 from hxloop.activity import Activity
 from hxloop.errors import OutputError, SessionClosedError
-from hxloop.network import NetworkSpec
+from hxloop.network import Feature, NetworkSpec
 from hxloop.substrate.capabilities import Capabilities
 from hxloop.substrate.checks import check_input
 from hxloop.substrate.guard import ForkSafeLock, SessionGuard, UncopiedSession
@@ -72,8 +73,9 @@ class RecordingSession(UncopiedSession):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Those of the session."""
-        return self.session.capabilities
+        """Those of the session, but for parameters of neurons, which recordings do not hold."""
+        own = self.session.capabilities
+        return replace(own, features=own.features - {Feature.NEURON_PARAMETERS})
 
     def run(
         self,
