@@ -26,6 +26,14 @@ SLOW = {
     r"test_backend_conforms\[pynn-brian2-0.05-(nothing-left-open|tau-ratio-(1|1.7|2))\]": (
         "the same on pynn-neuron; the ratios at both ends stay"
     ),
+    # Sessions of their own, half a second to two each.
+    r"test_backend_conforms\[pynn-(brian2|neuron)-[0-9.]+-"
+    r"(refractory-times|reset-potential|bursts|no-refractory-time|once-beside-many|bad-\S+"
+    r"|trains-\S+|silent-trains|several-forms-agree|inputs-that-spike-again"
+    r"|loops?-\S+|\S+-delays|delays-\S+|skip-connections)\]": (
+        "all-spikes and loops on both, all of them on pynn-nest, and the spikes of a network with "
+        "everything, step by step, in test_pynn_grid_trains.py"
+    ),
     r"test_(strong_weights|silence_and_simultaneous|what_is_reported|a_b_a|gradient_agrees"
     r"|training_through|other_time_constants)\w*\[pynn-brian2": (
         "the same on pynn-nest, and the conformance suite on pynn-brian2"

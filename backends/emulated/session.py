@@ -17,7 +17,6 @@ from hxloop.backends.emulated.model import ChipModel, TrialNoise
 from hxloop.backends.emulated.readout import ChipReadout, ReadoutNoise
 from hxloop.backends.emulated.trains import (
     ChipRun,
-    at_times,
     counted,
     in_trial,
     run_in_trial,
@@ -167,7 +166,7 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
             placed, shifts, trial = self._layers, self._delay_shifts, self._stream(trial)
         scale, network = self._time_scale, self.network
         scaled = inputs.times * scale
-        delivered = at_times(inputs, self._truncate(scaled))
+        delivered = inputs.at(self._truncate(scaled))
         held = self._hold(parameters.weights)
         delays = self._delay_neurons.hold(parameters.delays, self._where)
         made = [
@@ -177,11 +176,11 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         noise = TrialNoise(self._statistics, self.seed, trial)
         run = run_in_trial(self._placed_network, placed, held.values, made, noise)
         exact = self._solver.run_trains(delivered, run)
-        spikes = [at_times(s, self._recorded(s.times), network.t_window) for s in exact]
+        spikes = [s.at(self._recorded(s.times), network.t_window) for s in exact]
         decides = network.output_index
         return Simulated(
             spikes=spikes,
-            inputs=at_times(delivered, delivered.times / scale),
+            inputs=delivered.at(delivered.times / scale),
             weights_used=held.values,
             delays_used=delays,
             trial=trial,

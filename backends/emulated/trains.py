@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.activity import Spikes
 from hxloop.backends.emulated.model import TrialNoise
 from hxloop.chip.placement import PlacedLayer, input_rows
 from hxloop.chip.refractory import refractory_codes
@@ -147,12 +146,3 @@ def with_refractory(network: NetworkSpec, factor: float) -> NetworkSpec:
         for layer in network.layers
     )
     return replace(network, layers=layers)
-
-
-def at_times(spikes: Spikes, times: Array, t_window: float = np.inf) -> Spikes:
-    """The same spikes at other times, those after the window left out."""
-    samples, units = spikes.samples, spikes.units
-    order = np.lexsort((units, times, samples))
-    kept = order[times[order] <= t_window]
-    offsets = np.searchsorted(samples[kept], np.arange(spikes.batch + 1))
-    return Spikes(times[kept], units[kept], offsets.astype(np.int64), spikes.n_units)

@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import Spikes
 from hxloop.backends.emulated.brian2.settings import default_preferences, readable_preferences
 from hxloop.backends.pynn.adapter import PynnSession
+from hxloop.backends.pynn.brian2_trains import Brian2Trains
 from hxloop.backends.pynn.grid import GridDialect, time_step
 from hxloop.backends.pynn.schedule import Array, SampleSchedule
 from hxloop.backends.pynn.simulators import check_options
+from hxloop.backends.pynn.trains import FEATURES, check_steps, simulate_trains
 from hxloop.errors import UnknownNameError, unknown_name
-from hxloop.network import LayerSpec, NetworkSpec
+from hxloop.network import LayerSpec, NetworkSpec, Parameters
 from hxloop.substrate import (
     BaseBackend,
     Calibration,
     Capabilities,
+    Simulated,
     check_network,
     refuse_calibration,
 )
@@ -36,6 +41,10 @@ MOST_SYNAPSES = 8_000_000
 @dataclass(frozen=True)
 class PynnBrian2Backend(BaseBackend):
     """Runs the network in Brian2 by way of PyNN, with a fixed time step.
+
+    Networks whose neurons spike again, with loops, delays and connections that pass populations
+    over, run as ``hxloop.backends.pynn.brian2_trains`` says: delays and refractory times are whole
+    numbers of steps, 0 among them.
 
     Args:
         dt: time step in model time, or as a share of the shortest time constant if that is below
@@ -66,7 +75,10 @@ class PynnBrian2Backend(BaseBackend):
     def capabilities(self) -> Capabilities:
         """Spike times are good to a few time steps."""
         return Capabilities(
-            deterministic=True, time_resolution=2 * self.dt, weight_limit=self.weight_limit
+            deterministic=True,
+            time_resolution=2 * self.dt,
+            weight_limit=self.weight_limit,
+            features=FEATURES,
         )
 
     def open(
@@ -79,7 +91,8 @@ class PynnBrian2Backend(BaseBackend):
         """Open a session. ``seed`` is not used: there is no noise.
 
         Raises:
-            CapacityError: another session is open on pyNN.brian2, or a calibration was given.
+            CapacityError: another session is open on pyNN.brian2, a refractory time is no multiple
+                of the time step, or a calibration was given.
             MissingDependencyError: PyNN or Brian2 is not installed.
         """
         refuse_calibration(self.name, calibration)
@@ -89,8 +102,32 @@ class PynnBrian2Backend(BaseBackend):
             weight_limit=self.weight_limit,
             clip_weights=self.clip_weights,
         )
-        dialect.codegen = self.codegen
-        return PynnSession(self, dialect, network)
+        dialect.codegen, dialect.dt_option = self.codegen, self.dt
+        check_steps(network, dialect)
+        return Brian2Session(self, dialect, network)
+
+
+class Brian2Session(PynnSession):
+    """A network opened in Brian2; see ``hxloop.backends.pynn.brian2_trains`` for all its spikes."""
+
+    def __init__(
+        self, backend: PynnBrian2Backend, dialect: Brian2Dialect, network: NetworkSpec
+    ) -> None:
+        super().__init__(backend, dialect, network)
+        self._trains = Brian2Trains(dialect, network, partial(dialect.copies, network))
+
+    def _simulate_trains(
+        self, parameters: Parameters, inputs: Spikes, trial: int | None
+    ) -> Simulated:
+        at_once = max(1, MOST_SYNAPSES // sum(pre * post for pre, post in self.network.shapes))
+        with self._in_the_simulator() as (dialect, _):
+            return simulate_trains(
+                dialect, self.network, parameters, inputs, self._trains.run, at_once=at_once
+            )
+
+    def _free(self) -> None:
+        self._trains.drop()
+        super()._free()
 
 
 class Brian2Dialect(GridDialect):
@@ -104,6 +141,7 @@ class Brian2Dialect(GridDialect):
     name = PynnBrian2Backend.name
     module = "pyNN.brian2"
     requires = ("PyNN", "brian2")
+    simulator = "Brian2"
     codegen = "numpy"
     _copies = 0
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import Spikes
 from hxloop.backends.pynn.given import Delivered, HeldLayer
 from hxloop.backends.pynn.packages import Packages
 from hxloop.backends.pynn.schedule import Array, SampleSchedule, Spacing, spacing
@@ -38,6 +39,9 @@ class Dialect(Packages):
         residue: what may be left of a membrane potential when the next sample starts.
         rebuild: the network is built anew for every run.
         one_thread: the simulator works only in the thread of the process that first used it.
+        simulator: its name, as messages say it.
+        least_refractory_steps: for how many time steps it holds a neuron at least.
+        least_delay_steps: how many steps after it happened it delivers a spike at the soonest.
         chip_id: which chip; None for a simulator.
         calibration_digest: of the calibration in use; None without one.
     """
@@ -49,11 +53,15 @@ class Dialect(Packages):
     rebuild: bool = False
     one_thread: bool = False
     residue: float = 1e-6
+    simulator: str = ""
+    least_refractory_steps: int = 0
+    least_delay_steps: int = 0
     chip_id: str | None = None
     calibration_digest: str | None = None
 
     def __init__(self, *, dt: float, weight_limit: float | None, clip_weights: bool) -> None:
         self.dt = dt
+        self.dt_option = dt
         self.latency = dt
         self.step_ms = STEP_MS
         self.ms_per_tau = STEP_MS / dt
@@ -106,6 +114,10 @@ class Dialect(Packages):
         It is reset to the leak, not to ``v_reset``, on which first spikes do not depend: so it
         is at rest when the next sample starts.
         """
+        return self.lif_cells(sim, layer, schedule.refractory, layer.neuron.v_leak)
+
+    def lif_cells(self, sim: Any, layer: LayerSpec, t_refractory: float, v_reset: float) -> Any:
+        """Cell type of neurons that are held at ``v_reset`` for ``t_refractory``, model time."""
         neuron = layer.neuron
         tau_mem, tau_syn = self.time_constants(layer)
         return sim.IF_curr_exp(
@@ -113,9 +125,9 @@ class Dialect(Packages):
             tau_m=tau_mem * self.ms_per_tau,
             tau_syn_E=tau_syn * self.ms_per_tau,
             tau_syn_I=tau_syn * self.ms_per_tau,
-            tau_refrac=schedule.refractory * self.ms_per_tau,
+            tau_refrac=t_refractory * self.ms_per_tau,
             v_rest=neuron.v_leak * MV_PER_UNIT,
-            v_reset=neuron.v_leak * MV_PER_UNIT,
+            v_reset=v_reset * MV_PER_UNIT,
             v_thresh=neuron.v_threshold * MV_PER_UNIT,
             i_offset=0.0,
         )
@@ -182,6 +194,10 @@ class Dialect(Packages):
     def deliver(self, times: Array, t_window: float) -> Delivered:
         """Input times as played."""
         return Delivered(times.copy())
+
+    def deliver_trains(self, inputs: Spikes, t_window: float) -> tuple[Spikes, int]:
+        """All input spikes as played, and how many were moved."""
+        return inputs, 0
 
     def schedule(
         self, network: NetworkSpec, weights: Sequence[Array], times: Array

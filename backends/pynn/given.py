@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from hxloop.backends.pynn.schedule import Array
 
 
@@ -22,6 +24,32 @@ class HeldLayer:
     native: Array
     n_clipped: int = 0
     n_zeroed: int | None = None
+
+
+@dataclass(frozen=True)
+class HeldNetwork:
+    """Weights and delays of a network as the substrate holds them.
+
+    Attributes:
+        layers: the weights, of each projection.
+        delays: of each projection, as ``Parameters.delays``; model time.
+    """
+
+    layers: tuple[HeldLayer, ...]
+    delays: tuple[Array | None, ...]
+
+    def each_delay(self, projection: int, kind: str | None) -> Array:
+        """Delays of a projection, of each pre and post.
+
+        Args:
+            projection: which.
+            kind: what shares a delay, see ``hxloop.network.Projection``; None: it has none.
+        """
+        shape = self.layers[projection].values.shape
+        late = self.delays[projection]
+        if late is None:
+            return np.zeros(shape)
+        return np.broadcast_to(late[:, None] if kind == "axonal" else late, shape)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 
+from hxloop.activity import Spikes
 from hxloop.backends.pynn.dialect import Dialect
 from hxloop.backends.pynn.given import Delivered
 from hxloop.backends.pynn.schedule import Array
+from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec
 
 
@@ -35,6 +37,40 @@ class GridDialect(Dialect):
         delivered[played] = np.minimum(np.rint(times[played] / self.dt), last) * self.dt
         moved = np.abs(delivered[played] - times[played]) > 1e-6 * self.dt
         return Delivered(delivered, int(moved.sum()))
+
+    def deliver_trains(self, inputs: Spikes, t_window: float) -> tuple[Spikes, int]:
+        """Input times on the grid, no two spikes of a channel in one step.
+
+        The nearest point; of spikes that share one, the later ones go to the next points, before
+        the window's end as close to it as there is room.
+
+        Raises:
+            RunInputError: a channel with more spikes in the window than there are points.
+        """
+        played = np.flatnonzero(inputs.times <= t_window)
+        order = played[np.lexsort((inputs.times[played], inputs.cells[played]))]
+        times, cells = inputs.times[order], inputs.cells[order]
+        last = math.floor(t_window / self.dt + 1e-9)
+        first = np.flatnonzero(np.diff(cells, prepend=-1))
+        counts = np.diff(np.append(first, len(cells)))
+        rank = np.arange(len(cells)) - np.repeat(first, counts)
+        # A number that grows from one channel to the next keeps their maxima apart.
+        apart = np.repeat(np.arange(len(first)), counts) * (2 * last + len(cells) + 2)
+        steps = np.maximum.accumulate(np.rint(times / self.dt).astype(np.int64) - rank + apart)
+        steps = np.minimum(steps - apart + rank, last + 1 + rank - np.repeat(counts, counts))
+        if (steps < 0).any():
+            k = int(np.argmin(steps))
+            sample, channel = divmod(int(cells[k]), inputs.n_units)
+            raise RunInputError(
+                f"backend {self.name!r}: channel {channel} of sample {sample} spikes "
+                f"{int((cells == cells[k]).sum())} times in the window of {t_window:g}; expected "
+                f"at most one spike in each time step, {last + 1} of {self.dt:g}. Choose a finer "
+                "dt, or spread the spikes over several channels"
+            )
+        delivered = inputs.times.copy()
+        delivered[order] = steps * self.dt
+        moved = np.abs(delivered[order] - times) > 1e-6 * self.dt
+        return inputs.at(delivered), int(moved.sum())
 
 
 def time_step(dt: float, network: NetworkSpec) -> float:

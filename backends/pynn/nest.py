@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType, ModuleType
 from typing import Any, ClassVar
 
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 from hxloop.activity import Spikes
 from hxloop.backends.pynn.adapter import PynnSession
 from hxloop.backends.pynn.dialect import MV_PER_UNIT, Dialect
-from hxloop.backends.pynn.nest_trains import PA_PER_NA, check_steps, simulate_trains
+from hxloop.backends.pynn.nest_trains import MOST_SYNAPSES, PA_PER_NA, run_in_nest
 from hxloop.backends.pynn.schedule import Array, SampleSchedule
 from hxloop.backends.pynn.simulators import check_options, environment
-from hxloop.network import Feature, LayerSpec, NetworkSpec, Parameters
+from hxloop.backends.pynn.trains import FEATURES, check_steps, simulate_trains
+from hxloop.network import LayerSpec, NetworkSpec, Parameters
 from hxloop.substrate import (
     BaseBackend,
     Calibration,
@@ -28,7 +30,6 @@ from hxloop.substrate import (
     refuse_calibration,
 )
 
-FEATURES = frozenset({Feature.MULTI_SPIKE, Feature.RECURRENT, Feature.SKIP, Feature.DELAYS})
 # Two time constants closer than this (relative) lose digits in NEST's propagators: at 1e-9 times
 # are off by 7e-6, at 1e-15 spikes are lost. Equal ones are exact, and as near to them as that.
 NEAREST = 1e-6
@@ -97,7 +98,7 @@ class PynnNestBackend(BaseBackend):
         dialect = NestDialect(
             dt=self.dt, weight_limit=self.weight_limit, clip_weights=self.clip_weights
         )
-        check_steps(network, self.dt, self.name)
+        check_steps(network, dialect)
         return NestSession(self, dialect, network)
 
 
@@ -107,8 +108,11 @@ class NestSession(PynnSession):
     def _simulate_trains(
         self, parameters: Parameters, inputs: Spikes, trial: int | None
     ) -> Simulated:
+        network = self.network
+        at_once = max(1, MOST_SYNAPSES // sum(pre * post for pre, post in network.shapes))
         with self._in_the_simulator() as (dialect, sim):
-            return simulate_trains(dialect, sim, self.network, parameters, inputs)
+            run = partial(run_in_nest, dialect, sim, network)
+            return simulate_trains(dialect, network, parameters, inputs, run, at_once=at_once)
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,9 @@ class NestDialect(Dialect):
     module = "pyNN.nest"
     requires = ("PyNN", "nest-simulator")
     extra = "nest"
+    simulator = "NEST"
+    least_refractory_steps = 1
+    least_delay_steps = 1
     # What PyNN 0.13 does with NEST 3.10; none of it concerns who uses it.
     known_warnings = (
         "Cannot find nest-config",

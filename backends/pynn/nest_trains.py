@@ -1,9 +1,7 @@
 """All spikes of a network in NEST: neurons that spike again, loops, delays.
 
 Every sample has a copy of the network of its own, at rest when it begins and thrown away when it
-ends. On one time axis, sample after sample, there would be no bound: a neuron that is released
-again may spike as long as currents last, ``t_window`` and the number of its spikes times the
-response to one of them; and a loop need not end at all, so that no pause is long enough.
+ends; see ``hxloop.backends.pynn.trains``.
 
 NEST delivers no spike sooner than a step after it happened. So what has no delay takes one step
 here, and each population runs so many steps behind the input as the longest way to it has
@@ -16,16 +14,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hxloop.activity import Spikes
 from hxloop.backends.pynn.dialect import CAPACITANCE_NF, MV_PER_UNIT, Dialect
-from hxloop.backends.pynn.given import HeldLayer
-from hxloop.errors import CapacityError, RunFailed
-from hxloop.network import NetworkSpec, Parameters
-from hxloop.substrate import Simulated
-
-Array = NDArray[np.float64]
+from hxloop.backends.pynn.given import HeldNetwork
+from hxloop.backends.pynn.trains import silence, simulated_populations, trains_by_cell
+from hxloop.errors import RunFailed
+from hxloop.network import NetworkSpec
 
 PA_PER_NA = 1000.0  # NEST counts currents in pA, PyNN in nA
 # Synapses of all copies together; with more, part of the batch runs after the other.
@@ -33,46 +28,6 @@ MOST_SYNAPSES = 2_000_000
 MODEL = "iaf_psc_exp_ps"
 # Steps before a sample begins: a generator cannot spike at 0.
 _LEAD = 4
-
-
-def check_steps(network: NetworkSpec, dt: float, backend: str) -> None:
-    """Refuse what NEST would bend to whole steps of time.
-
-    Args:
-        network: to be opened.
-        dt: time step, model time.
-        backend: named in messages.
-
-    Raises:
-        CapacityError: a refractory time that is no multiple of ``dt``, or 0; a projection of a loop
-            that may have a delay shorter than ``dt``.
-    """
-    for population in network.populations:
-        if population.neuron.spikes_once:
-            continue
-        held = population.neuron.t_refractory
-        steps = held / dt
-        if steps < 1 - 1e-9 or abs(steps - round(steps)) > 1e-6:
-            finer = f", for example dt = {held / np.ceil(steps):.6g}" if held > 0 else ""
-            raise CapacityError(
-                f"backend {backend!r}: population {population.name!r} has t_refractory = {held:g}; "
-                f"NEST holds a neuron for a whole number of time steps, at least one (dt = "
-                f"{dt:g}). Choose another refractory time or another dt{finer}"
-            )
-    depths = depths_of(network)
-    for projection, (pre, post) in zip(network.all_projections, network.ends, strict=True):
-        if pre < 0 or depths[pre] != depths[post] or not _in_one_block(network, pre, post):
-            continue
-        if projection.min_delay < dt * (1 - 1e-9):
-            raise CapacityError(
-                f"backend {backend!r}: projection {projection.name} is part of a loop and may have "
-                f"a delay of {projection.min_delay:g}; NEST delivers no spike sooner than one time "
-                f"step after it happened. Give it delays with min_delay = {dt:g} or more"
-            )
-
-
-def _in_one_block(network: NetworkSpec, pre: int, post: int) -> bool:
-    return any(pre in block and post in block for block in network.blocks)
 
 
 def depths_of(network: NetworkSpec) -> list[int]:
@@ -89,53 +44,24 @@ def depths_of(network: NetworkSpec) -> list[int]:
     return depths
 
 
-def simulate_trains(
-    dialect: Dialect, sim: Any, network: NetworkSpec, parameters: Parameters, inputs: Spikes
-) -> Simulated:
-    """Run a batch, every sample in a copy of its own.
+def run_in_nest(
+    dialect: Dialect, sim: Any, network: NetworkSpec, held: HeldNetwork, inputs: Spikes
+) -> tuple[list[Spikes], int]:
+    """Run some samples, each in a copy of its own.
 
     Args:
         dialect: of NEST.
         sim: the simulator.
-        network: any that ``check_steps`` lets pass.
-        parameters: weights and delays, as asked.
-        inputs: any number of spikes of each channel.
+        network: what runs.
+        held: its weights and delays.
+        inputs: as delivered, none after the window.
+
+    Returns:
+        Spikes of each population, and how many came after the window.
 
     Raises:
         RunFailed: NEST returned spikes that cannot be.
     """
-    held = [dialect.hold(matrix) for matrix in parameters.weights]
-    delays = tuple(
-        None if array is None else np.rint(array / dialect.dt) * dialect.dt
-        for array in parameters.delays
-    )
-    played, _ = inputs.before(network.t_window)
-    synapses = sum(pre * post for pre, post in network.shapes)
-    at_once = max(1, MOST_SYNAPSES // synapses)
-    parts: list[list[Spikes]] = []
-    discarded = 0
-    for start in range(0, inputs.batch, at_once):
-        part = played.select(slice(start, start + at_once))
-        spikes, late = _run(dialect, sim, network, held, delays, part)
-        parts.append(spikes)
-        discarded += late
-    return Simulated(
-        spikes=[_joined([part[i] for part in parts]) for i in range(len(network.populations))],
-        weights_used=[layer.values for layer in held],
-        delays_used=delays,
-        clipped_weights=tuple(layer.n_clipped for layer in held),
-        discarded_spikes=discarded,
-    )
-
-
-def _run(
-    dialect: Dialect,
-    sim: Any,
-    network: NetworkSpec,
-    held: list[HeldLayer],
-    delays: tuple[Array | None, ...],
-    inputs: Spikes,
-) -> tuple[list[Spikes], int]:
     import nest
 
     dialect.setup(sim)
@@ -143,44 +69,42 @@ def _run(
     depths = [0, *depths_of(network)]
     steps = _LEAD + int(np.ceil(network.t_window / dialect.dt)) + max(depths) + 2
     # What arrives after the end need not be kept for longer.
-    latest = max((float(array.max()) for array in delays if array is not None), default=0.0)
+    latest = max((float(array.max()) for array in held.delays if array is not None), default=0.0)
     longest = min(round(latest / dialect.dt) + max(depths), steps) * step
     nest.set(min_delay=step, max_delay=longest)
     sources = nest.Create("spike_generator", batch * network.n_inputs)
-    cell = inputs.samples * network.n_inputs + inputs.units
-    trains = np.split(
-        inputs.times[np.lexsort((inputs.times, cell))] * unit + _LEAD * step,
-        np.cumsum(np.bincount(cell, minlength=batch * network.n_inputs))[:-1],
-    )
+    trains = [train * unit + _LEAD * step for train in trains_by_cell(inputs)]
     sources.set([{"precise_times": True, "spike_times": train} for train in trains])
-    nodes, recorders = [sources], []
-    for population in range(len(network.populations)):
+    nodes, recorders = {-1: sources}, {}
+    for population in simulated_populations(network):
         size = batch * network.sizes[1 + population]
-        nodes.append(nest.Create(MODEL, size, params=_cells(dialect, network, population, steps)))
-        recorders.append(nest.Create("spike_recorder"))
-        nest.Connect(nodes[-1], recorders[-1])
+        cells = _cells(dialect, network, population, steps)
+        nodes[population] = nest.Create(MODEL, size, params=cells)
+        recorders[population] = nest.Create("spike_recorder")
+        nest.Connect(nodes[population], recorders[population])
     for index, (pre, post) in enumerate(network.ends):
-        layer, late = held[index], delays[index]
+        if post not in nodes:
+            continue
+        native = held.layers[index].native
         behind = (depths[1 + post] - depths[1 + pre]) * step
-        synapse = {"weight": layer.native.T * PA_PER_NA, "delay": behind}
-        if late is not None:
-            axonal = network.all_projections[index].delays == "axonal"
-            each = np.broadcast_to(late[:, None] if axonal else late, layer.native.shape)
+        synapse = {"weight": native.T * PA_PER_NA, "delay": behind}
+        if held.delays[index] is not None:
+            each = held.each_delay(index, network.all_projections[index].delays)
             synapse["delay"] = np.minimum(behind + each.T * unit, longest)
-        rows, columns = layer.native.shape
+        rows, columns = native.shape
         for b in range(batch):
-            copies = (nodes[1 + pre][b * rows : (b + 1) * rows],
-                      nodes[1 + post][b * columns : (b + 1) * columns])  # fmt: skip
+            copies = (nodes[pre][b * rows : (b + 1) * rows],
+                      nodes[post][b * columns : (b + 1) * columns])  # fmt: skip
             nest.Connect(*copies, "all_to_all", synapse)
     dialect.run(sim, steps * step)
-    firsts = [int(each[0].global_id) for each in nodes[1:]]
+    firsts = {index: int(each[0].global_id) for index, each in nodes.items()}
     return _read(network, recorders, firsts, step, unit, batch)
 
 
 def _read(
     network: NetworkSpec,
-    recorders: list[Any],
-    firsts: list[int],
+    recorders: dict[int, Any],
+    firsts: dict[int, int],
     step: float,
     unit: float,
     batch: int,
@@ -189,15 +113,15 @@ def _read(
 
     Args:
         network: that ran.
-        recorders: one for each population.
+        recorders: one for each population that was simulated.
         firsts: number of the first node of each.
         step: time step (ms).
         unit: of model time (ms).
         batch: number of copies.
     """
     depths = depths_of(network)
-    found, discarded = [], 0
-    for population, recorder in enumerate(recorders):
+    found, discarded = silence(network, batch), 0
+    for population, recorder in recorders.items():
         size = network.sizes[1 + population]
         units = np.asarray(recorder.events["senders"], np.int64) - firsts[population]
         behind = _LEAD + depths[population]
@@ -205,12 +129,10 @@ def _read(
         good = times <= network.t_window
         discarded += int((~good).sum())
         samples, neurons = np.divmod(units[good], size)
-        found.append(
-            Spikes.from_events(
-                samples, neurons, np.maximum(times[good], 0.0), batch=batch, n_units=size,
-                where=f"NEST returned spikes of {network.populations[population].name}",
-                error=RunFailed,
-            )
+        found[population] = Spikes.from_events(
+            samples, neurons, np.maximum(times[good], 0.0), batch=batch, n_units=size,
+            where=f"NEST returned spikes of {network.populations[population].name}",
+            error=RunFailed,
         )  # fmt: skip
     return found, discarded
 
@@ -233,11 +155,3 @@ def _cells(dialect: Dialect, network: NetworkSpec, population: int, steps: int) 
         "V_th": neuron.v_threshold * MV_PER_UNIT,
         "I_e": 0.0,
     }
-
-
-def _joined(parts: list[Spikes]) -> Spikes:
-    """One batch of several."""
-    times, units = (np.concatenate([p.events[k] for p in parts]) for k in (0, 1))
-    counts = np.concatenate([np.diff(part.offsets) for part in parts])
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Spikes(times, units.astype(np.int64), offsets, parts[0].n_units)

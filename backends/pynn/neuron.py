@@ -5,20 +5,26 @@ from __future__ import annotations
 import gc
 import math
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, ClassVar
 
+from hxloop.activity import Spikes
 from hxloop.backends.pynn.adapter import PynnSession
+from hxloop.backends.pynn.dialect import MV_PER_UNIT
 from hxloop.backends.pynn.grid import GridDialect, time_step
 from hxloop.backends.pynn.neuron_mechanisms import compile_mechanisms
-from hxloop.backends.pynn.schedule import SampleSchedule
+from hxloop.backends.pynn.neuron_trains import NeuronTrains
+from hxloop.backends.pynn.schedule import Array, SampleSchedule
 from hxloop.backends.pynn.simulators import check_options, environment
+from hxloop.backends.pynn.trains import FEATURES, check_steps, simulate_trains
 from hxloop.engine.psp import psp_after
-from hxloop.network import LayerSpec, NetworkSpec
+from hxloop.network import LayerSpec, NetworkSpec, Parameters
 from hxloop.substrate import (
     BaseBackend,
     Calibration,
     Capabilities,
+    Simulated,
     check_network,
     refuse_calibration,
 )
@@ -27,6 +33,10 @@ from hxloop.substrate import (
 @dataclass(frozen=True)
 class PynnNeuronBackend(BaseBackend):
     """Runs the network in NEURON, with a fixed time step.
+
+    Networks whose neurons spike again, with loops, delays and connections that pass populations
+    over, run as ``hxloop.backends.pynn.neuron_trains`` says: delays and refractory times are whole
+    numbers of half steps, and neurons are held for half a step at least.
 
     Args:
         dt: time step in model time, or as a share of the shortest time constant if that is below
@@ -51,7 +61,10 @@ class PynnNeuronBackend(BaseBackend):
     def capabilities(self) -> Capabilities:
         """Spike times are good to a few time steps."""
         return Capabilities(
-            deterministic=True, time_resolution=2 * self.dt, weight_limit=self.weight_limit
+            deterministic=True,
+            time_resolution=2 * self.dt,
+            weight_limit=self.weight_limit,
+            features=FEATURES,
         )
 
     def open(
@@ -64,18 +77,59 @@ class PynnNeuronBackend(BaseBackend):
         """Open a session. ``seed`` is not used: there is no noise.
 
         Raises:
-            CapacityError: another session is open on NEURON, or a calibration was given.
+            CapacityError: another session is open on NEURON, a refractory time is no multiple of
+                half the time step, or a calibration was given.
             MissingDependencyError: NEURON is not installed.
             CompilerError: PyNN's mechanisms, compiled once, cannot be.
         """
         refuse_calibration(self.name, calibration)
         check_network(network, self.capabilities, self.name)
+        step = time_step(self.dt, network)
+        dialect, of_trains = (self._dialect(each) for each in (step, step / 2))
+        check_steps(network, of_trains)
+        return NeuronSession(self, dialect, of_trains, network)
+
+    def _dialect(self, step: float) -> NeuronDialect:
         dialect = NeuronDialect(
-            dt=time_step(self.dt, network),
-            weight_limit=self.weight_limit,
-            clip_weights=self.clip_weights,
+            dt=step, weight_limit=self.weight_limit, clip_weights=self.clip_weights
         )
-        return PynnSession(self, dialect, network)
+        dialect.dt_option = self.dt
+        return dialect
+
+
+class NeuronSession(PynnSession):
+    """A network opened in NEURON; see ``hxloop.backends.pynn.neuron_trains`` for all its spikes."""
+
+    def __init__(
+        self,
+        backend: PynnNeuronBackend,
+        dialect: NeuronDialect,
+        of_trains: NeuronDialect,
+        network: NetworkSpec,
+    ) -> None:
+        super().__init__(backend, dialect, network)
+        self._of_trains = of_trains
+        self._trains = NeuronTrains(of_trains, network)
+
+    def _simulate(
+        self, weights: tuple[Array, ...], input_times: Array, trial: int | None
+    ) -> Simulated:
+        # NEURON holds one network: that of first spikes, or that of all of them.
+        self._trains.drop()
+        return super()._simulate(weights, input_times, trial)
+
+    def _simulate_trains(
+        self, parameters: Parameters, inputs: Spikes, trial: int | None
+    ) -> Simulated:
+        with self._in_the_simulator() as (_, sim):
+            run = partial(self._trains.run, sim)
+            return simulate_trains(
+                self._of_trains, self.network, parameters, inputs, run, at_once=inputs.batch
+            )
+
+    def _free(self) -> None:
+        self._trains.drop()
+        super()._free()
 
 
 class NeuronDialect(GridDialect):
@@ -95,6 +149,9 @@ class NeuronDialect(GridDialect):
     module = "pyNN.neuron"
     requires = ("PyNN", "neuron")
     extra = "neuron"
+    simulator = "NEURON"
+    # It sees a membrane cross the threshold if it was below at the point before.
+    least_refractory_steps = 1
     known_warnings = ("mpi4py not available",)
 
     # What is in NEURON now, whichever session put it there.
@@ -141,6 +198,14 @@ class NeuronDialect(GridDialect):
         """Population of a layer."""
         self._populations.append(super().create_at_rest(sim, size, layer, schedule))
         return self._populations[-1]
+
+    def create_cells(self, sim: Any, layer: LayerSpec, t_refractory: float) -> list[Any]:
+        """NEURON's objects of the neurons of a layer that spike again, at rest."""
+        cells = self.lif_cells(sim, layer, t_refractory, layer.neuron.v_reset)
+        rest = {"v": layer.neuron.v_leak * MV_PER_UNIT}
+        population = sim.Population(layer.n_neurons, cells, initial_values=rest)
+        self._populations.append(population)
+        return [cell._cell for cell in population.all_cells]
 
     def close(self, sim: Any) -> None:
         """Free the cells."""

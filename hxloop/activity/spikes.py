@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -251,32 +251,32 @@ class Spikes:
             late = np.isfinite(self._dense) & (self._dense > t_window)
             kept = np.where(late, np.inf, self._dense) if late.any() else self._dense
             return self._of_dense(kept), int(late.sum())
-        kept = self.times <= t_window
-        if kept.all():
-            return self, 0
-        offsets = np.concatenate([[0], np.cumsum(kept)])[self.offsets]
-        return Spikes(self.times[kept], self.units[kept], offsets, self.n_units), int((~kept).sum())
+        return self.at(self.times, t_window), int((self.times > t_window).sum())
+
+    def at(self, times: Times, t_window: float = np.inf) -> Spikes:
+        """The same spikes at other ``times``, those after the window left out."""
+        order = np.lexsort((self.units, times, self.samples))
+        kept = order[times[order] <= t_window]
+        offsets = np.searchsorted(self.samples[kept], np.arange(self.batch + 1)).astype(np.int64)
+        return Spikes(times[kept], self.units[kept], offsets, self.n_units)
 
     def read_only(self) -> Spikes:
         """The same, to look at only: its arrays cannot be written to."""
-        if self._dense is not None:
-            return self._of_dense(checks.read_only(self._dense))
-        times, units, offsets = (checks.read_only(array) for array in self.events)
-        return Spikes(times, units, offsets, self.n_units)
+        return self._of_changed(checks.read_only)
 
     def kept(self) -> Spikes:
         """The same, which its giver cannot change any more; see ``hxloop.checks.kept``."""
-        if self._dense is not None:
-            return self._of_dense(checks.frozen(self._dense))
-        times, units, offsets = (checks.frozen(array) for array in self.events)
-        return Spikes(times, units, offsets, self.n_units)
+        return self._of_changed(checks.frozen)
 
     def copy(self) -> Spikes:
         """The same in memory of its own."""
+        return self._of_changed(np.copy)
+
+    def _of_changed(self, change: Callable[[Any], Any]) -> Spikes:
         if self._dense is not None:
-            return self._of_dense(self._dense.copy())
-        times, units, offsets = self.events
-        return Spikes(times.copy(), units.copy(), offsets.copy(), self.n_units)
+            return self._of_dense(change(self._dense))
+        times, units, offsets = map(change, self.events)
+        return Spikes(times, units, offsets, self.n_units)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if not self.once:
