@@ -17,7 +17,6 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from hxloop.calibration.result import Scales
 from hxloop.engine import first_spike_times
@@ -113,6 +112,8 @@ def fit_scales(
     def deviations(parameters: Array) -> Array:
         found: Array = model(*parameters) - medians
         return found
+
+    from scipy.optimize import least_squares  # takes long to import
 
     fits = [
         least_squares(deviations, start, loss="soft_l1", f_scale=0.01, x_scale=0.1,

@@ -28,7 +28,7 @@ from hxloop.chip.operating_point import OperatingPoint
 from hxloop.cli import output as output
 from hxloop.cli.app import FAILURE, Json, app
 from hxloop.cli.words import keyword_names, read_settings
-from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, run_checks
+from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, chosen_checks, run_checks
 from hxloop.data import dataset_descriptions
 from hxloop.errors import ConfigError, HxloopError, OutputError, UnknownNameError, unknown_name
 from hxloop.experiments.registry import experiment_description, experiment_names, reanalysis_of
@@ -210,6 +210,10 @@ def check_backend(
         ),
     ] = False,
     long: Annotated[bool, typer.Option("--long", help="With the check of 200 runs.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="A check, or a group of them; repeatable."),
+    ] = None,
     json_: Json = False,
 ) -> int:
     """Check that a backend does what every backend must do."""
@@ -219,7 +223,7 @@ def check_backend(
         statistical=True if statistical else None,
         label=" ".join([name, *(settings or [])]),
     )
-    checks = ALL_CHECKS if long else CHECKS
+    checks = chosen_checks(only, long) if only else ALL_CHECKS if long else CHECKS
     with output.checking(len(checks)) as listener:
         report = run_checks(subject, checks, listener)
     output.checked(report, json_)

@@ -20,7 +20,7 @@ from hxloop.conformance.check import Check, CheckGroup
 from hxloop.conformance.report import Report, Result
 from hxloop.conformance.runner import require_substrate, run_check, run_checks
 from hxloop.conformance.subject import Subject, Tolerance
-from hxloop.conformance.suite import ALL_CHECKS, CHECKS
+from hxloop.conformance.suite import ALL_CHECKS, CHECKS, chosen_checks
 
 __all__ = [
     "ALL_CHECKS",
@@ -31,6 +31,7 @@ __all__ = [
     "Result",
     "Subject",
     "Tolerance",
+    "chosen_checks",
     "require_substrate",
     "run_check",
     "run_checks",

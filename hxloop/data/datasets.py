@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.activity import Spikes
+from hxloop.data.memory_tasks import DELAYED_XOR_SPLITS, delayed_xor
 from hxloop.data.mnist_files import SIDE, SMALL_SIDE, load_mnist
 from hxloop.data.series import TimeSeries
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name
@@ -130,6 +131,7 @@ def mnist(split: str, side: int = SIDE) -> Dataset:
 
 
 DATASETS = {
+    "delayed-xor": "do two cues, far apart in time, differ? 20 features; 2000/500/1000 samples",
     "mnist": "handwritten digits, 28 x 28; 50000/10000/10000 images",
     "mnist-16x16": "the same, centre cropped and resized to 16 x 16",
     "yin-yang": "three classes in a disk, 4 features; 5000/1000/1000 samples (Kriener et al. 2021)",
@@ -184,6 +186,14 @@ def _yin_yang_split(split: str, size: int | None, seed: int | None) -> Dataset:
     )
 
 
+def _delayed_xor_split(split: str, size: int | None, seed: int | None) -> Dataset:
+    own_size, own_seed = DELAYED_XOR_SPLITS[split]
+    samples, labels = delayed_xor(
+        own_size if size is None else size, own_seed if seed is None else seed
+    )
+    return Dataset("delayed-xor", samples, labels, 2, ("the same", "different"))
+
+
 def _mnist_split(name: str, side: int, split: str, size: int | None, seed: int | None) -> Dataset:
     if seed is not None:
         raise ConfigError(f"data set {name!r}: is not drawn, so it takes no seed; got {seed}")
@@ -194,6 +204,7 @@ REGISTRY = Registry(
     "data set",
     "hxloop.datasets",
     {
+        "delayed-xor": _delayed_xor_split,
         "mnist": partial(_mnist_split, "mnist", SIDE),
         "mnist-16x16": partial(_mnist_split, "mnist-16x16", SMALL_SIDE),
         "yin-yang": _yin_yang_split,

@@ -51,7 +51,7 @@ def test_an_ideal_substrate_has_scale_1_and_offset_0(tau_mem):
     assert scales.residual < 1e-6
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     weight=st.floats(0.7, 1.5),
     time=st.floats(0.85, 1.15),

@@ -65,13 +65,15 @@ load = EntryPoint.load
 
 def test_a_good_backend_is_reported_good(run: Any) -> None:
     code, out, err = run("check-backend", "emulated-chip", "--set", "solver=event", "--set",
-                         "imperfections=none")  # fmt: skip
+                         "imperfections=none", "--only", "form", "--only", "a-b-a")  # fmt: skip
     lines = out.splitlines()
     # How far it is, off a terminal: on a busy machine only, and nothing else.
     assert code == 0 and all("checks of the backend" in line for line in err.splitlines())
     assert lines[0].startswith("emulated-chip solver=event imperfections=none: judged spike by")
     assert lines[-1].startswith("PASSED: ") and " 0 failed" in lines[-1]
-    assert all(any(f" {check} " in line for line in lines) for check in CHECKS)
+    chosen = [check for check in CHECKS if check.group == "form" or check.name == "a-b-a"]
+    assert len(lines) == len(chosen) + 2 and len(chosen) > 2
+    assert all(any(f" {check} " in line for line in lines) for check in chosen)
 
 
 def test_json_is_one_object_with_every_check(run: Any) -> None:
@@ -87,10 +89,16 @@ def test_json_is_one_object_with_every_check(run: Any) -> None:
 
 
 def test_statistical_and_long_are_options(run: Any) -> None:
-    code, out, _ = run("check-backend", "ideal", "--statistical", "--long", "--json")
-    report = json.loads(out)
-    assert code == 0 and report["judged"] == "statistical"
-    assert len(report["checks"]) == len(ALL_CHECKS) > len(CHECKS)
+    group = next(check.group for check in ALL_CHECKS if check.long)
+    words = ("check-backend", "ideal", "--statistical", "--only", group, "--json")
+    code, out, _ = run(*words)
+    short = json.loads(out)
+    assert code == 0 and short["judged"] == "statistical"
+    code, out, _ = run(*words, "--long")
+    long = {check["check"] for check in json.loads(out)["checks"]}
+    assert code == 0
+    assert {check["check"] for check in short["checks"]} < long
+    assert long == {check.name for check in ALL_CHECKS if check.group == group}
 
 
 def test_a_bad_backend_is_reported_check_by_check(run: Any) -> None:
@@ -114,6 +122,7 @@ def test_a_substrate_that_is_not_there_is_one_message(run: Any) -> None:
         (["ideal", "--set", "speed=3"], "known: max_spikes, precision"),
         (["ideal", "--set", "speed"], "expected KEY=VALUE"),
         (["ideal", "--set", "precision=half"], "'double' or 'single'; got 'half'"),
+        (["ideal", "--only", "fomr"], "unknown check or group of checks 'fomr'"),
         ([], "Missing argument"),
     ],
 )

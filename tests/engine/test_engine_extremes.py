@@ -77,7 +77,7 @@ def test_spikes_of_layers_of_all_scales_against_forty_digits():
     assert compared >= 4
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, one_sign=st.booleans(), two_currents=st.booleans(), single=st.booleans())
 def test_a_spike_depends_on_its_neuron_and_what_came_before(seed, one_sign, two_currents, single):
     times, weights, layer, window = extreme_layers.drawn(seed, 5, one_sign, two_currents)

@@ -18,7 +18,7 @@ from hxloop.network import NetworkSpec, NeuronParameters, NeuronSpec, Parameters
 from tests.engine.networks import KINDS, drawn_network, drawn_neurons, drawn_parameters, few_inputs
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     seed=st.integers(0, 2**32),
     kind=st.sampled_from(KINDS),
