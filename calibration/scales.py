@@ -109,11 +109,26 @@ def fit_scales(
         # A silent model is far from any spike, but at a finite distance.
         return np.asarray(stretch * np.where(np.isfinite(spikes), spikes, 20.0) + offset)
 
+    best, residual = _fitted(model, medians)
+    if not residual < LARGEST_RESIDUAL:
+        raise CalibrationError(
+            f"fit_scales: the best fit leaves spike times {residual:.3g} tau_syn off (root mean "
+            f"square); expected less than {LARGEST_RESIDUAL}. Scales {best} are not to "
+            "be trusted."
+        )
+    scale, stretch, offset = best
+    return Scales(scale, stretch, offset, residual)
+
+
+def _fitted(
+    model: Callable[[float, float, float], Array], medians: Array
+) -> tuple[tuple[float, float, float], float]:
+    """Scales at which a model comes closest, and how far off (root mean square) it is there."""
+    from scipy.optimize import least_squares  # takes long to import
+
     def deviations(parameters: Array) -> Array:
         found: Array = model(*parameters) - medians
         return found
-
-    from scipy.optimize import least_squares  # takes long to import
 
     fits = [
         least_squares(deviations, start, loss="soft_l1", f_scale=0.01, x_scale=0.1,
@@ -121,15 +136,8 @@ def fit_scales(
         for start in _starts(lambda scale, stretch: medians - model(scale, stretch, 0.0))
     ]  # fmt: skip
     best = min(fits, key=lambda fit: float(fit.cost))
-    residual = float(np.sqrt(np.mean(deviations(best.x) ** 2)))
-    if not residual < LARGEST_RESIDUAL:
-        raise CalibrationError(
-            f"fit_scales: the best fit leaves spike times {residual:.3g} tau_syn off (root mean "
-            f"square); expected less than {LARGEST_RESIDUAL}. Scales {best.x.tolist()} are not to "
-            "be trusted."
-        )
     scale, stretch, offset = (float(value) for value in best.x)
-    return Scales(scale, stretch, offset, residual)
+    return (scale, stretch, offset), float(np.sqrt(np.mean(deviations(best.x) ** 2)))
 
 
 def _starts(missing: Callable[[float, float], Array]) -> list[list[float]]:

@@ -1,0 +1,104 @@
+"""Studies of variants: what each of them is, what is trained, what is told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hxloop.errors import ConfigError
+from hxloop.experiments import variants
+from hxloop.experiments.variants import VariantsOptions, markdown_table, variant
+from hxloop.runs.config import ExperimentConfig
+
+BASE = {
+    "name": "small",
+    "dataset": {"train_size": 40, "validation_size": 20, "test_size": 20},
+    "network": {"hidden": [6], "t_window": 4.0},
+    "backend": {"name": "emulated-chip", "options": {"chip": 7, "solver": "event"}},
+    "loss": {"options": {"xi": 0.05}},
+    "training": {"epochs": 1, "batch_size": 20},
+    "initialisation": {"method": "balanced"},
+    "activity": {"epochs": []},
+    "study": {
+        "seeds": [1, 2],
+        "chip_of_seed": True,
+        "variants": {
+            "plain": {},
+            "software / 8": {
+                "backend": {"name": "ideal"},
+                "network": {"hidden": [8], "delays": "axonal"},
+            },
+        },
+    },
+}
+
+
+def config_of(**study):
+    return ExperimentConfig.from_mapping({**BASE, "study": {**BASE["study"], **study}}, "here")
+
+
+def test_a_variant_is_the_configuration_but_for_what_it_changes():
+    config = config_of()
+    plain, software = (variant(config, name, 2) for name in BASE["study"]["variants"])
+    assert plain.seed == software.seed == 2 and not plain.study
+    assert plain.backend.options == {"chip": 2, "solver": "event"}
+    # What was set for the chip means nothing in software; what was set beside it stays.
+    assert software.backend.name == "ideal" and software.backend.options == {}
+    assert software.network.hidden == (8,) and software.network.t_window == 4.0
+    assert software.loss.options == {"xi": 0.05}
+    assert variant(config_of(chip_of_seed=False), "plain", 2).backend.options["chip"] == 7
+
+
+def test_what_a_variant_changes_must_be_there():
+    config = config_of(variants={"odd": {"netwrok": {"hidden": [3]}}})
+    with pytest.raises(ConfigError, match=r"study.variants.'odd'(.|\n)*netwrok"):
+        variant(config, "odd", 1)
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        ({"variants": {}}, "expected a table for each variant"),
+        ({"variants": {"a": 3}}, "expected a table for each variant"),
+        ({"seeds": [1, 1]}, "study.seeds: expected a list without repeats"),
+        ({"speed": 3}, "unknown key in .study. 'speed'"),
+    ],
+)
+def test_bad_options_are_refused(study, message):
+    with pytest.raises(ConfigError, match=message):
+        VariantsOptions.of(config_of(**study))
+
+
+def test_all_variants_are_trained_once_and_told(tmp_path):
+    config, said = config_of(), []
+    results = variants.run(config, tmp_path / "study", say=said.append)
+    rows = results["trainings"]
+    assert [(row["variant"], row["seed"]) for row in rows] == [
+        (name, seed) for name in BASE["study"]["variants"] for seed in (1, 2)
+    ]
+    assert rows[0]["chip"] != rows[1]["chip"] and rows[2]["chip"] is None
+    assert [row["parameters"] for row in rows[1:3]] == [5 * 6 + 6 * 3, 5 * 8 + 8 * 3 + 5 + 8]
+    assert (tmp_path / "study" / "figure.png").stat().st_size > 5000
+    assert sum("test " in line for line in said) == 4
+    # A study that is taken up again trains what is missing, and nothing else.
+    kept = json.loads((tmp_path / "study" / "results.json").read_text())
+    assert kept == results
+    kept["trainings"].pop()
+    (tmp_path / "study" / "results.json").write_text(json.dumps(kept))
+    said.clear()
+    again = variants.run(config, tmp_path / "study", say=said.append)
+    assert sum("test " in line for line in said) == 1
+    assert [row["test_accuracy"] for row in again["trainings"]] == [
+        row["test_accuracy"] for row in rows
+    ]
+
+
+def test_the_table_has_a_line_for_each_variant():
+    def row(name, seed, accuracy):
+        return {"variant": name, "seed": seed, "test_accuracy": accuracy, "parameters": 48,
+                "spikes_per_neuron": [1.5, 0.5]}  # fmt: skip
+
+    table = markdown_table({"trainings": [row("a", 1, 0.9), row("a", 2, 0.8), row("b", 2, 0.5)]})
+    assert "| a | 48 | 90.0 | 80.0 | **85.0** | 1.50, 0.50 |" in table
+    assert "| b | 48 |  | 50.0 | **50.0** | 1.50, 0.50 |" in table
