@@ -70,7 +70,7 @@ LIBRARIES = {
     "plotly": ("hxloop.analysis.report",),
     "h5py": (
         "hxloop.files", "hxloop.activity.log", "hxloop.substrate.recording",
-        "hxloop.calibration.files",
+        "hxloop.calibration.files", "hxloop.data.heidelberg",
     ),
     "numba": ("hxloop.machine.jit", "hxloop.engine.compiled"),
     "torch": (

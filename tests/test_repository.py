@@ -60,8 +60,9 @@ def test_no_file_holds_a_path_of_somebodys_machine() -> None:
     assert found == []
 
 
-# Of these only the version of constraints.txt is tried: hxloop runs without them.
-TOOLS = {"mypy", "ruff", "playwright", "setuptools"}
+# Of these only the version of constraints.txt is tried: hxloop runs without them. Of aeon it reads
+# files, and runs nothing.
+TOOLS = {"aeon", "mypy", "ruff", "playwright", "setuptools"}
 
 
 def test_the_oldest_versions_that_are_tried_are_those_that_are_admitted() -> None:

@@ -14,6 +14,7 @@ from hxloop.data.datasets import (
 from hxloop.data.encoding import Encoding, LatencyEncoding, encoding_names, get_encoding
 from hxloop.data.level_crossing import LevelCrossingEncoding
 from hxloop.data.series import TimeSeries
+from hxloop.data.spike_trains import SpikeTrainEncoding
 
 __all__ = [
     "DATASETS",
@@ -22,6 +23,7 @@ __all__ = [
     "Encoding",
     "LatencyEncoding",
     "LevelCrossingEncoding",
+    "SpikeTrainEncoding",
     "TimeSeries",
     "dataset_descriptions",
     "dataset_names",

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.activity import Spikes
+from hxloop.data.heidelberg import SHD, SSC, Heidelberg, load_heidelberg
+from hxloop.data.japanese_vowels import N_CLASSES, load_japanese_vowels
 from hxloop.data.memory_tasks import DELAYED_XOR_SPLITS, delayed_xor
 from hxloop.data.mnist_files import SIDE, SMALL_SIDE, load_mnist
 from hxloop.data.series import TimeSeries
@@ -130,10 +132,60 @@ def mnist(split: str, side: int = SIDE) -> Dataset:
     return Dataset(name, samples, labels, 10, names, side)
 
 
+def japanese_vowels(split: str, size: int | None = None, seed: int | None = None) -> Dataset:
+    """Japanese Vowels: which of nine speakers; see ``hxloop.data.japanese_vowels``.
+
+    Args:
+        split: "train", "validation" or "test".
+        size: how many of the 216, 54 or 370 samples; None: all.
+        seed: of the draw of the validation split, and of the order of all; None: 0.
+
+    Raises:
+        MissingDependencyError, MissingDataError, FileFormatError: see there.
+        ConfigError: a size or seed out of range.
+    """
+    seed = checks.whole("japanese_vowels: seed", 0 if seed is None else seed, low=0)
+    series, labels = load_japanese_vowels(split, seed)
+    names = tuple(f"speaker {index + 1}" for index in range(N_CLASSES))
+    return _first(Dataset("japanese-vowels", series, labels, N_CLASSES, names), size)
+
+
+def heidelberg(
+    data: Heidelberg, split: str, size: int | None = None, seed: int | None = None
+) -> Dataset:
+    """Spoken digits or commands as spikes of 700 channels, in seconds.
+
+    Args:
+        data: which, see ``hxloop.data.heidelberg``.
+        split: "train", "validation" or "test".
+        size: how many samples; only these are read. None: all.
+        seed: of the order of the samples, and of SHD's validation split, a tenth of each class of
+            the training file; None: 0.
+
+    Raises:
+        MissingDataError: the official file is not there; the message says where it belongs.
+        FileFormatError: it is damaged, or another one.
+        ConfigError: a size or seed out of range.
+    """
+    seed = checks.whole(f"data set {data.name!r}: seed", 0 if seed is None else seed, low=0)
+    found = load_heidelberg(data, split, size, seed)
+    return Dataset(
+        data.name,
+        found.spikes,
+        found.labels,
+        data.n_classes,
+        found.class_names,
+        merged=found.repeats,
+    )
+
+
 DATASETS = {
     "delayed-xor": "do two cues, far apart in time, differ? 20 features; 2000/500/1000 samples",
+    "japanese-vowels": "which of nine men spoke, series of 12 channels; 216/54/370 samples",
     "mnist": "handwritten digits, 28 x 28; 50000/10000/10000 images",
     "mnist-16x16": "the same, centre cropped and resized to 16 x 16",
+    "shd": "20 spoken digits, spikes of 700 channels; 8156 (a tenth for validation), 2264 samples",
+    "ssc": "35 spoken commands, spikes of 700 channels; 75466/9981/20382 samples",
     "yin-yang": "three classes in a disk, 4 features; 5000/1000/1000 samples (Kriener et al. 2021)",
 }
 
@@ -205,6 +257,9 @@ REGISTRY = Registry(
     "hxloop.datasets",
     {
         "delayed-xor": _delayed_xor_split,
+        "japanese-vowels": japanese_vowels,
+        "shd": partial(heidelberg, SHD),
+        "ssc": partial(heidelberg, SSC),
         "mnist": partial(_mnist_split, "mnist", SIDE),
         "mnist-16x16": partial(_mnist_split, "mnist-16x16", SMALL_SIDE),
         "yin-yang": _yin_yang_split,

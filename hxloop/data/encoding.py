@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from hxloop import checks
 from hxloop.activity import Spikes
 from hxloop.data.level_crossing import LevelCrossingEncoding
+from hxloop.data.spike_trains import SpikeTrainEncoding
 from hxloop.errors import ConfigError, RunInputError
 from hxloop.registry import Registry
 
@@ -142,6 +143,7 @@ class LatencyEncoding:
 ENCODINGS: dict[str, type[Any]] = {
     "latency": LatencyEncoding,
     "level-crossing": LevelCrossingEncoding,
+    "spike-trains": SpikeTrainEncoding,
 }
 REGISTRY = Registry("encoding", "hxloop.encodings", ENCODINGS)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import struct
 import zlib
 from functools import lru_cache
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop import checks
+from hxloop.data.folders import data_folders
 from hxloop.errors import FileFormatError, MissingDataError
 from hxloop.machine import cache_folders, make_private
 
@@ -65,12 +64,8 @@ def load_mnist(split: str, side: int = SIDE) -> tuple[NDArray[np.uint8], NDArray
 
 def folders() -> list[Path]:
     """Where the files are looked for: ``HXLOOP_DATA_DIR`` and the cache."""
-    given, found = os.environ.get("HXLOOP_DATA_DIR"), []
-    if given:
-        root = checks.path("HXLOOP_DATA_DIR", given, error=MissingDataError)
-        # As torchvision lays them out, too, below its root or in the folder itself.
-        found = [root / "mnist", root, root / "MNIST" / "raw", root / "raw"]
-    return [*found, *(folder / "mnist" for folder in cache_folders("data"))]
+    # As torchvision lays them out, too, below its root or in the folder itself.
+    return data_folders("mnist", "MNIST/raw", "raw")
 
 
 def cache_folder() -> Path:

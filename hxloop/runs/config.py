@@ -244,8 +244,7 @@ _POLICIES: dict[str, type[Any]] = {
     "spike_penalty": SpikeCountPenalty,
 }
 _SECTIONS = {
-    "LatencyEncoding": "encoding",
-    "LevelCrossingEncoding": "encoding",
+    **{kind.__name__: "encoding" for kind in ENCODINGS.values()},
     "NeuronSpec": "network.neuron",
     "OveractiveNeuronPolicy": "training.overactive",
     "SilentNeuronPolicy": "training.silent",

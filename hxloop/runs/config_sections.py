@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from hxloop.data import LatencyEncoding, LevelCrossingEncoding
+from hxloop.data import LatencyEncoding, LevelCrossingEncoding, SpikeTrainEncoding
 from hxloop.data.encoding import ENCODINGS
 from hxloop.runs.config_section import ChoiceSection, Section
 from hxloop.training.initialisation import (
@@ -30,10 +30,10 @@ class DatasetConfig(Section):
 
 
 class EncodingConfig(ChoiceSection):
-    """See ``hxloop.data.LatencyEncoding`` and ``LevelCrossingEncoding``, of which the keys are.
+    """See the encodings of ``hxloop.data``, of which the keys are.
 
-    ``name``: "latency", "level-crossing", or that of another package's, whose options are
-    ``options``. Keys that one does not have are refused.
+    ``name``: "latency", "level-crossing", "spike-trains", or that of another package's, whose
+    options are ``options``. Keys that one does not have are refused.
     """
 
     CHOICE: ClassVar[str] = "name"
@@ -52,6 +52,8 @@ class EncodingConfig(ChoiceSection):
     level_origin: float = LevelCrossingEncoding.level_origin
     interval: float | None = LevelCrossingEncoding.interval
     onset: bool = LevelCrossingEncoding.onset
+    time_scale: float = SpikeTrainEncoding.time_scale
+    merge_channels: int = SpikeTrainEncoding.merge_channels
 
 
 class InitialisationConfig(ChoiceSection):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hxloop.activity import Spikes
-from hxloop.data import Dataset, Encoding
+from hxloop.data import Dataset, Encoding, SpikeTrainEncoding
 from hxloop.training.options import ImageChannels, SpikeData
 
 
@@ -23,8 +23,8 @@ def spike_data(dataset: Dataset, encoding: Encoding) -> SpikeData:
     merged = dataset.merged
     if isinstance(times, Spikes):
         image = None
-        # Of spikes none are made: what is missing fell on another one.
-        merged += samples.n_spikes - times.n_spikes if isinstance(samples, Spikes) else 0
+        if isinstance(samples, Spikes) and isinstance(encoding, SpikeTrainEncoding):
+            merged += samples.n_spikes - times.n_spikes  # what is missing fell on another one
     return SpikeData(times, dataset.labels, image, merged)
 
 
