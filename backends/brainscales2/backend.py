@@ -14,9 +14,12 @@ What it relies on. Times are milliseconds of the chip's own clock, input is trun
 cycles of 8 ns, weights are whole numbers up to 63 with the sign of their receptor, there are no
 delays, and between two runs there is a reset. A batch is one run: sample after sample on one
 time axis, in slots that are long enough to forget. Nothing separates the samples but this time:
-a neuron may fire again in its slot, after its refractory time, and its targets feel that;
-reported is the first spike of each neuron in each slot. Spikes that the link loses are missing
-without a trace: PyNN does not say how many.
+a neuron may fire again in its slot, after its refractory time, and its targets feel that.
+Reported is the first spike of each neuron in each slot, or, where the network has a refractory
+time (``NeuronSpec.t_refractory``), every spike; slots are longer then if neurons might fire for
+longer (``hxloop.backends.pynn.train_spacing``). Reset and refractory time are targets of the
+calibration, or must be those of the file. Spikes that the link loses are missing without a trace:
+PyNN does not say how many.
 """
 
 from __future__ import annotations
@@ -25,19 +28,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hxloop.backends.brainscales2.dialect import BrainScaleS2Dialect
+from hxloop.backends.brainscales2.dialect import BrainScaleS2Dialect, longest_batch
 from hxloop.backends.brainscales2.options import BrainScaleS2Options
+from hxloop.backends.brainscales2.session import BrainScaleS2Session
 from hxloop.backends.pynn.adapter import PynnSession
-from hxloop.chip.clock import CLOCK_SECONDS
 from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS
 from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import ConfigError
-from hxloop.network import NetworkSpec
+from hxloop.network import Feature, NetworkSpec
 from hxloop.substrate import BaseBackend, Calibration, Capabilities, check_network
 from hxloop.substrate.optional import digest_of_calibration, usable_circuits
-
-LONGEST_RUN_SECONDS = 2**32 * CLOCK_SECONDS  # the timer of a run has 32 bits
-
 
 # A batch takes milliseconds of the chip's time; setting up and reading out, a few seconds.
 HUNG_SECONDS = 120.0
@@ -67,7 +67,8 @@ class PynnBrainscales2Backend(BrainScaleS2Options, BaseBackend):
             max_neurons=N_CIRCUITS,
             max_fan_in=SIGNED_INPUTS,
             tau_ratios=None if self.calibration_file is None else (ratio,),
-            max_batch=int(LONGEST_RUN_SECONDS / (self.slot * self.tau_syn_us * 1e-6)) - 1,
+            max_batch=longest_batch(self.slot * self.tau_syn_us),
+            features=frozenset({Feature.MULTI_SPIKE}),
         )
 
     def open(
@@ -96,7 +97,7 @@ class PynnBrainscales2Backend(BrainScaleS2Options, BaseBackend):
         check_network(network, described.capabilities, self.name)
         dialect = BrainScaleS2Dialect(described, network, digest)
         capabilities = replace(described.capabilities, weight_limit=dialect.grid.limit)
-        return PynnSession(described, dialect, network, capabilities)
+        return BrainScaleS2Session(described, dialect, network, capabilities)
 
     def _with(self, calibration: Calibration | None) -> PynnBrainscales2Backend:
         if calibration is None:

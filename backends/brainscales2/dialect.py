@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import Spikes
 from hxloop.backends.brainscales2.options import BrainScaleS2Options
 from hxloop.backends.brainscales2.placement import place_neurons
 from hxloop.backends.pynn.dialect import Dialect
 from hxloop.backends.pynn.given import Delivered, HeldLayer
 from hxloop.backends.pynn.schedule import Array, SampleSchedule
+from hxloop.backends.pynn.train_spacing import train_spacing
 from hxloop.chip.clock import CLOCK_SECONDS, n_moved, truncate
 from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import CapacityError, ConfigError, FileFormatError, MissingDependencyError
@@ -30,8 +32,17 @@ from hxloop.version import __version__
 
 CLOCK_MS = CLOCK_SECONDS * 1e3
 WARM_UP_MS = 0.01
+LONGEST_RUN_SECONDS = 2**32 * CLOCK_SECONDS  # the timer of a run has 32 bits
+# Of the distance from leak to threshold: what may be left of a membrane when a sample starts. Chips
+# are calibrated to some percent of it.
+RESIDUE = 1e-3
 # How messages of a link or an FPGA that did not answer read.
 TRANSIENT = ("stall", "timeout", "timed out", "connection", "lost", "unreachable")
+
+
+def longest_batch(slot_us: float) -> int:
+    """How many samples a run can have, in slots of so many microseconds."""
+    return int(LONGEST_RUN_SECONDS / (slot_us * 1e-6)) - 1
 
 
 class BrainScaleS2Dialect(Dialect):
@@ -67,7 +78,8 @@ class BrainScaleS2Dialect(Dialect):
                 f"backend {self.name!r}: all layers must have the same distance from leak to "
                 f"threshold, the unit of the chip's weights; got {sorted(distances)}"
             )
-        self.grid = WeightGrid(options.relative_weight_lsb * max(distances))
+        self.distance = max(distances)
+        self.grid = WeightGrid(options.relative_weight_lsb * self.distance)
         self._chip: Any = None
         self._started = False
         self._permutation: list[int] = []
@@ -76,8 +88,8 @@ class BrainScaleS2Dialect(Dialect):
         """Refuse what does not fit, before any time of the chip is spent.
 
         Raises:
-            CapacityError: the network does not fit the chip, or needs other time constants than
-                those of the calibration file.
+            CapacityError: the network does not fit the chip, or needs other time constants, resets
+                or refractory times than it can have, or than those of the calibration file.
             ConfigError: no such calibration file, or slots too short.
         """
         options = self.options
@@ -92,7 +104,10 @@ class BrainScaleS2Dialect(Dialect):
                     "relative_weight_lsb known, for one synaptic time constant. Another one: "
                     "option tau_syn_us"
                 )
-        shortest = network.t_window + options.tau_refrac_us / options.tau_syn_us
+        for population in network.populations:
+            options.check_held(population)
+        longest = max(options.refractory_us(layer.neuron) for layer in network.layers)
+        shortest = network.t_window + longest / options.tau_syn_us
         if options.slot < shortest:
             raise ConfigError(
                 f"{self.name}: slot = {options.slot:g} is too short: a neuron that spikes at the "
@@ -153,12 +168,12 @@ class BrainScaleS2Dialect(Dialect):
             return sim.cells.HXNeuron()
         return sim.cells.CalibHXNeuronCuba(
             v_rest=options.v_leak_lsb,
-            v_reset=options.v_leak_lsb,
+            v_reset=options.v_leak_lsb + options.reset_above_leak_lsb(layer.neuron),
             v_thresh=options.v_threshold_lsb,
             tau_m=layer.neuron.tau_mem * options.tau_syn_us,
             tau_syn_E=layer.neuron.tau_syn * options.tau_syn_us,
             tau_syn_I=layer.neuron.tau_syn * options.tau_syn_us,
-            tau_refrac=options.tau_refrac_us,
+            tau_refrac=options.refractory_us(layer.neuron),
             i_synin_gm_E=options.i_synin_gm,
             i_synin_gm_I=options.i_synin_gm,
             synapse_dac_bias=options.synapse_dac_bias,
@@ -205,11 +220,42 @@ class BrainScaleS2Dialect(Dialect):
         self, network: NetworkSpec, weights: Sequence[Array], times: Array
     ) -> SampleSchedule:
         """Slots of a fixed length, a whole number of clock cycles."""
+        return self._in_slots(network, len(times), self.options.slot)
+
+    def schedule_trains(
+        self, network: NetworkSpec, weights: Sequence[Array], inputs: Spikes
+    ) -> SampleSchedule:
+        """The same, of longer slots where neurons that spike again need them.
+
+        Raises:
+            CapacityError: the run would be longer than the chip's timer can count.
+        """
+        options = self.options
+        needed = train_spacing(
+            network,
+            weights,
+            last_input=float(inputs.times.max(initial=0.0)),
+            input_spikes=inputs.count.max(axis=0),
+            held=[options.refractory_us(layer.neuron) / options.tau_syn_us
+                  for layer in network.layers],
+            residue=RESIDUE * self.distance,
+        )  # fmt: skip
+        slot = max(options.slot, needed)
+        most = longest_batch(slot * options.tau_syn_us)
+        if inputs.batch > most:
+            raise CapacityError(
+                f"backend {self.name!r}: {inputs.batch} samples, {slot:.4g} of model time apart so "
+                f"that none feels the one before, are more than a run can have; expected at most "
+                f"{most}. Use smaller batches"
+            )
+        return self._in_slots(network, inputs.batch, slot)
+
+    def _in_slots(self, network: NetworkSpec, batch: int, slot: float) -> SampleSchedule:
         tick, offset = self.options.tick, abs(self.options.spike_offset_us) * 1e-3 / self.ms_per_tau
         return SampleSchedule(
-            times.shape[0],
+            batch,
             network.t_window,
-            math.ceil(self.options.slot / tick) * tick,
+            math.ceil(slot / tick) * tick,
             lead_in=math.ceil((1 + offset) / tick) * tick,
             guard=2 * tick,
         )

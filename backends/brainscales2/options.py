@@ -9,8 +9,27 @@ from typing import ClassVar
 from hxloop import checks
 from hxloop.chip.clock import CLOCK_SECONDS
 from hxloop.chip.placement import N_CIRCUITS
-from hxloop.errors import ConfigError
+from hxloop.errors import CapacityError, ConfigError
+from hxloop.network import NeuronSpec, Population
 from hxloop.units import TimeBase
+
+# Ranges of the targets: those that the vendor's calibration states. A reset's is that of the leak.
+TARGETS: dict[str, tuple[float, float]] = {
+    "tau_syn_us": (0.3, 30),
+    "tau_mem_us": (0.5, 60),
+    "tau_refrac_us": (0.04, 32),
+    "v_leak_lsb": (50, 160),
+    "v_threshold_lsb": (50, 220),
+    "i_synin_gm": (30, 800),
+    "synapse_dac_bias": (30, 1022),
+}
+OTHERS: dict[str, tuple[float, float]] = {
+    "relative_weight_lsb": (1e-6, 1e6),
+    "spike_offset_us": (-10, 10),
+    "slot": (1e-3, 1e6),
+}
+# The vendor's calibration counts refractory times with 30 cycles at least: to 3 %.
+COUNTED = 0.03
 
 
 @dataclass(frozen=True)
@@ -25,8 +44,11 @@ class BrainScaleS2Options:
         tau_syn_us: synaptic time constant, the length of one unit of model time.
         tau_mem_us: membrane time constant that ``calibration_file`` was made for. Without a file
             the network says it.
-        tau_refrac_us: refractory time: of the file, or the target.
+        tau_refrac_us: refractory time: of the file, or the target of neurons that are to spike
+            once; others have a target of their own, ``NeuronSpec.t_refractory``.
         v_leak_lsb, v_threshold_lsb, i_synin_gm, synapse_dac_bias: targets without a file.
+        v_reset_lsb: reset potential of the file, with which a network whose neurons spike again
+            must agree; without a file the network says it. None: at the leak.
         relative_weight_lsb: weight of one bit in units of the distance from leak to threshold. It
             depends on the calibration: ``hxloop.calibration.fit_scales`` measures it. (On other
             backends ``weight_lsb`` is a weight in model units, whatever the distance.)
@@ -49,6 +71,7 @@ class BrainScaleS2Options:
     tau_refrac_us: float = 20.0
     v_leak_lsb: float = 80.0
     v_threshold_lsb: float = 150.0
+    v_reset_lsb: float | None = None
     i_synin_gm: int = 500
     synapse_dac_bias: int = 1000
     relative_weight_lsb: float = 1 / 78
@@ -65,21 +88,12 @@ class BrainScaleS2Options:
                 "threshold (what weight_lsb meant here in earlier versions). A weight in model "
                 "units, as weight_lsb is on other backends, is to be divided by that distance"
             )
-        # Ranges of the targets: those that the vendor's calibration states.
-        for name, low, high in (
-            ("tau_syn_us", 0.3, 30),
-            ("tau_mem_us", 0.5, 60),
-            ("tau_refrac_us", 0.04, 32),
-            ("v_leak_lsb", 50, 160),
-            ("v_threshold_lsb", 50, 220),
-            ("i_synin_gm", 30, 800),
-            ("synapse_dac_bias", 30, 1022),
-            ("relative_weight_lsb", 1e-6, 1e6),
-            ("spike_offset_us", -10, 10),
-            ("slot", 1e-3, 1e6),
-        ):
+        for name, (low, high) in (TARGETS | OTHERS).items():
             value = checks.number(f"{self.name}: {name}", getattr(self, name), low=low, high=high)
             checks.settle(self, **{name: value})
+        if self.v_reset_lsb is not None:
+            reset = checks.number(f"{self.name}: v_reset_lsb", self.v_reset_lsb, low=0, high=255)
+            checks.settle(self, v_reset_lsb=reset)
         if self.v_leak_lsb >= self.v_threshold_lsb:
             raise ConfigError(
                 f"{self.name}: v_leak_lsb must be below v_threshold_lsb; got {self.v_leak_lsb} "
@@ -104,3 +118,52 @@ class BrainScaleS2Options:
     def tick(self) -> float:
         """One clock cycle in model time."""
         return TimeBase(self.tau_syn_us * 1e-6).tick(CLOCK_SECONDS)
+
+    def refractory_us(self, neuron: NeuronSpec) -> float:
+        """For how long the chip holds such a neuron after a spike, in microseconds."""
+        if neuron.spikes_once:
+            return self.tau_refrac_us
+        return neuron.t_refractory * self.tau_syn_us
+
+    def reset_above_leak_lsb(self, neuron: NeuronSpec) -> float:
+        """How far from leak a spike sets the membrane of such a neuron; at the leak if it is to
+        spike once."""
+        if neuron.spikes_once:
+            return 0.0
+        share = (neuron.v_reset - neuron.v_leak) / (neuron.v_threshold - neuron.v_leak)
+        return share * (self.v_threshold_lsb - self.v_leak_lsb)
+
+    def check_held(self, population: Population) -> None:
+        """Refuse a reset or refractory time that the chip, or the calibration file, has not.
+
+        Raises:
+            CapacityError: of a population whose neurons spike again.
+        """
+        neuron = population.neuron
+        if neuron.spikes_once:
+            return
+        where = f"backend {self.name!r}: population {population.name!r} has"
+        held, reset = self.refractory_us(neuron), self.reset_above_leak_lsb(neuron)
+        low, high = TARGETS["tau_refrac_us"]
+        if self.calibration_file is not None:
+            low, high = ((1 + off) * self.tau_refrac_us for off in (-COUNTED, COUNTED))
+        if not low <= held <= high:
+            raise CapacityError(
+                f"{where} t_refractory = {neuron.t_refractory:g}, {held:.4g} us; expected "
+                f"{low / self.tau_syn_us:.4g} to {high / self.tau_syn_us:.4g}"
+                f"{self._of_file('tau_refrac_us')}"
+            )
+        low, high = (edge - self.v_leak_lsb for edge in TARGETS["v_leak_lsb"])
+        if self.calibration_file is not None:
+            of_file = 0.0 if self.v_reset_lsb is None else self.v_reset_lsb - self.v_leak_lsb
+            low, high = of_file - 1, of_file + 1
+        if not low <= reset <= high:
+            lsb = self.v_threshold_lsb - self.v_leak_lsb
+            raise CapacityError(
+                f"{where} v_reset = {neuron.v_reset:g}, {reset / lsb:+.3g} of the distance from "
+                f"leak to threshold; expected {low / lsb:+.3g} to {high / lsb:+.3g}"
+                f"{self._of_file('v_reset_lsb')}"
+            )
+
+    def _of_file(self, option: str) -> str:
+        return "" if self.calibration_file is None else f", of the calibration file ({option})"

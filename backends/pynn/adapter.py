@@ -10,17 +10,17 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from hxloop.activity import RunInfo
 from hxloop.backends.pynn.dialect import Dialect
-from hxloop.backends.pynn.given import Delivered, HeldLayer
-from hxloop.backends.pynn.schedule import Array, FirstSpikes, SampleSchedule
+from hxloop.backends.pynn.given import HeldLayer
+from hxloop.backends.pynn.schedule import Array, FirstSpikes, SampleSchedule, Units
 from hxloop.chip.clock import n_tied
 from hxloop.errors import (
     CapacityError,
@@ -33,6 +33,7 @@ from hxloop.substrate import Capabilities, OwnedSession, Simulated
 from hxloop.substrate.base_session import Substrate
 from hxloop.substrate.guard import SIMULATOR_LOCK
 
+T = TypeVar("T")
 # PyNN module -> the session that holds it. A session that was dropped holds nothing.
 _open_sessions: WeakValueDictionary[str, PynnSession] = WeakValueDictionary()
 # PyNN module -> the one thread that may use it, of a simulator that is bound to a thread.
@@ -143,7 +144,14 @@ class PynnSession(OwnedSession[Substrate]):
         held = [dialect.hold(matrix) for matrix in weights]
         delivered = dialect.deliver(input_times, self.network.t_window)
         with _Failure(self), dialect.quiet(), dialect.settings():
-            layers = self._play(held, delivered)
+            matrices = [layer.values for layer in held]
+            schedule = dialect.schedule(self.network, matrices, delivered.times)
+
+            def first(index: int, units: Units, times: Array) -> FirstSpikes:
+                size, latency = self.network.sizes[1 + index], (index + 1) * dialect.latency
+                return schedule.first_spikes(units, times, size, latency)
+
+            layers = self._play(held, schedule, schedule.trains(delivered.times), first)
             lost = dialect.lost(self._sim)
         return Simulated(
             first_spike_times=[layer.times for layer in layers],
@@ -158,16 +166,27 @@ class PynnSession(OwnedSession[Substrate]):
         )
 
     @contextmanager
-    def _in_the_simulator(self) -> Iterator[tuple[Dialect, Any]]:
-        """The dialect and its simulator, for a run that builds a network of its own."""
-        self._built = None
+    def _in_the_simulator(self, *, keep: bool = False) -> Iterator[tuple[Dialect, Any]]:
+        """The dialect and its simulator, for a run that builds a network of its own.
+
+        Args:
+            keep: it does not, and ``_play``s in the network that there is.
+        """
+        if not keep:
+            self._built = None
         with _Failure(self), self._dialect.quiet(), self._dialect.settings():
             yield self._dialect, self._sim
 
-    def _play(self, held: Sequence[HeldLayer], delivered: Delivered) -> list[FirstSpikes]:
+    def _play(
+        self,
+        held: Sequence[HeldLayer],
+        schedule: SampleSchedule,
+        trains: Sequence[Array],
+        collect: Callable[[int, Units, Array], T],
+    ) -> list[T]:
+        """Run a batch on one time axis, and collect the spikes of each layer: units and times."""
         dialect, sim = self._dialect, self._sim
         start = time.perf_counter()
-        schedule = dialect.schedule(self.network, [layer.values for layer in held], delivered.times)
         built = self._built
         if built is None or dialect.must_rebuild(built.schedule, schedule):
             built = self._build(held, schedule)
@@ -178,20 +197,14 @@ class PynnSession(OwnedSession[Substrate]):
         built_at = time.perf_counter()
         for layer, projections in zip(held, built.projections, strict=True):
             dialect.set_weights(projections, layer.native, schedule)
-        trains = schedule.trains(delivered.times)
         dialect.set_inputs(sim, built.inputs, [t * dialect.ms_per_tau for t in trains])
         set_at = time.perf_counter()
         dialect.run(sim, schedule.duration * dialect.ms_per_tau)
         run_at = time.perf_counter()
-        spikes = []
-        for index, (population, size) in enumerate(
-            zip(built.layers, self.network.sizes[1:], strict=True)
-        ):
+        found = []
+        for index, population in enumerate(built.layers):
             units, times_ms = dialect.read(population)
-            latency = (index + 1) * dialect.latency
-            spikes.append(
-                schedule.first_spikes(units, times_ms / dialect.ms_per_tau, size, latency)
-            )
+            found.append(collect(index, units, times_ms / dialect.ms_per_tau))
         if not dialect.rebuild:
             dialect.reset(sim)
         self.seconds = {
@@ -200,7 +213,7 @@ class PynnSession(OwnedSession[Substrate]):
             "run": run_at - set_at,
             "read": time.perf_counter() - run_at,
         }
-        return spikes
+        return found
 
     def _build(self, held: Sequence[HeldLayer], schedule: SampleSchedule) -> Built:
         dialect, sim, copies = self._dialect, self._sim, schedule.copies

@@ -8,12 +8,13 @@ simulating copies of the network side by side; or both. All times here are model
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.activity import Spikes
 from hxloop.engine.psp import psp_after, time_of_peak
 from hxloop.errors import ConfigError, RunFailed
 from hxloop.network import NetworkSpec, NeuronSpec
@@ -113,6 +114,14 @@ class SampleSchedule:
         on_axis = on_axis + (self.lead_in + np.arange(self.n_slots) * self.slot)[:, None]
         return [train[np.isfinite(train)] for train in on_axis.T]
 
+    def trains_of(self, inputs: Spikes) -> list[Array]:
+        """The same of any number of spikes of each channel, none after the window."""
+        slots, copies = np.divmod(inputs.samples, self.copies)
+        units = copies * inputs.n_units + inputs.units
+        times = inputs.times + self.lead_in + slots * self.slot
+        counts = np.bincount(units, minlength=self.copies * inputs.n_units)
+        return np.split(times[np.lexsort((times, units))], np.cumsum(counts)[:-1])
+
     def first_spikes(
         self, units: NDArray[np.integer], times: Array, n_neurons: int, latency: float = 0.0
     ) -> FirstSpikes:
@@ -128,6 +137,34 @@ class SampleSchedule:
             RunFailed: times that are not finite or off the axis, units that do not exist:
                 the substrate returned something that cannot have happened.
         """
+        samples, neurons, local = self._placed(units, times, n_neurons, latency)
+        first = np.full((self.n_samples, n_neurons), np.inf)
+        np.minimum.at(first, (samples, neurons), local)
+        return FirstSpikes(first, int(np.size(units) - samples.size))
+
+    def all_spikes(
+        self, units: NDArray[np.integer], times: Array, n_neurons: int, where: str
+    ) -> tuple[Spikes, int]:
+        """All spikes in the windows of the samples, and how many are in none.
+
+        Args:
+            units, times, n_neurons: see ``first_spikes``.
+            where: begins messages.
+
+        Raises:
+            RunFailed: as there, or two spikes of a neuron at one moment.
+        """
+        samples, neurons, local = self._placed(units, times, n_neurons, 0.0)
+        found = Spikes.from_events(
+            samples, neurons, local,
+            batch=self.n_samples, n_units=n_neurons, where=where, error=RunFailed,
+        )  # fmt: skip
+        return found, int(np.size(units) - samples.size)
+
+    def _placed(
+        self, units: NDArray[np.integer], times: Array, n_neurons: int, latency: float
+    ) -> tuple[Units, Units, Array]:
+        """Sample, neuron and time in its sample of each spike in a window."""
         units, times = np.asarray(units), np.asarray(times, dtype=np.float64)
         self._check_spikes(units, times, n_neurons)
         times = times - latency
@@ -135,13 +172,8 @@ class SampleSchedule:
         samples = slots * self.copies + units // n_neurons
         local = times - self.lead_in - slots * self.slot
         inside = (slots >= 0) & (samples < self.n_samples) & (local <= self.t_window)
-        first = np.full((self.n_samples, n_neurons), np.inf)
-        np.minimum.at(
-            first,
-            (samples[inside], units[inside] % n_neurons),
-            np.maximum(local[inside], 0.0),
-        )
-        return FirstSpikes(first, int(units.size - inside.sum()))
+        neurons = (units[inside] % n_neurons).astype(np.int64)
+        return samples[inside].astype(np.int64), neurons, np.maximum(local[inside], 0.0)
 
     def _check_spikes(self, units: NDArray[np.integer], times: Array, n_neurons: int) -> None:
         if units.shape != times.shape or units.ndim != 1:
@@ -224,15 +256,23 @@ def _falls_below(neuron: NeuronSpec, drive: float, level: float) -> float:
     mem, syn = neuron.tau_mem, neuron.tau_syn
 
     def response(s: float) -> float:
-        return float(psp_after(s, mem, syn))
+        return drive * float(psp_after(s, mem, syn))
 
     peak = time_of_peak(mem, syn)
-    if drive * response(peak) < level:
-        return 0.0
+    return 0.0 if response(peak) < level else falls_below(response, peak, level)
+
+
+def falls_below(response: Callable[[float], float], peak: float, level: float) -> float:
+    """Time from which a response that falls from ``peak`` on is below ``level``.
+
+    To a thousandth of it, and not sooner; ``peak`` itself if it is below ``level`` there.
+    """
+    if response(peak) < level:
+        return peak
     low, high = peak, 2 * peak
-    while drive * response(high) >= level:
+    while response(high) >= level:
         low, high = high, 2 * high
     while high - low > 1e-3 * high:
         middle = (low + high) / 2
-        low, high = (middle, high) if drive * response(middle) >= level else (low, middle)
+        low, high = (middle, high) if response(middle) >= level else (low, middle)
     return high

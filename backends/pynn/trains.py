@@ -1,10 +1,11 @@
 """All spikes of a network in a simulator: what is alike in all of them.
 
 Samples are not laid one after the other on one time axis, as those of first spikes are: a loop
-need not come to an end, so that no pause between two samples is long enough. Every sample begins
-with a network at rest instead, and nothing that was under way in another one: a copy of its own
-(NEST, Brian2), or the simulator's own initialisation before it (NEURON). So no sample depends on
-its neighbours at all.
+need not come to an end, so that no pause between two samples is long enough. (Where there is none,
+a chip has to do with one: ``hxloop.backends.pynn.train_spacing``.) Every sample begins with a
+network at rest instead, and nothing that was under way in another one: a copy of its own (NEST,
+Brian2), or the simulator's own initialisation before it (NEURON). So no sample depends on its
+neighbours at all.
 
 A read-out (``v_threshold = inf``) sends nothing, and what is asked of it is its membrane, which the
 host computes from the recorded spikes and the weights as held (``hxloop.training.readout``): it

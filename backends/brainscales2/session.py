@@ -1,0 +1,70 @@
+"""All spikes of a network on a BrainScaleS-2 chip."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hxloop.activity import Spikes
+from hxloop.backends.brainscales2.dialect import BrainScaleS2Dialect
+from hxloop.backends.pynn.adapter import PynnSession
+from hxloop.backends.pynn.schedule import Array, Units
+from hxloop.chip.clock import n_moved, n_tied, truncate
+from hxloop.network import NetworkSpec, Parameters
+from hxloop.substrate import Capabilities, Simulated
+from hxloop.substrate.base_session import Substrate
+
+
+class BrainScaleS2Session(PynnSession):
+    """A network opened on a chip.
+
+    Of populations whose neurons spike again all spikes are read. Of others the first one of each
+    neuron in each sample, though the chip, which has no longer refractory time, may have sent more.
+    """
+
+    def __init__(
+        self,
+        backend: Substrate,
+        dialect: BrainScaleS2Dialect,
+        network: NetworkSpec,
+        capabilities: Capabilities,
+    ) -> None:
+        super().__init__(backend, dialect, network, capabilities)
+        self._chip_dialect = dialect
+
+    def _simulate_trains(
+        self, parameters: Parameters, inputs: Spikes, trial: int | None
+    ) -> Simulated:
+        dialect, network = self._chip_dialect, self.network
+        held = [dialect.hold(matrix) for matrix in parameters.weights]
+        truncated = truncate(inputs.times, dialect.options.tick)
+        delivered = inputs.at(truncated)
+        played, _ = delivered.before(network.t_window)
+        discarded = 0
+        with self._in_the_simulator(keep=True) as (_, sim):
+            schedule = dialect.schedule_trains(network, [layer.values for layer in held], played)
+
+            def collect(index: int, units: Units, times: Array) -> Spikes:
+                nonlocal discarded
+                layer = network.populations[index]
+                if layer.neuron.spikes_once:
+                    first = schedule.first_spikes(units, times, layer.n_neurons)
+                    discarded += first.n_discarded
+                    return Spikes.from_first(first.times)
+                where = f"backend {dialect.name!r} returned spikes of {layer.name}"
+                spikes, outside = schedule.all_spikes(units, times, layer.n_neurons, where)
+                discarded += outside
+                return spikes
+
+            spikes = self._play(held, schedule, schedule.trains_of(played), collect)
+            lost = dialect.lost(sim)
+        return Simulated(
+            spikes=spikes,
+            inputs=delivered,
+            weights_used=[layer.values for layer in held],
+            clipped_weights=tuple(layer.n_clipped for layer in held),
+            zeroed_weights=tuple(layer.n_zeroed for layer in held if layer.n_zeroed is not None),
+            rounded_inputs=n_moved(inputs.times, truncated, dialect.options.tick, network.t_window),
+            tied_outputs=n_tied(np.asarray(spikes[network.output_index].first)),
+            discarded_spikes=discarded,
+            lost_spikes=lost,
+        )
