@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -155,7 +156,7 @@ def neuron_table(layers: Sequence[NeuronParameters]) -> Array:
     columns = []
     for layer in layers:
         one = layer.tau_syn_exc == layer.tau_syn_inh
-        peak = peak_after(layer.tau_mem, layer.tau_syn_exc) * (1 + 1e-12)
+        peak = _peaks(layer.tau_mem, layer.tau_syn_exc) * (1 + 1e-12)
         columns.append(
             np.stack(
                 [layer.tau_mem, layer.tau_syn_exc, layer.tau_syn_inh,
@@ -165,6 +166,22 @@ def neuron_table(layers: Sequence[NeuronParameters]) -> Array:
             )
         )  # fmt: skip
     return np.concatenate(columns)
+
+
+def _peaks(tau_mem: Array, tau_syn: Array) -> Array:
+    if (tau_mem == tau_mem[0]).all() and (tau_syn == tau_syn[0]).all():
+        return np.full(tau_mem.shape, _peak(float(tau_mem[0]), float(tau_syn[0])))
+    return peak_after(tau_mem, tau_syn)
+
+
+@lru_cache(maxsize=64)
+def _peak(tau_mem: float, tau_syn: float) -> float:
+    return float(peak_after(tau_mem, tau_syn))
+
+
+def feeds_itself(network: NetworkSpec, block: Sequence[int]) -> bool:
+    """Whether populations of a block are connected among themselves."""
+    return any(pre in block and post in block for pre, post in network.ends)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,8 +223,7 @@ class Block:
     @property
     def in_a_loop(self) -> bool:
         """Whether its populations feed themselves."""
-        own = self.populations
-        return any(pre in own and post in own for pre, post in self.network.ends)
+        return feeds_itself(self.network, self.populations)
 
     @property
     def spikes_once(self) -> bool:

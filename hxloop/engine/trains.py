@@ -24,7 +24,8 @@ from hxloop.engine.blocks import (
     starts_of,
 )
 from hxloop.engine.compiled.threads import run_parts, samples_of_parts
-from hxloop.engine.compiled.trains import chain_block, loop_block
+from hxloop.engine.compiled.train_chain import chain_block
+from hxloop.engine.compiled.trains import loop_block
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec, NeuronParameters, Parameters
 

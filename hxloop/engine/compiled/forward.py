@@ -19,14 +19,7 @@ import math
 
 import numpy as np
 
-from hxloop.engine.compiled.membrane import (
-    first_crossing,
-    membrane,
-    peak_time,
-    rising_crossing,
-    rising_crossing_equal,
-    time_of_peak,
-)
+from hxloop.engine.compiled.membrane import crossing_within, peak_time
 from hxloop.engine.compiled.psp import psp
 from hxloop.engine.compiled.vectors import widest_vectors
 from hxloop.machine.jit import njit
@@ -82,31 +75,6 @@ def _intervals(  # type: ignore[no-untyped-def]
             else:
                 d_syn[s, i + 1] = math.exp(-length / tau_syn)
                 k[s, i + 1] = psp(length, tau_mem, tau_syn)
-
-
-@njit(cache=True, nogil=True)
-def _crossing(  # type: ignore[no-untyped-def]
-    u, current, end, end_current, tau_mem, tau_syn, threshold, length
-):
-    """First crossing from state (u, current) to the state at the end of the interval."""
-    top = length
-    crossing = -1.0
-    if end < threshold:
-        if current * tau_mem <= 0.0:
-            return math.inf  # never rising
-        top = time_of_peak(u, current, tau_mem, tau_syn)
-        if 0.0 < top <= length:
-            peak = membrane(top, u, current, tau_mem, tau_syn)
-            if peak < threshold * (1.0 - 1e-13):
-                return math.inf
-    if u < threshold and 0.0 < top <= length:
-        if tau_mem == tau_syn:
-            crossing = rising_crossing_equal(u, current, tau_mem, threshold, top)
-        else:
-            crossing = rising_crossing(u, current, 0.0, tau_mem, tau_syn, tau_syn, threshold, top)
-    if crossing < 0.0:
-        crossing = first_crossing(u, current, 0.0, tau_mem, tau_syn, tau_syn, threshold, length)
-    return crossing
 
 
 # A closure over nothing but constants to the compiler: with a function among its variables numba
@@ -188,7 +156,7 @@ def _make(width, size):  # type: ignore[no-untyped-def]
                                 and lengths[s, i] <= keeps_digits
                             ):
                                 continue  # still rising at the end: no peak before
-                            crossing = _crossing(
+                            crossing = crossing_within(
                                 float(v), float(x), float(end), float(end_current), tau_mem,
                                 tau_syn, threshold[start + j], lengths[s, i],
                             )  # fmt: skip

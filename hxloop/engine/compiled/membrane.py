@@ -47,7 +47,7 @@ def time_of_peak(u, current, tau_mem, tau_syn):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _psp_of_decays(s, of_mem, of_syn, tau_mem, tau_syn):  # type: ignore[no-untyped-def]
+def psp_of_decays(s, of_mem, of_syn, tau_mem, tau_syn):  # type: ignore[no-untyped-def]
     """``k(s)`` from the two decays over s, which are known: no exponential, 13 digits."""
     rate = 1.0 / tau_syn - 1.0 / tau_mem
     x = s * rate
@@ -62,11 +62,11 @@ def _state(s, u, i_e, i_i, tau_mem, tau_e, tau_i):  # type: ignore[no-untyped-de
     of_e = math.exp(-s / tau_e)
     of_mem = of_e if tau_mem == tau_e else math.exp(-s / tau_mem)
     e = i_e * of_e
-    value = u * of_mem + i_e * _psp_of_decays(s, of_mem, of_e, tau_mem, tau_e)
+    value = u * of_mem + i_e * psp_of_decays(s, of_mem, of_e, tau_mem, tau_e)
     i = 0.0
     if i_i != 0.0:
         of_i = of_e if tau_i == tau_e else math.exp(-s / tau_i)
-        value += i_i * _psp_of_decays(s, of_mem, of_i, tau_mem, tau_i)
+        value += i_i * psp_of_decays(s, of_mem, of_i, tau_mem, tau_i)
         i = i_i * of_i
     slope = e + i - value / tau_mem
     return value, slope, -slope / tau_mem - e / tau_e - i / tau_i
@@ -245,3 +245,28 @@ def rising_crossing_equal(u, current, tau, threshold, length):  # type: ignore[n
             x = max(x, 0.0) * tau
             return x if x <= length else -1.0
     return -1.0
+
+
+@njit(cache=True, nogil=True)
+def crossing_within(  # type: ignore[no-untyped-def]
+    u, current, end, end_current, tau_mem, tau_syn, threshold, length
+):
+    """First crossing from state (u, current) to the state at the end of an interval, or ``inf``."""
+    top = length
+    crossing = -1.0
+    if end < threshold:
+        if current * tau_mem <= 0.0:
+            return math.inf  # never rising
+        top = time_of_peak(u, current, tau_mem, tau_syn)
+        if 0.0 < top <= length:
+            peak = membrane(top, u, current, tau_mem, tau_syn)
+            if peak < threshold * (1.0 - 1e-13):
+                return math.inf
+    if u < threshold and 0.0 < top <= length:
+        if tau_mem == tau_syn:
+            crossing = rising_crossing_equal(u, current, tau_mem, threshold, top)
+        else:
+            crossing = rising_crossing(u, current, 0.0, tau_mem, tau_syn, tau_syn, threshold, top)
+    if crossing < 0.0:
+        crossing = first_crossing(u, current, 0.0, tau_mem, tau_syn, tau_syn, threshold, length)
+    return crossing

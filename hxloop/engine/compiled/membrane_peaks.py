@@ -75,7 +75,7 @@ def peaks(  # type: ignore[no-untyped-def]
     """Results ``values, times (batch, post)``: the highest membrane (from leak), and when.
 
     A membrane that never rises above leak has value 0 and time 0. Args: as of
-    ``hxloop.engine.compiled.trains.chain_block``.
+    ``hxloop.engine.compiled.train_chain.chain_block``.
     """
     post = weights.shape[1]
     state = np.zeros(6)

@@ -99,7 +99,7 @@ def membrane_by_time_constants(  # type: ignore[no-untyped-def]
 ):
     """Derivatives of the membrane at each recorded spike, neuron by neuron.
 
-    Args: as of ``hxloop.engine.compiled.train_backward.slopes``. Result ``found (spikes, 3)``: by
+    Args: as of ``hxloop.engine.compiled.train_slopes.slopes``. Result ``found (spikes, 3)``: by
     the time constants of membrane, excitation and inhibition; of a neuron with one current all of
     it stands with excitation.
     """

@@ -25,102 +25,8 @@ import math
 import numpy as np
 
 from hxloop.engine.compiled.psp import psp
-from hxloop.engine.compiled.train_neuron import (
-    AT,
-    EXC,
-    HELD,
-    HOLD,
-    I_EXC,
-    I_INH,
-    INH,
-    MEM,
-    ONE,
-    RESET,
-    U,
-    advance,
-    receive,
-)
+from hxloop.engine.compiled.train_neuron import EXC, INH, MEM, ONE
 from hxloop.machine.jit import njit
-
-
-@njit(cache=True, nogil=True)
-def slopes(  # type: ignore[no-untyped-def]
-    first, last, offsets, base, rows, weights, extra, neurons, cells, times, want_kernel,
-    before, after, released, kernel,
-):  # fmt: skip
-    """What the model says of each recorded spike, neuron by neuron.
-
-    Args: the samples; arrivals and rows as of ``hxloop.engine.compiled.trains``; spikes sorted by
-    sample, neuron and time: those of neuron j in sample b are
-    ``times[cells[b * post + j]:cells[b * post + j + 1]]``.
-
-    Results, one for each spike: slope of the membrane ``before`` it, 0 where it is held; slope
-    ``after`` the release before it; when that was, ``-inf`` for a first spike; and, if wanted, the
-    largest ``|dV/dw|`` of an arrival, the ``kernel``.
-    """
-    post = weights.shape[1]
-    state = np.zeros(6)
-    for b in range(first, last):
-        low, n = offsets[b], offsets[b + 1] - offsets[b]
-        arrival = base[low : low + n].copy()
-        order = np.arange(n)
-        for j in range(post):
-            start, end = cells[b * post + j], cells[b * post + j + 1]
-            if start == end:
-                continue
-            neuron = neurons[j]
-            if extra.size > 0:
-                for k in range(n):
-                    arrival[k] = base[low + k] + extra[rows[low + k], j]
-                order = np.argsort(arrival, kind="mergesort")
-            state[:] = 0.0
-            k, slope_after = 0, 0.0
-            for s in range(start, end):
-                when = times[s]
-                released[s] = state[HELD] if s > start else -math.inf
-                while True:
-                    # What is next: an arrival, the release, or this spike.
-                    now = arrival[order[k]] if k < n and arrival[order[k]] < when else when
-                    if state[AT] < state[HELD] <= now:
-                        advance(state, neuron, state[HELD])
-                        slope_after = state[I_EXC] + state[I_INH] - state[U] / neuron[MEM]
-                        state[HELD] = 0.0
-                        continue
-                    if now == when:
-                        break
-                    weight = weights[rows[low + order[k]], j]
-                    if weight != 0.0:
-                        advance(state, neuron, now)
-                        receive(state, neuron, weight)
-                    k += 1
-                held = state[HELD] > when
-                advance(state, neuron, when)
-                slope = state[I_EXC] + state[I_INH] - state[U] / neuron[MEM]
-                before[s], after[s] = 0.0 if held else slope, slope_after
-                if want_kernel:
-                    kernel[s] = _largest(
-                        arrival, order, k, rows[low : low + n], weights, j, neuron, when,
-                        released[s],
-                    )  # fmt: skip
-                state[U], state[HELD] = neuron[RESET], when + neuron[HOLD]
-
-
-@njit(cache=True, nogil=True)
-def _largest(arrival, order, n, rows, weights, j, neuron, when, released):  # type: ignore[no-untyped-def]
-    """The largest ``|dV/dw|`` at a spike among the first n arrivals."""
-    largest = 0.0
-    for place in range(n):
-        weight = weights[rows[order[place]], j]
-        if weight == 0.0:
-            continue
-        tau = neuron[EXC] if weight > 0.0 else neuron[INH]
-        since = arrival[order[place]]
-        if since >= released:
-            found = psp(when - since, neuron[MEM], tau)
-        else:
-            found = math.exp(-(released - since) / tau) * psp(when - released, neuron[MEM], tau)
-        largest = max(largest, found)
-    return largest
 
 
 @njit(cache=True, nogil=True)
@@ -128,6 +34,8 @@ def _back(x, neuron, release, now):  # type: ignore[no-untyped-def]
     """Bring the sums ``(x_V, x_exc, x_inh, at)`` back to an earlier time."""
     mem, exc, inh = neuron[MEM], neuron[EXC], neuron[INH]
     while x[3] > now:
+        if x[3] <= release:  # what arrives at the release itself is not held
+            x[0] = 0.0
         to = release if now < release < x[3] else now
         delta = x[3] - to
         x[1] *= math.exp(-delta / exc)
@@ -137,7 +45,7 @@ def _back(x, neuron, release, now):  # type: ignore[no-untyped-def]
             x[1] += x[0] * psp(delta, mem, exc)
             if neuron[ONE] != 1.0:
                 x[2] += x[0] * psp(delta, mem, inh)
-            x[0] = 0.0 if to == release else x[0] * math.exp(-delta / mem)
+            x[0] *= math.exp(-delta / mem)
         x[3] = to
 
 
