@@ -16,6 +16,7 @@ from hxloop.activity.further import FurtherSpikes
 from hxloop.activity.recorded_checks import (
     check_delays,
     check_indices,
+    check_neurons,
     check_times,
     check_trains,
 )
@@ -23,6 +24,7 @@ from hxloop.activity.spikes import Spikes
 from hxloop.activity.types import RunInfo
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec, Parameters
+from hxloop.network.own_neurons import OwnNeurons
 from hxloop.text import Brief
 
 Times = NDArray[np.float64] | NDArray[np.float32]
@@ -61,6 +63,8 @@ class RecordedActivity(Brief):
             ``further_spikes``.
         delays: of each projection, as the substrate held them; () = there are none, or they are
             not known.
+        neurons: what neurons had each for itself, see ``Parameters``; {}: they were nominal, or the
+            substrate's own, or it is not known.
         decision_reads: what ``decisions`` were made of: "first" spikes of the output, all of its
             "spikes", or its "membrane".
 
@@ -86,6 +90,7 @@ class RecordedActivity(Brief):
     spike_trains: tuple[Spikes, ...] | None = field(default=None, repr=False)
     delays: tuple[Times | None, ...] = ()
     decision_reads: str = DECISION_READS[0]
+    neurons: OwnNeurons = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         where = f"state {self.name!r}"
@@ -119,6 +124,7 @@ class RecordedActivity(Brief):
 
     def _check_parameters(self, where: str) -> None:
         check_delays(where, self.delays, self.network)
+        checks.settle(self, neurons=check_neurons(where, self.neurons, self.network))
         if self.weights is None:
             return
         shapes = tuple(pairwise(self.sizes)) if self.network is None else self.network.shapes
@@ -243,8 +249,10 @@ class RecordedActivity(Brief):
 
     @property
     def parameters(self) -> Parameters | None:
-        """Weights and delays as the substrate held them; None where they are not known."""
-        return None if self.weights is None else Parameters(self.weights, self.delays)
+        """Weights, delays and neurons as the substrate held them; None: they are not known."""
+        if self.weights is None:
+            return None
+        return Parameters(self.weights, self.delays, self.neurons)
 
     @property
     def accuracy(self) -> float:

@@ -12,6 +12,7 @@ from hxloop import checks
 from hxloop.activity.spikes import Spikes
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec
+from hxloop.network.own_neurons import OwnNeurons, checked_own
 
 
 def check_times(where: str, times: NDArray[Any], n: int | None = None) -> None:
@@ -96,3 +97,16 @@ def check_delays(where: str, delays: Sequence[Any], network: NetworkSpec | None)
             raise RunInputError(
                 f"{where}: delays of projection {index} are not all finite and 0 or more"
             )
+
+
+def check_neurons(where: str, neurons: OwnNeurons, network: NetworkSpec | None) -> OwnNeurons:
+    """Parameters that neurons of a recorded network had each for itself, float64.
+
+    Raises:
+        RunInputError: the network is not known, or its neurons can have no such parameters.
+    """
+    if not neurons:
+        return {}
+    if network is None:
+        raise RunInputError(f"{where}: neurons without the network whose they are; give both")
+    return checked_own(network, neurons, f"{where}, neurons", RunInputError)

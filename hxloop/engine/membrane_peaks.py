@@ -17,6 +17,7 @@ from hxloop.activity import Spikes
 from hxloop.engine.blocks import Arrivals, Rows, arrivals, neuron_table, rows_into
 from hxloop.engine.compiled.membrane_peaks import peak_gradients, peaks
 from hxloop.engine.compiled.threads import run_parts, samples_of_parts
+from hxloop.engine.time_constants import of_time_constants
 from hxloop.network import NetworkSpec, NeuronParameters, Parameters
 
 Array = NDArray[np.float64]
@@ -46,12 +47,14 @@ class PeakGradients:
         delays: of each of these, of the shape of its delays; None where it has none.
         spikes: of the input, then of each population, dL/dT ``(spikes,)``, in their order in
             ``Spikes``.
+        time_constants: of the neurons of the population, if asked for, see ``TrainGradients``.
     """
 
     projections: tuple[int, ...]
     weights: tuple[Array, ...]
     delays: tuple[Array | None, ...]
     spikes: tuple[Array, ...]
+    time_constants: Array | None = None
 
 
 def membrane_peaks(
@@ -93,6 +96,8 @@ def membrane_peak_gradients(
     times: Array,
     of_values: Array,
     neurons: NeuronParameters | None = None,
+    *,
+    time_constants: bool = False,
 ) -> PeakGradients:
     """Gradients of a loss of the highest membranes.
 
@@ -100,6 +105,7 @@ def membrane_peak_gradients(
         network, parameters, sources, population, neurons: as for ``membrane_peaks``.
         times: of the peaks.
         of_values: ``(batch, post)``, dL/d value.
+        time_constants: whether their gradients are wanted, too.
     """
     rows, coming, table = _into(network, parameters, sources, population, neurons)
     batch, post = sources[0].batch, len(table)
@@ -121,6 +127,12 @@ def membrane_peak_gradients(
         )  # fmt: skip
 
     run_parts(parts, part)
+    of_taus = None
+    if time_constants:
+        # By the envelope theorem the time of a peak counts as given, like that of a spike.
+        cells, units = np.arange(batch * post + 1), np.tile(np.arange(post), batch)
+        given = cells.astype(np.int64), times.ravel(), units, -of_values.ravel()
+        of_taus = of_time_constants(rows, coming, table, *given, _work(coming, post))
     found = rows.parted(network, of_weights.sum(0), of_delays.sum(0), of_extra.sum(0))
     projections, weights, delays = zip(*found, strict=True)
     return PeakGradients(
@@ -128,6 +140,7 @@ def membrane_peak_gradients(
         weights=weights,
         delays=delays,
         spikes=tuple(np.split(of_spikes, np.cumsum(sizes)[:-1])),
+        time_constants=of_taus,
     )
 
 
@@ -145,5 +158,9 @@ def _into(
 
 
 def _parts(coming: Arrivals, batch: int, post: int) -> list[slice]:
+    return samples_of_parts(batch, _work(coming, post))
+
+
+def _work(coming: Arrivals, post: int) -> int:
     per_sample = int(np.diff(coming.offsets).max(initial=0))
-    return samples_of_parts(batch, _PAIRS * post * (1 + per_sample))
+    return _PAIRS * post * (1 + per_sample)

@@ -126,14 +126,16 @@ class SpikePenaltyConfig(Section):
 
 
 class TrainingConfig(Section):
-    """See ``hxloop.training.options.TrainingOptions``."""
+    """See ``TrainingOptions``; ``train_neurons``: ``hxloop.training.loop.LoopNetwork``."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset(LATER_OPTIONS)
+    LATER: ClassVar[frozenset[str]] = frozenset({*LATER_OPTIONS, "train_neurons"})
 
     epochs: int = TrainingOptions.epochs
     batch_size: int = TrainingOptions.batch_size
     learning_rate: float = TrainingOptions.learning_rate
     delay_rate: float | None = TrainingOptions.delay_rate
+    neuron_rate: float | None = TrainingOptions.neuron_rate
+    train_neurons: tuple[str, ...] = ()
     relative_rate: bool = TrainingOptions.relative_rate
     beta1: float = TrainingOptions.beta1
     beta2: float = TrainingOptions.beta2

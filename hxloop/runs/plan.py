@@ -20,6 +20,7 @@ from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.encoded import spike_data
 from hxloop.runs.lazy import LazyMapping, LazySequence
 from hxloop.substrate import Backend, Session, get_backend
+from hxloop.substrate.checks import check_takes_neurons
 from hxloop.substrate.optional import true_parameters
 from hxloop.substrate.recording.record import record
 from hxloop.text import Brief
@@ -29,6 +30,7 @@ from hxloop.training.loop import LoopNetwork
 from hxloop.training.losses import Loss, get_loss
 from hxloop.training.notes import Note, latest
 from hxloop.training.options import EvaluationResult, SpikeData, TrainingResult
+from hxloop.training.own_neurons import chosen_keys
 from hxloop.training.twin import digital_twin
 
 
@@ -110,7 +112,8 @@ class Prepared(Brief):
     def loop_network(self, session: Session) -> LoopNetwork:
         """The initial weights on an open session, with the gradient that is asked for."""
         twin = None if self.twin is None else digital_twin(session, self.twin)
-        return LoopNetwork(session, self.initial, twin=twin)
+        own = self.config.training.train_neurons
+        return LoopNetwork(session, self.initial, twin=twin, train_neurons=own)
 
     @property
     def initial(self) -> Parameters:
@@ -260,6 +263,9 @@ def plan(config: ExperimentConfig, first: str = "train") -> Prepared:
     data = LazyMapping(splits, lambda split: spike_data(datasets[split], encoding))
     known = datasets[first]
     network = config.network_spec(known.samples.shape[1], known.n_classes)
+    where = "training.train_neurons"
+    own = chosen_keys(network, config.training.train_neurons, where)
+    check_takes_neurons(own, backend.capabilities, where)
 
     def initial() -> Sequence[NDArray[np.float64]]:
         drawn = config.weights_drawn_by()(network, data["train"].input_times, config.seed)

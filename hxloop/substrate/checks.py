@@ -50,20 +50,19 @@ def check_network(network: NetworkSpec, capabilities: Capabilities, backend: str
             )
 
 
-def check_takes_neurons(parameters: Parameters, capabilities: Capabilities, where: str) -> None:
+def check_takes_neurons(names: Sequence[str], capabilities: Capabilities, where: str) -> None:
     """Refuse parameters of neurons where the substrate has neurons of its own.
 
     Args:
-        parameters: of a run.
+        names: which there are.
         capabilities: of the session.
         where: begins the message.
 
     Raises:
         CapacityError: see above.
     """
-    if not parameters.neurons or Feature.NEURON_PARAMETERS in capabilities.features:
+    if not names or Feature.NEURON_PARAMETERS in capabilities.features:
         return
-    names = [f"{name} of {each}" for each, own in parameters.neurons.items() for name in own]
     raise CapacityError(
         f"{where}: parameters of neurons ({', '.join(names)}): this substrate takes none "
         f"(feature {Feature.NEURON_PARAMETERS.value}); its neurons are the nominal ones, or what a "
@@ -132,7 +131,8 @@ def check_input(
         CapacityError: parameters of neurons where it takes none.
     """
     parameters = Parameters.of(network, weights)
-    check_takes_neurons(parameters, capabilities, "run")
+    own = [f"{name} of {each}" for each, own in parameters.neurons.items() for name in own]
+    check_takes_neurons(own, capabilities, "run")
     if isinstance(inputs, Spikes):
         spikes = Spikes.of(inputs, network.n_inputs, where="input_times")
         if not spikes.once and Feature.MULTI_SPIKE not in capabilities.features:

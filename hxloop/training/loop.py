@@ -18,8 +18,10 @@ from hxloop.engine import GradientCounts, recorded_spike_times
 from hxloop.errors import NetworkError
 from hxloop.network import Parameters
 from hxloop.substrate import Session, check_stream
+from hxloop.substrate.checks import check_takes_neurons
 from hxloop.substrate.optional import network_of
-from hxloop.training.constraints import clip_weights, enforce_dale, enforce_delays
+from hxloop.training.constraints import KeepsBounds
+from hxloop.training.own_neurons import by_population, chosen_keys, trained_neurons
 from hxloop.training.readout import FIRST, READS, SPIKES, peaks_of_membranes
 from hxloop.training.runner import Runner, RunsBatches
 from hxloop.training.trains import (
@@ -32,7 +34,7 @@ from hxloop.training.trains import (
 from hxloop.training.twin import checked_twin, model_of_layer
 
 
-class LoopNetwork(RunsBatches, nn.Module):
+class LoopNetwork(RunsBatches, KeepsBounds, nn.Module):
     """A network whose forward pass runs on a substrate and whose gradient is exact.
 
     ``forward`` runs the batch once on the session, then attaches the gradient of the nominal
@@ -42,20 +44,28 @@ class LoopNetwork(RunsBatches, nn.Module):
     Args:
         session: an open session.
         weights: initial weights, one matrix ``(pre, post)`` for each projection, of any kind that
-            ``hxloop.checks.real_array`` takes, or ``Parameters`` where there are delays; copied.
+            ``hxloop.checks.real_array`` takes, or ``Parameters`` where there are delays, or
+            neurons with parameters of their own; copied.
         max_dw_norm: gradient cap, see ``recorded_spike_times``.
         retries: how often a run is repeated after a transient fault.
         twin: what the neurons of each layer are measured to be (``digital_twin``); the gradient
             is then that of this model instead of the nominal one.
         time_limit: seconds after which a run counts as hung; None: as the substrate says (its
             ``Capabilities.time_limit``), ``inf``: never.
+        train_neurons: which parameters of neurons are trained, too, each neuron's for itself:
+            "tau_mem", "tau_syn", "v_threshold", "v_reset" of all populations that have a use for
+            them, or "memory/tau_mem" of one. They start nominal, or as ``weights`` have them.
 
     Raises:
         NetworkError: no open session, weights or a twin that do not fit the session's network.
+        CapacityError: neurons with parameters of their own on a substrate that takes none.
+        ConfigError: no such parameter to be trained.
 
     Attributes:
         weights: the trained weights, float64.
         delays: the trained delays, float64, of the projections that have any.
+        neurons: what neurons have each for itself, by "population/parameter"; what is not trained
+            has ``requires_grad = False``.
         gradient_counts: what the backward passes met since its last reset.
     """
 
@@ -68,6 +78,7 @@ class LoopNetwork(RunsBatches, nn.Module):
         retries: int = 0,
         twin: Sequence[PlacedLayer] | None = None,
         time_limit: float | None = None,
+        train_neurons: Sequence[str] = (),
     ) -> None:
         super().__init__()
         network = network_of(session)
@@ -92,6 +103,11 @@ class LoopNetwork(RunsBatches, nn.Module):
         self.delays = nn.ParameterList(
             [nn.Parameter(torch.tensor(each)) for each in given.delays if each is not None]
         )
+        keys = chosen_keys(network, train_neurons, f"{where}train_neurons")
+        self.neurons = trained_neurons(network, given, keys)
+        check_takes_neurons(list(self.neurons), session.capabilities, "LoopNetwork")
+        if self.neurons and twin is not None:
+            raise NetworkError(f"{where}twin: expected none beside neurons with own parameters")
         self.max_dw_norm = max_dw_norm
         retries = checks.whole(f"{where}retries", retries, low=0)
         self._runner = Runner(retries, time_limit)
@@ -122,7 +138,7 @@ class LoopNetwork(RunsBatches, nn.Module):
             RunInputError: input that does not fit the network.
         """
         network = self.session.network
-        if network.features or isinstance(input_times, Spikes):
+        if self._needs_trains(input_times):
             return self.output(input_times, trial)
         asked = checks.spike_times("input_times", input_times, shape=("batch", network.n_inputs))
         activity = self._run(asked, trial)
@@ -170,6 +186,7 @@ class LoopNetwork(RunsBatches, nn.Module):
             activity,
             list(self.weights),
             list(self.delays),
+            dict(self.neurons),
             input_times=following(activity.input_times, inputs) if follows(inputs) else None,
             max_dw_norm=self.max_dw_norm,
             counts=self.gradient_counts,
@@ -197,8 +214,7 @@ class LoopNetwork(RunsBatches, nn.Module):
             RunFailed, RunInputError: as ``trains``.
         """
         checks.choice("reads", reads, READS)
-        several = self.session.network.features or isinstance(inputs, Spikes)
-        if reads == FIRST and not several:
+        if reads == FIRST and not self._needs_trains(inputs):
             return self.forward(inputs, trial)
         trains, activity = self.trains(inputs, trial)
         return self.read(trains, activity, inputs, reads), activity
@@ -216,28 +232,39 @@ class LoopNetwork(RunsBatches, nn.Module):
         if reads in (FIRST, SPIKES):
             return own.first if reads == FIRST else own
         given = following(activity.input_times, inputs) if follows(inputs) else None
-        parameters = list(self.weights), list(self.delays)
-        return peaks_of_membranes(network, activity, trains, *parameters, given)
+        parameters = list(self.weights), list(self.delays), given, dict(self.neurons)
+        return peaks_of_membranes(network, activity, trains, *parameters)
+
+    def _needs_trains(self, inputs: ArrayLike | Spikes) -> bool:
+        """Whether it is more than a chain of nominal neurons and inputs that spike once."""
+        several = self.session.network.features or isinstance(inputs, Spikes)
+        return bool(several or self.neurons)
 
     def parameters_held(self) -> Parameters:
-        """The weights and delays, to look at only: views of what is trained."""
+        """The weights, delays and neurons, to look at only: views of what is trained."""
         arrays = [each.detach().numpy(force=True) for each in (*self.weights, *self.delays)]
-        n = len(self.weights)
-        return with_delays(self.session.network, arrays[:n], arrays[n:]).read_only()
+        n, own = len(self.weights), self.neurons.items()
+        neurons = by_population((key, each.detach().numpy(force=True)) for key, each in own)
+        return with_delays(self.session.network, arrays[:n], arrays[n:], neurons).read_only()
 
     @torch.no_grad()
     def hold(self, parameters: Sequence[ArrayLike]) -> None:
-        """Take weights and delays, copied, in the place of its own.
+        """Take weights, delays and neurons, copied, in the place of its own.
 
         Args:
-            parameters: as ``parameters_held`` gives them, or weights alone without delays.
+            parameters: as ``parameters_held`` gives them, or weights alone without the others.
 
         Raises:
-            NetworkError: they do not fit the network.
+            NetworkError: they do not fit the network, or other neurons have parameters of their
+                own than here.
         """
         where, network = "LoopNetwork.hold: ", self.session.network
         given = Parameters.of(network, parameters, where=where, error=NetworkError)
-        for own, array in zip((*self.weights, *self.delays), given.named().values(), strict=True):
+        new, held = given.named(), self.parameters_held().named()
+        if new.keys() != held.keys():
+            raise NetworkError(f"{where}expected {', '.join(held)}; got {', '.join(new)}")
+        every = (*self.weights, *self.delays, *self.neurons.values())
+        for own, array in zip(every, new.values(), strict=True):
             own.copy_(torch.tensor(array))
 
     def _run(self, inputs: NDArray[np.float64] | Spikes, trial: int | None) -> Activity:
@@ -260,26 +287,5 @@ class LoopNetwork(RunsBatches, nn.Module):
             max_dw_norm=self.max_dw_norm,
             retries=self.retries,
             time_limit=self.time_limit,
+            train_neurons=[key for key, each in self.neurons.items() if each.requires_grad],
         )
-
-    def enforce_dale(self) -> int:
-        """Set weights whose sign their neuron may not have to 0, see ``LayerSpec``.
-
-        Weights that are not trained (``requires_grad_(False)``) are left as they are.
-
-        Returns:
-            How many weights were changed.
-        """
-        return enforce_dale(self.session.network, self.weights)
-
-    def enforce_delays(self) -> int:
-        """Set delays below the ``min_delay`` of their projection to it; how many were changed."""
-        return enforce_delays(self.session.network, self.delays)
-
-    def clip_weights(self, limit: float | None) -> tuple[int, ...]:
-        """Clip to the substrate's range; for each layer, how many weights lay beyond it.
-
-        Weights that are not trained (``requires_grad_(False)``) are left as they are, and
-        counted: the substrate clips them in every run.
-        """
-        return clip_weights(self.weights, limit)

@@ -1,4 +1,4 @@
-"""Adam on the weights and delays of a network, and its part of a checkpoint."""
+"""Adam on the parameters of a network, and its part of a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from hxloop.errors import ConfigError
+from hxloop.network.values import NEURONS
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.options import TrainingOptions
+from hxloop.training.own_neurons import name_of
 
 
 class Optimiser:
-    """Steps on the weights and delays of a network.
+    """Steps on weights, delays and neurons of a network.
 
     Args:
         network: whose parameters are changed.
@@ -22,6 +24,7 @@ class Optimiser:
     Attributes:
         scales: factor on the rate of the weights of each projection.
         rate: of the last step, before that factor.
+        neurons: what neurons have each for itself, see ``LoopNetwork``.
 
     Raises:
         ConfigError: nothing is to be trained, or a relative rate has no scale.
@@ -29,19 +32,25 @@ class Optimiser:
 
     def __init__(self, network: LoopNetwork, options: TrainingOptions) -> None:
         self._weights, self._delays = list(network.weights), list(network.delays)
+        self.neurons = dict(network.neurons)
         self.scales = [1.0] * len(self._weights)
-        self._delay_scale = (options.delay_rate or options.learning_rate) / options.learning_rate
+        delays, neurons = (
+            (rate or options.learning_rate) / options.learning_rate
+            for rate in (options.delay_rate, options.neuron_rate)
+        )
+        self._other_scales = [delays] * len(self._delays) + [neurons] * len(self.neurons)
         self.rate = options.learning_rate
         if options.relative_rate:
             self.scales = relative_scales(network)
-        if not any(each.requires_grad for each in (*self._weights, *self._delays)):
+        every = (*self._weights, *self._delays, *self.neurons.values())
+        if not any(each.requires_grad for each in every):
             raise ConfigError(
                 "Trainer: no layer's weights are to be trained; expected at least one with "
                 "requires_grad = True"
             )
         self._adam = torch.optim.Adam(
-            [{"params": [each]} for each in (*self._weights, *self._delays)]
-            if options.relative_rate or options.delay_rate
+            [{"params": [each]} for each in every]
+            if options.relative_rate or options.delay_rate or options.neuron_rate
             else network.parameters(),
             lr=options.learning_rate,
             betas=(options.beta1, options.beta2),
@@ -51,8 +60,8 @@ class Optimiser:
     def set_rate(self, rate: float) -> None:
         """The learning rate of what follows."""
         self.rate = rate
-        of_delays = [self._delay_scale] * len(self._delays)
-        for group, scale in zip(self._adam.param_groups, [*self.scales, *of_delays], strict=False):
+        scales = [*self.scales, *self._other_scales]
+        for group, scale in zip(self._adam.param_groups, scales, strict=False):
             group["lr"] = rate * scale
 
     def step(self, loss: Tensor) -> None:
@@ -71,7 +80,17 @@ class Optimiser:
         return found
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go back to what ``tensors`` gave."""
+        """Go back to what ``tensors`` gave.
+
+        Raises:
+            ConfigError: it was of a network of which other neurons have parameters of their own.
+        """
+        names, given = {name for name, _ in self._named()}, {*tensors}
+        if other := sorted((names - given) | {n for n in given - names if n.startswith(NEURONS)}):
+            raise ConfigError(
+                f"resume: the checkpoint is of a network with other parameters of neurons: "
+                f"{', '.join(other)}; expected those of this one, see LoopNetwork"
+            )
         moments = {}
         with torch.no_grad():
             for place, (name, each) in enumerate(self._named()):
@@ -87,7 +106,9 @@ class Optimiser:
 
     def _named(self) -> list[tuple[str, Tensor]]:
         weights = [(f"weights.{i}", each) for i, each in enumerate(self._weights)]
-        return weights + [(f"delays.{i}", each) for i, each in enumerate(self._delays)]
+        delays = [(f"delays.{i}", each) for i, each in enumerate(self._delays)]
+        own = [(name_of(key), each) for key, each in self.neurons.items()]
+        return weights + delays + own
 
 
 def relative_scales(network: LoopNetwork) -> list[float]:

@@ -22,7 +22,7 @@ from hxloop.training.samples import SpikeData as SpikeData
 from hxloop.training.silent_neurons import SilentNeuronPolicy
 
 # Options that earlier versions did not have: what has them at their default is what it was.
-LATER_OPTIONS = ("overactive", "spike_penalty", "delay_rate")
+LATER_OPTIONS = ("overactive", "spike_penalty", "delay_rate", "neuron_rate")
 SCHEDULES = ("constant", "step", "cosine")
 
 
@@ -35,6 +35,8 @@ class TrainingOptions:
         batch_size: samples of one run.
         learning_rate: of Adam, at the start.
         delay_rate: that of delays, in model time; None: ``learning_rate``.
+        neuron_rate: that of time constants, thresholds and resets that are trained
+            (``LoopNetwork``: ``train_neurons``), in their units; None: ``learning_rate``.
         relative_rate: the learning rate of a layer, and the step of the silent-neuron policy,
             are in units of the standard deviation of its initial weights instead of thresholds:
             the same relative change in layers of every width and depth.
@@ -52,7 +54,7 @@ class TrainingOptions:
         input_noise: standard deviation of noise added to the input times in training.
         max_shift: images are shifted by up to so many pixels, in both directions, in training.
         patience: stop after so many epochs without a better validation accuracy; None = off.
-        select: which weights and delays count in the end: those of the "best" epoch by
+        select: which parameters count in the end: those of the "best" epoch by
             validation accuracy (of equals the later), or the "last".
         retries: how often a run is repeated after a transient fault.
         time_limit: seconds after which a run counts as hung, and the training stops; None: as the
@@ -89,6 +91,7 @@ class TrainingOptions:
     checkpoint_every: int | None = None
     seed: int = 0
     delay_rate: float | None = None
+    neuron_rate: float | None = None
 
     def __post_init__(self) -> None:
         def checked(name: str, check: Callable[..., Any], **bounds: Any) -> Any:
@@ -101,7 +104,7 @@ class TrainingOptions:
         for name in ("patience", "checkpoint_every"):
             if getattr(self, name) is not None:
                 checks.settle(self, **{name: checked(name, checks.whole, low=1)})
-        for name in ("max_dw_norm", "weight_limit", "delay_rate"):
+        for name in ("max_dw_norm", "weight_limit", "delay_rate", "neuron_rate"):
             if getattr(self, name) is not None:
                 checks.settle(self, **{name: checked(name, checks.number, above=0)})
         if self.time_limit is not None:
@@ -193,7 +196,7 @@ class TrainingResult(Brief):
 
     Attributes:
         metrics: one mapping for each epoch, as in ``metrics.jsonl``.
-        parameters: the selected weights and delays.
+        parameters: the selected weights, delays and neurons.
         epoch: which epoch they are from, counted from 1.
         validation_accuracy: of these in that epoch.
         notes: what was odd, see ``hxloop.training.notes``; also in the metrics, in the epoch in

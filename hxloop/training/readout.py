@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from hxloop.activity import Activity, Spikes
 from hxloop.engine.membrane_peaks import membrane_peak_gradients, membrane_peaks
 from hxloop.errors import NetworkError
 from hxloop.network import NetworkSpec, Parameters
+from hxloop.training.own_neurons import of_time_constant, parts_of
 from hxloop.training.trains import SpikeTrain
 
 # What can be read of the population that decides, see ``LoopNetwork.output``.
@@ -25,8 +26,9 @@ FIRST, SPIKES, MEMBRANE = READS = ("first", "spikes", "membrane")
 class _Run:
     network: NetworkSpec
     activity: Activity
-    n_weights: int
-    delayed: tuple[int, ...]
+    n_weights: int = 0
+    delayed: tuple[int, ...] = ()
+    own: tuple[str, ...] = ()
 
     @property
     def of_session(self) -> tuple[NetworkSpec, Parameters, tuple[Spikes, ...], int]:
@@ -41,7 +43,7 @@ class _Peaks(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, run: _Run, inputs: Tensor, *tensors: Tensor) -> Tensor:
-        """``(batch, n_outputs)``; ``tensors``: times of each population, weights, delays."""
+        """``(batch, n_outputs)``; ``tensors``: times of each population, weights, delays, own."""
         found = membrane_peaks(*run.of_session)
         ctx.run, ctx.peak_times, ctx.shape = run, found.times, inputs.shape
         return torch.from_numpy(found.values)
@@ -49,10 +51,14 @@ class _Peaks(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of input times, spike times, weights and delays."""
+        """Gradients of input times, spike times, weights, delays and neurons."""
         run: _Run = ctx.run
         of_values = grad_outputs[0].to(torch.float64).numpy(force=True)
-        found = membrane_peak_gradients(*run.of_session, times=ctx.peak_times, of_values=of_values)
+        output = run.network.populations[run.network.output_index].name
+        names = [name if each == output else None for each, name in map(parts_of, run.own)]
+        found = membrane_peak_gradients(
+            *run.of_session, times=ctx.peak_times, of_values=of_values, time_constants=any(names)
+        )
         inputs = None
         if ctx.needs_input_grad[1]:
             inputs = torch.zeros(ctx.shape, dtype=torch.float64)
@@ -66,7 +72,13 @@ class _Peaks(torch.autograd.Function):
             weights[i] = torch.from_numpy(np.ascontiguousarray(of_weights))
             if of_delays is not None:
                 delays[run.delayed.index(i)] = torch.from_numpy(np.ascontiguousarray(of_delays))
-        return None, inputs, *map(torch.from_numpy, found.spikes[1:]), *weights, *delays
+        taus = found.time_constants
+        own = [
+            None if taus is None or name is None
+            else torch.from_numpy(of_time_constant(taus, name).copy())
+            for name in names
+        ]  # fmt: skip
+        return None, inputs, *map(torch.from_numpy, found.spikes[1:]), *weights, *delays, *own
 
 
 def peaks_of_membranes(
@@ -76,6 +88,7 @@ def peaks_of_membranes(
     weights: Sequence[Tensor],
     delays: Sequence[Tensor] = (),
     input_times: Tensor | None = None,
+    neurons: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
     """The highest membranes of the population that decides, a leaky read-out.
 
@@ -83,7 +96,7 @@ def peaks_of_membranes(
         network: with a read-out (``v_threshold = inf``) as output.
         activity: of a run.
         trains: its spikes with gradient, see ``recorded_spike_trains``.
-        weights, delays, input_times: as there.
+        weights, delays, input_times, neurons: as there.
 
     Returns:
         ``(batch, n_outputs)``, above leak, 0 or more.
@@ -93,10 +106,12 @@ def peaks_of_membranes(
     """
     check_readout(network)
     delayed = tuple(i for i, shape in enumerate(network.delay_shapes) if shape is not None)
-    run = _Run(network, activity, len(weights), delayed)
+    own = {} if neurons is None else neurons
+    run = _Run(network, activity, len(weights), delayed, tuple(own))
     none = torch.empty(0, dtype=torch.float64)
     given = none if input_times is None else input_times
-    found: Tensor = _Peaks.apply(run, given, *(each.times for each in trains), *weights, *delays)
+    tensors = *(each.times for each in trains), *weights, *delays, *own.values()
+    found: Tensor = _Peaks.apply(run, given, *tensors)
     return found
 
 
@@ -107,7 +122,7 @@ def membranes_of(network: NetworkSpec, activity: Activity) -> NDArray[np.float64
         NetworkError: the population that decides spikes.
     """
     check_readout(network)
-    return membrane_peaks(*_Run(network, activity, 0, ()).of_session).values
+    return membrane_peaks(*_Run(network, activity).of_session).values
 
 
 def check_readout(network: NetworkSpec) -> None:

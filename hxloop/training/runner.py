@@ -43,7 +43,7 @@ class Runner:
         Args:
             session: an open one.
             inputs: ``(batch, n_inputs)`` of inputs that spike once, or all spikes.
-            held: weights and delays, to look at only.
+            held: weights, delays and neurons, to look at only.
             trial: stream of trial noise, see ``Session.run``.
 
         Raises:
@@ -54,7 +54,7 @@ class Runner:
         network = session.network
         # What a session is given it cannot write to: neither the weights in training, nor the
         # user's data.
-        plain = all(each is None for each in held.delays)
+        plain = all(each is None for each in held.delays) and not held.neurons
         weights = list(held) if plain else held
         given = inputs.read_only() if isinstance(inputs, Spikes) else checks.read_only(inputs)
         capabilities = session.capabilities

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hxloop.errors import FileFormatError, OutputError
 from hxloop.network import NetworkSpec, Parameters
+from hxloop.network.values import NEURONS, named_neurons
 from hxloop.training.checkpoint import (
     CHECKPOINT,
     CHECKPOINTS,
@@ -30,7 +31,7 @@ from hxloop.training.state import (
 from hxloop.training.trainer_state import TrainerState
 
 # Of the best epoch: "best.0" are weights, as they were called before there were delays.
-BEST, BEST_DELAYS = "best.{}", "best.delays.{}"
+BEST, BEST_DELAYS, BEST_NEURONS = "best.{}", "best.delays.{}", f"best.{NEURONS}."
 
 
 class SavedTraining:
@@ -66,7 +67,7 @@ class SavedTraining:
         Args:
             state: how far the training is.
             optimiser: with its moments.
-            best: weights and delays of the best epoch.
+            best: parameters of the best epoch.
             described: what the steps hang on, see ``describe_training``.
             epochs: that are planned.
 
@@ -79,6 +80,8 @@ class SavedTraining:
         for i, each in enumerate(best.delays):
             if each is not None:
                 kept[BEST_DELAYS.format(i)] = torch.from_numpy(each)
+        own = {f"best.{name}": each for name, each in best.named().items()}
+        kept |= {n: torch.from_numpy(a) for n, a in own.items() if n.startswith(BEST_NEURONS)}
         values = {
             **state.as_dict(),
             "sizes": self._sizes,
@@ -95,12 +98,12 @@ class SavedTraining:
         """Go back to it.
 
         Args:
-            optimiser: gets its weights, delays and moments.
+            optimiser: gets its parameters and moments.
             described: what the steps of this training hang on.
             options: of this training.
 
         Returns:
-            How far it was, weights and delays of its best epoch, and what is to be told.
+            How far it was, parameters of its best epoch, and what is to be told.
 
         Raises:
             FileFormatError: there is none, it is damaged, or it is of another network.
@@ -134,7 +137,7 @@ class SavedTraining:
     def _best(
         self, tensors: Mapping[str, Tensor], state: TrainerState, options: TrainingOptions
     ) -> tuple[Parameters, Note | None]:
-        """Weights and delays of the best epoch, and that the delays are not known."""
+        """The parameters of the best epoch, and that the delays are not known."""
         shapes = self._network.delay_shapes
         delayed = [i for i, shape in enumerate(shapes) if shape is not None]
         # Checkpoints of earlier versions hold none of the best epoch, those of the last one alone.
@@ -147,4 +150,7 @@ class SavedTraining:
         ]
         now = state.best_epoch == state.epoch and not state.batch
         lost = options.select == "best" and bool(state.best_epoch) and not (known or now)
-        return Parameters(tuple(weights), tuple(delays)), best_delays(state) if lost else None
+        own = {name.removeprefix("best."): tensors[name].numpy().copy() for name in tensors
+               if name.startswith(BEST_NEURONS)}  # fmt: skip
+        best = Parameters(tuple(weights), tuple(delays), named_neurons(own))
+        return best, best_delays(state) if lost else None

@@ -11,7 +11,6 @@ import torch
 
 from hxloop.activity.log.schema import network_to_json
 from hxloop.errors import ConfigError
-from hxloop.network import NetworkSpec
 from hxloop.training.identity import (
     MAY_CHANGE,
     data_digest,
@@ -19,6 +18,7 @@ from hxloop.training.identity import (
     listed,
     setting_differences,
 )
+from hxloop.training.loop import LoopNetwork
 from hxloop.training.losses import Loss
 from hxloop.training.notes import Note
 from hxloop.training.options import SpikeData, TrainingOptions
@@ -26,20 +26,18 @@ from hxloop.training.trainer_state import TrainerState
 
 
 def describe_training(
-    network: NetworkSpec,
+    network: LoopNetwork,
     loss: Loss,
     options: TrainingOptions,
     train: SpikeData,
     validation: SpikeData,
 ) -> dict[str, Any]:
     """All that the steps of a training hang on, but for the substrate; plain values."""
+    own = [key for key, each in network.neurons.items() if each.requires_grad]
+    training = json.loads(json.dumps(options.told())) | ({"train_neurons": own} if own else {})
     return {
-        "training": {
-            key: value
-            for key, value in json.loads(json.dumps(options.told())).items()
-            if key not in MAY_CHANGE
-        },
-        "network": json.loads(network_to_json(network)),
+        "training": {key: value for key, value in training.items() if key not in MAY_CHANGE},
+        "network": json.loads(network_to_json(network.session.network)),
         "loss": describe_loss(loss),
         "data": {
             split: {"samples": len(data), "digest": data_digest(data)}

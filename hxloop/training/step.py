@@ -72,6 +72,7 @@ def train_batch(
     lowered = options.overactive.apply(weights, activity, scales, trained, spec)
     network.enforce_dale()
     network.enforce_delays()
+    reset = network.enforce_neurons()
     if options.clip_weights:
         clipped = network.clip_weights(weight_limit(network, options))
     else:
@@ -90,6 +91,7 @@ def train_batch(
     sums.capped += counts.n_capped
     sums.bumped += bumped
     sums.lowered += lowered
+    sums.clipped_neurons += reset
     if Feature.MULTI_SPIKE in spec.features:
         for index, spikes in enumerate(activity.spikes):
             sums.spikes[index] += float(spikes.count.mean()) * len(labels)

@@ -31,7 +31,7 @@ from hxloop.training.inputs import sample_order
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.losses import Loss
 from hxloop.training.metrics_file import append_metrics, write_metrics
-from hxloop.training.notes import Note, dale_note, data_notes, tell, weight_notes
+from hxloop.training.notes import Note, dale_note, data_notes, neuron_notes, tell, weight_notes
 from hxloop.training.optimiser import Optimiser
 from hxloop.training.options import (
     EvaluationResult,
@@ -255,10 +255,10 @@ class Trainer:
         trial = VALIDATION_TRIAL + state.epoch * (1 << 20)
         result = self.evaluate(self.validation_data, trial, quiet=True)
         seconds = time.perf_counter() - start
-        metrics = state.sums.metrics(state.epoch + 1, result, self._optimiser.rate, seconds)
+        metrics = state.sums.metrics(state.epoch + 1, result, self._optimiser, seconds)
+        self._note(neuron_notes(metrics))
         state.metrics.append(metrics)
-        state.epoch += 1
-        state.batch = 0
+        state.epoch, state.batch = state.epoch + 1, 0
         state.sums = EpochSums.empty(self.network.session.network)
         if result.accuracy >= state.best_accuracy:
             state.best_accuracy, state.best_epoch = result.accuracy, state.epoch
@@ -296,5 +296,5 @@ class Trainer:
     @cached_property
     def _described(self) -> dict[str, Any]:
         """What the steps hang on, for the checkpoints."""
-        on, given = self.network.session.network, (self.train_data, self.validation_data)
-        return describe_training(on, self.loss, self.options, *given)
+        given = self.train_data, self.validation_data
+        return describe_training(self.network, self.loss, self.options, *given)

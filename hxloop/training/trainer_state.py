@@ -8,7 +8,9 @@ from typing import Any
 
 from hxloop.network import Feature, NetworkSpec
 from hxloop.training.notes import Note
+from hxloop.training.optimiser import Optimiser
 from hxloop.training.options import EvaluationResult, TrainingOptions
+from hxloop.training.own_neurons import spread_of
 
 
 @dataclass
@@ -26,6 +28,7 @@ class EpochSums:
         seconds: of earlier parts of the epoch, before it was stopped.
         silent: for each layer the sum of the silent fractions.
         clipped: for each projection the clipped weights.
+        clipped_neurons: parameters of neurons that were set back to their bounds.
         spikes: of a network whose neurons may spike more than once, for each population the sum
             of the mean number of spikes of a neuron.
     """
@@ -42,6 +45,7 @@ class EpochSums:
     silent: list[float] = field(default_factory=list)
     clipped: list[int] = field(default_factory=list)
     spikes: list[float] = field(default_factory=list)
+    clipped_neurons: int = 0
 
     @classmethod
     def empty(cls, network: NetworkSpec) -> EpochSums:
@@ -54,29 +58,31 @@ class EpochSums:
         )
 
     def metrics(
-        self, epoch: int, validation: EvaluationResult, rate: float, seconds: float
+        self, epoch: int, validation: EvaluationResult, optimiser: Optimiser, seconds: float
     ) -> dict[str, Any]:
         """Metrics of the epoch, as they are in ``metrics.jsonl``; its notes are still to come.
 
         Args:
             epoch: how many are done with it.
             validation: after it.
-            rate: learning rate of its last batch.
+            optimiser: after its last batch.
             seconds: that it took since it was begun or taken up again.
         """
+        own = spread_of(optimiser.neurons)
         return {
             "epoch": epoch,
             "train_loss": self.loss / self.samples,
             "train_accuracy": self.correct / self.samples,
             "validation_loss": validation.loss,
             "validation_accuracy": validation.accuracy,
-            "learning_rate": rate,
+            "learning_rate": optimiser.rate,
             "silent_fraction": [total / self.samples for total in self.silent],
             "clipped_weights": self.clipped,
             "zeroed_gradients": self.zeroed,
             "capped_gradients": self.capped,
             "bumped_neurons": self.bumped,
             **self._of_spikes(),
+            **({"clipped_neurons": self.clipped_neurons, "neurons": own} if own else {}),
             "retries": self.retries,
             "notes": [],
             "seconds": round(self.seconds + seconds, 3),
@@ -116,8 +122,11 @@ class TrainerState:
     finished: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for a checkpoint."""
-        return asdict(self)
+        """Plain values, for a checkpoint; what earlier versions did not count, if there is any."""
+        values = asdict(self)
+        if not self.sums.clipped_neurons:
+            del values["sums"]["clipped_neurons"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainerState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,8 @@ from hxloop.engine import GradientCounts
 from hxloop.engine.train_gradient import train_gradients
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec, Parameters
+from hxloop.network.own_neurons import OwnNeurons
+from hxloop.training.own_neurons import gradients_of, has_time_constants
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,12 @@ class _Recorded(torch.autograd.Function):
         network: NetworkSpec,
         activity: Activity,
         options: dict[str, Any],
+        own: tuple[str, ...],
         input_times: Tensor,
         *parameters: Tensor,
     ) -> tuple[Tensor, ...]:
         """The times of each population, ``(spikes,)``."""
-        ctx.network, ctx.activity, ctx.options = network, activity, options
+        ctx.network, ctx.activity, ctx.options, ctx.own = network, activity, options, own
         ctx.input_shape = input_times.shape
         ctx.set_materialize_grads(False)
         return tuple(torch.tensor(spikes.times) for spikes in activity.spikes)
@@ -80,7 +83,7 @@ class _Recorded(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Gradients of input times, weights and delays."""
+        """Gradients of input times, weights, delays and neurons."""
         activity: Activity = ctx.activity
         of_spikes: list[NDArray[np.float64] | None] = []
         for index, grad in enumerate(grad_outputs):
@@ -100,15 +103,17 @@ class _Recorded(torch.autograd.Function):
             of_spikes.append(values)
         found = train_gradients(
             ctx.network, activity.parameters, activity.inputs, activity.spikes, of_spikes,
-            **ctx.options,
+            **ctx.options, time_constants=has_time_constants(ctx.own),
         )  # fmt: skip
         inputs = None
-        if ctx.needs_input_grad[3]:
+        if ctx.needs_input_grad[4]:
             inputs = torch.zeros(ctx.input_shape, dtype=torch.float64)
             spikes = activity.inputs
             inputs[spikes.samples, spikes.units] = torch.from_numpy(found.inputs)
         delays = [torch.from_numpy(each) for each in found.delays if each is not None]
-        return None, None, None, inputs, *map(torch.from_numpy, found.weights), *delays
+        own = gradients_of(ctx.network, found, ctx.own)
+        weights = map(torch.from_numpy, found.weights)
+        return None, None, None, None, inputs, *weights, *delays, *own
 
 
 def recorded_spike_trains(
@@ -116,6 +121,7 @@ def recorded_spike_trains(
     activity: Activity,
     weights: Sequence[Tensor],
     delays: Sequence[Tensor] = (),
+    neurons: Mapping[str, Tensor] | None = None,
     *,
     input_times: Tensor | None = None,
     max_dw_norm: float | None = None,
@@ -125,10 +131,11 @@ def recorded_spike_trains(
 
     Args:
         network: any network.
-        activity: of a run; the gradient is taken at the weights and delays that it was run with,
-            and passed straight through to those that are trained.
+        activity: of a run; the gradient is taken at the parameters that it was run with, and
+            passed straight through to those that are trained.
         weights: that are trained, ``(pre, post)`` for each projection.
         delays: that are trained, for each projection that has delays.
+        neurons: that are trained, ``(neurons,)`` by key, see ``hxloop.training.own_neurons``.
         input_times: ``(batch, n_inputs)``, of inputs that spike once; given, they get a gradient.
         max_dw_norm: see ``hxloop.engine.train_gradient.train_gradients``.
         counts: where to count spikes and gradients that were not passed on.
@@ -136,19 +143,24 @@ def recorded_spike_trains(
     options = {"max_dw_norm": max_dw_norm, "counts": counts}
     none = torch.empty(0, dtype=torch.float64)
     given = none if input_times is None else input_times
-    times = _Recorded.apply(network, activity, options, given, *weights, *delays)
+    own = {} if neurons is None else neurons
+    parameters = *weights, *delays, *own.values()
+    times = _Recorded.apply(network, activity, options, tuple(own), given, *parameters)
     window = network.t_window
     return tuple(
         SpikeTrain(own, spikes, window) for own, spikes in zip(times, activity.spikes, strict=True)
     )
 
 
-def with_delays(network: NetworkSpec, weights: Sequence[Any], delays: Sequence[Any]) -> Parameters:
+def with_delays(
+    network: NetworkSpec, weights: Sequence[Any], delays: Sequence[Any], neurons: OwnNeurons
+) -> Parameters:
     """Parameters of the weights of all projections, and the delays of those that have any."""
     left = iter(delays)
     return Parameters(
         tuple(weights),
         tuple(None if shape is None else next(left) for shape in network.delay_shapes),
+        neurons,
     )
 
 

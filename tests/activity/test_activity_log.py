@@ -238,8 +238,8 @@ DAMAGE = {
     "it is neither": lambda path: path.write_text("spikes"),
     "truncated file": lambda path: os.truncate(path, path.stat().st_size // 2),
     "of another program": damaged(lambda file: file.attrs.pop("schema")),
-    "expected version 1 or 2 of the layout; got 3": damaged(
-        lambda file: file.attrs.modify("version", 3)
+    "expected version 1 to 3 of the layout; got 4": damaged(
+        lambda file: file.attrs.modify("version", 4)
     ),
     "description of the network is damaged": damaged(
         lambda file: file.attrs.modify("network", '{"n_inputs": 7}')

@@ -200,7 +200,7 @@ def test_defaults_of_a_configuration_are_those_of_the_library(section, options):
     default.pop("seed", None)  # one seed for everything, at the top of a configuration
     later = section.LATER  # are not written down where they are at their default
     assert given == {key: value for key, value in default.items() if key not in later}
-    for key in later & {"t_refractory", "delay_rate"}:
+    for key in later & {"t_refractory", "delay_rate", "neuron_rate"}:
         assert getattr(section(), key) == default[key]
 
 

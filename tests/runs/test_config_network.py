@@ -116,7 +116,7 @@ def test_a_configuration_is_written_as_it_is_read():
 def test_what_is_not_used_is_not_written():
     text = load_experiment("yin-yang").to_toml()
     for key in ("populations", "projections", "delays", "readout", "t_refractory", "overactive",
-                "spike_penalty", "delay_rate"):  # fmt: skip
+                "spike_penalty", "delay_rate", "neuron_rate", "train_neurons"):  # fmt: skip
         assert key not in text
 
 

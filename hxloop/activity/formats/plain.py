@@ -20,14 +20,14 @@ hold all of them, of ``input``, ``hidden_0``, ..., ``output``::
     spikes.output.times   (spikes,)     sample after sample, in each by time, of equal ones by
     spikes.output.units   (spikes,)     neuron; which neuron each is of
 
-A network that is more than a chain of neurons that spike once has its description besides; its
-``hidden_0``, ... are the populations in their order, without the one that decides::
+A network that is more than a chain of nominal neurons that spike once has its description besides;
+its ``hidden_0``, ... are the populations in their order, without the one that decides::
 
     network          ()                 optional; text (JSON), as in activity logs
     delays.0, ...                       optional; of projections that have delays
+    neurons.hidden.tau_mem, ...         optional; of neurons with parameters each for itself
 
 Of a state, the file holds neither how its runs went nor which split it is of.
-
 A file with several states has their names behind: ``output_trained``, ``hidden_0_untrained``. An
 array without such a name belongs to all states. A file without any has one state, "recorded".
 """
@@ -51,7 +51,7 @@ from hxloop.activity.spikes import Spikes
 from hxloop.errors import FileFormatError, OutputError, RunInputError
 from hxloop.files import reading, replacing
 from hxloop.network import Parameters
-from hxloop.network.values import DELAYS, weights_name
+from hxloop.network.values import DELAYS, NEURONS, named_neurons, weights_name
 
 RECORDED = "recorded"
 EARLIEST = "the output neuron that spikes first (the file holds no decisions)"
@@ -133,7 +133,7 @@ def write_plain(path: str | os.PathLike[str], states: Iterable[RecordedActivity]
 def needs_network(state: RecordedActivity) -> bool:
     """Whether the arrays of a state can only be understood with its network, which is written."""
     network = state.network
-    return network is not None and (not network.is_chain or bool(network.features))
+    return network is not None and bool(not network.is_chain or network.features or state.neurons)
 
 
 def plain_leaves_out(state: RecordedActivity) -> tuple[str, ...]:
@@ -209,6 +209,10 @@ class _Arrays:
             return ()
         return tuple(None if a is None else _floats("delays", a) for a in arrays)
 
+    def neurons(self) -> dict[str, dict[str, NDArray[Any]]]:
+        found = {name: self.get(name) for name in self.names if name.startswith(f"{NEURONS}.")}
+        return named_neurons({n: _floats(n, a) for n, a in found.items() if a is not None})
+
     def spikes(self, name: str, n_units: int) -> Spikes | None:
         """All spikes, where there are lists of them."""
         place = f"spikes.{name}"
@@ -260,6 +264,7 @@ def _state(arrays: Mapping[str, NDArray[Any]], state: str) -> RecordedActivity:
             input_trains=input_trains,
             spike_trains=_whole(listed, layers),
             delays=given.delays(len(weights or ())),
+            neurons=given.neurons(),
         )
     except RunInputError as error:
         raise FileFormatError(str(error)) from error

@@ -64,6 +64,7 @@ def left_out(state: RecordedActivity) -> tuple[str, ...]:
     held = {
         "weights": state.weights is not None,
         "delays": any(array is not None for array in state.delays),
+        "neurons": bool(state.neurons),
         "network": state.network is not None,
         "runs": bool(state.runs),
     }

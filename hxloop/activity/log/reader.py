@@ -31,7 +31,7 @@ from hxloop.files import reading
 from hxloop.files.hdf5 import open_checked
 from hxloop.files.json_text import parse_json
 from hxloop.network import NetworkSpec
-from hxloop.network.values import DELAYS, WEIGHTS, Parameters, weights_name
+from hxloop.network.values import DELAYS, NEURONS, WEIGHTS, Parameters, named_neurons, weights_name
 
 _WHAT = "an activity log of hxloop"
 
@@ -140,14 +140,13 @@ class ActivityLog:
             )
 
     def parameters(self, state: str) -> Parameters:
-        """Weights and delays as held; without delays in files of versions that wrote none."""
-        group, shapes = self._state(state), self.network.delay_shapes
+        """Weights, delays and neurons as held; without what earlier versions did not write."""
+        group, kinds = self._state(state), (f"{DELAYS}.", f"{NEURONS}.")
         with reading(self.path, _WHAT):
-            delays = [
-                dataset_of(group, name, self.path)[()] if shape and name in group else None
-                for name, shape in ((f"{DELAYS}.{i}", shape) for i, shape in enumerate(shapes))
-            ]
-        return Parameters(self.weights(state), tuple(delays))
+            names = [name for name in group if name.startswith(kinds)]
+            named = {name: dataset_of(group, name, self.path)[()] for name in names}
+        delays = tuple(named.get(f"{DELAYS}.{i}") for i in range(len(self.network.shapes)))
+        return Parameters(self.weights(state), delays, named_neurons(named))
 
     def labels(self, state: str, samples: Samples = None) -> NDArray[np.int64]:
         """Index of the right output neuron, ``(n,)``."""
@@ -189,7 +188,7 @@ class ActivityLog:
         """
         group = self._state(state)
         layers = range(len(self.network.layers))
-        epoch = int(group.attrs.get("epoch", -1))
+        held, epoch = self.parameters(state), int(group.attrs.get("epoch", -1))
         listed = [layer for layer in layers if self._has_all(state, spikes_place(layer))]
         with reading(self.path, _WHAT):
             inputs = self.inputs(state, samples) if self._has_all(state, INPUT_SPIKES) else None
@@ -206,7 +205,7 @@ class ActivityLog:
                 layer_times=tuple(times),
                 labels=self.labels(state, samples),
                 decisions=self.decisions(state, samples),
-                weights=self.weights(state),
+                weights=held.weights,
                 network=self.network,
                 epoch=None if epoch < 0 else epoch,
                 split=text_of(group.attrs.get("split", "")) or None,
@@ -219,7 +218,8 @@ class ActivityLog:
                 spike_trains=tuple(spikes.get(i) or Spikes.from_first(times[i]) for i in layers)
                 if spikes
                 else None,
-                delays=self.parameters(state).delays,
+                delays=held.delays,
+                neurons=held.neurons,
             )
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The layout of an activity log, an HDF5 file: what is called what, versions 1 and 2.
+"""The layout of an activity log, an HDF5 file: what is called what, versions 1 to 3.
 
 An activity log is plain HDF5 (superblock 0), for any program that reads HDF5::
 
@@ -18,6 +18,8 @@ An activity log is plain HDF5 (superblock 0), for any program that reads HDF5::
                                 (of a chain: layer I); attribute unit
         delays.I                as the substrate held them; of projections that have delays;
                                 attribute unit
+        neurons.POPULATION.NAME (post,), of neurons that have a parameter ("tau_mem", "tau_syn",
+                                "v_threshold", "v_reset") each for itself; attribute unit
         layers/I/               I = 0 for the first hidden layer, ..., the last is the output,
                                 unless ``network`` names another
             first_spike_times   (samples, post), inf = silent; attribute unit
@@ -33,6 +35,9 @@ of neurons that may spike again has, instead of ``first_spike_times``, all of it
                                 after sample, in each by time, of equal ones by neuron
         input/spikes/           the same of the input, instead of ``input_times``, where channels
                                 may spike more than once; runs/ends has one column more, the last
+
+Version 3 is written where neurons have parameters each for itself, which a reader that takes them
+for nominal would get wrong; all else is as in version 2, or 1.
 
 ``/states`` has an attribute checksum, of the attributes of the whole file; each state has one of
 its own attributes (see ``sign``). Files of earlier versions have neither, nor digests of runs, and
@@ -71,10 +76,11 @@ from hxloop.errors import FileFormatError, OutputError
 from hxloop.files import sha256_of
 from hxloop.files.json_text import parse_json
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec, Population, Projection
-from hxloop.network.values import DELAYS, WEIGHTS
+from hxloop.network.values import DELAYS, NEURONS, WEIGHTS
 
 SCHEMA, VERSION = "hxloop-activity", 1
 ALL_SPIKES = 2  # the version of a file in which neurons or input channels may spike more than once
+OWN_NEURONS = 3  # that of a file in which neurons have parameters each for itself
 INPUT_SPIKES = "input/spikes"
 CHECKSUM = "checksum"
 TIME_UNIT = "tau_syn"
@@ -165,7 +171,8 @@ def digest_of_run(rows: Mapping[str, NDArray[Any]]) -> str:
 
 def is_parameter(name: str) -> bool:
     """Whether a dataset of a state holds what does not change from run to run."""
-    return name.startswith((f"{WEIGHTS}.", f"{DELAYS}.")) or name.endswith(f"/{WEIGHTS}")
+    kinds = (f"{WEIGHTS}.", f"{DELAYS}.", f"{NEURONS}.")
+    return name.startswith(kinds) or name.endswith(f"/{WEIGHTS}")
 
 
 def spikes_place(layer: int) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hxloop.activity.log.schema import (
     ALL_SPIKES,
     INPUT_SPIKES,
+    OWN_NEURONS,
     SCHEMA,
     VERSION,
     check_signed,
@@ -34,9 +35,9 @@ def check_header(file: h5py.File, path: Path, what: str) -> None:
             f"{path}: expected {what}; it is an HDF5 file of another program (schema {schema!r})"
         )
     version = int(file.attrs.get("version", -1))
-    if version not in (VERSION, ALL_SPIKES):
+    if version not in (VERSION, ALL_SPIKES, OWN_NEURONS):
         raise FileFormatError(
-            f"{path}: expected version {VERSION} or {ALL_SPIKES} of the layout; got {version}. "
+            f"{path}: expected version {VERSION} to {OWN_NEURONS} of the layout; got {version}. "
             "Read it with the version of hxloop that wrote it"
         )
 

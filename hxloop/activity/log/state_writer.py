@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from hxloop.activity.further import FurtherSpikes
 from hxloop.activity.log.run_rows import rows_of
-from hxloop.activity.log.schema import ALL_SPIKES, INPUT_SPIKES, digest_of_run, info_to_json, sign
+from hxloop.activity.log.schema import (
+    ALL_SPIKES,
+    INPUT_SPIKES,
+    OWN_NEURONS,
+    digest_of_run,
+    info_to_json,
+    sign,
+)
 from hxloop.activity.log.tables import (
     RUNS_DONE,
     OpenTables,
@@ -104,9 +111,10 @@ class StateWriter:
                 on which they do not; else all spikes are in ``activity``.
 
         Raises:
-            RunInputError: the activity does not fit the network, holds NaN, or its weights or
-                delays are not those of the state's first run; a neuron whose ``t_refractory`` is
-                inf spikes more than once, or an input channel where none did in the first run.
+            RunInputError: the activity does not fit the network, holds NaN, or its weights,
+                delays or neurons are not those of the state's first run; a neuron whose
+                ``t_refractory`` is inf spikes more than once, or an input channel where none did in
+                the first run.
             OutputError: the file cannot be written, or its log is closed; it still holds all
                 runs before.
         """
@@ -123,6 +131,7 @@ class StateWriter:
             input_trains=activity.input_trains,
             spike_trains=activity.spike_trains,
             delays=activity.delays_used,
+            neurons=activity.neurons_used,
         )
         listed = not checked.inputs.once if self._input_trains is None else self._input_trains
         before = self._ends if self._runs else np.zeros(len(self._ends) + listed, np.int64)
@@ -192,9 +201,10 @@ class StateWriter:
         first, now = self._parameters.named(), held.named()
         for name in first | now:  # in their order
             if name not in first or name not in now or not np.array_equal(first[name], now[name]):
-                kind, index = name.split(".")
+                kind, _, of = name.partition(".")
+                of = f"layer {of}" if of.isdigit() else of
                 raise RunInputError(
-                    f"state {self._name!r}: the {kind} of layer {index} are not those of its "
+                    f"state {self._name!r}: the {kind} of {of} are not those of its "
                     f"first run; begin another state when {kind} change"
                 )
 
@@ -223,8 +233,10 @@ class StateWriter:
         try:
             with replacing(log.path) as new:
                 with log.copy(new, without=[self._name]) as file:
-                    if INPUT_SPIKES + "/ends" in rows or self._again:
-                        file.attrs["version"] = ALL_SPIKES
+                    again = INPUT_SPIKES + "/ends" in rows or self._again
+                    version = OWN_NEURONS if self._parameters.neurons else ALL_SPIKES * again
+                    if version > file.attrs["version"]:
+                        file.attrs["version"] = version
                         sign(file["states"], file)
                     group = file["states"].create_group(self._name)
                     group.attrs["complete"] = 0

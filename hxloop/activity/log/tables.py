@@ -157,10 +157,11 @@ def lay_out(group: h5py.Group, tables: Mapping[str, Table]) -> dict[str, Table]:
 
 
 def write_parameters(group: h5py.Group, parameters: Parameters) -> None:
-    """Write the weights and delays of a state."""
+    """Write the weights, delays and neurons of a state."""
     for name, array in parameters.named().items():
         dataset = group.create_dataset(name, data=array)
-        dataset.attrs["unit"] = WEIGHT_UNIT if name.startswith(WEIGHTS) else TIME_UNIT
+        voltage = name.startswith(WEIGHTS) or name.rpartition(".")[2].startswith("v_")
+        dataset.attrs["unit"] = WEIGHT_UNIT if voltage else TIME_UNIT
 
 
 def pack(old: h5py.Group, new: h5py.Group, compress: bool) -> None:

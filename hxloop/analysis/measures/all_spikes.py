@@ -98,6 +98,11 @@ def why_no_pathways(state: RecordedActivity) -> str | None:
             "they are defined for a chain of layers whose neurons spike once, without delays; this "
             f"network is more ({features})"
         )
+    if state.neurons:
+        return (
+            "they are defined for nominal neurons; here neurons have parameters each for itself ("
+            f"{', '.join(dict.fromkeys(n for own in state.neurons.values() for n in own))})"
+        )
     if network is not None and not network.is_chain:
         return "they are traced along the layers in their order; this network has another one"
     if state.decision_reads != DECISION_READS[0]:

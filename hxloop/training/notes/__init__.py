@@ -10,6 +10,7 @@ from hxloop.training.notes.note import WORTH_A_WORD, Note, latest, tell
 from hxloop.training.notes.of_inputs import MOMENT, data_notes, input_notes
 from hxloop.training.notes.of_runs import (
     dale_note,
+    neuron_notes,
     physics_notes,
     silence_notes,
     tie_notes,
@@ -24,6 +25,7 @@ __all__ = [
     "data_notes",
     "input_notes",
     "latest",
+    "neuron_notes",
     "physics_notes",
     "silence_notes",
     "tell",

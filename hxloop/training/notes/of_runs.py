@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,6 +166,25 @@ def tie_notes(ties: int, right: int, samples: int) -> tuple[Note, ...]:
             "well, as on a coarse clock; of equals the one with the lower index is taken "
             f"({right} of these decisions are right).",
             {"samples": ties, "of": samples, "right": right},
+        ),
+    )
+
+
+def neuron_notes(metrics: Mapping[str, Any]) -> tuple[Note, ...]:
+    """That training led parameters of neurons to their bounds.
+
+    Args:
+        metrics: of an epoch.
+    """
+    if not (n := metrics.get("clipped_neurons", 0)):
+        return ()
+    return (
+        Note(
+            "neurons-clipped",
+            f"In epoch {metrics['epoch']} {n} times a step led a time constant, threshold or reset "
+            "out of its bounds (LoopNetwork.enforce_neurons); it was set back to the bound. "
+            "Smaller steps (training.neuron_rate) keep more of them within.",
+            {"values": n, "epoch": metrics["epoch"]},
         ),
     )
 
