@@ -16,6 +16,7 @@ _BENCHMARKS = {
     "chip": "hxloop.bench.chip:bench_chip",
     "engine": "hxloop.bench.engine:bench_engine",
     "pynn": "hxloop.bench.pynn:bench_pynn",
+    "trains": "hxloop.bench.trains:bench_trains",
 }
 
 

@@ -119,7 +119,7 @@ def jaxsnn_eventprop(task: Task) -> Program:
         first = jax.tree_util.tree_map(lambda leaf: leaf[0], spikes)
         events = jax.jit(apply)({"inp": first}, weights)
         counts = [np.asarray(events[f"lif{i}"].internal).sum(axis=1).mean() for i in (1, 2)]
-        return counts[0] / sizes[1], counts[1] / sizes[2]
+        return float(counts[0]) / sizes[1], float(counts[1]) / sizes[2]
 
     return Program(
         version=version,
@@ -183,7 +183,10 @@ def exact_snn_nn(task: Task, grid: int = 501) -> Program:
 
     return Program(
         version=version,
-        differs=f"float32; crossings looked for on {grid} points; a weight for each hidden spike",
+        differs=(
+            f"float32; crossings looked for on {grid} points; a weight for each hidden spike; "
+            "after a spike less is left of a current, so that fewer follow"
+        ),
         epoch=epoch,
         spikes=per_neuron,
     )

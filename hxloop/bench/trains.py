@@ -49,8 +49,8 @@ def bench_trains(
         how many times faster hxloop is than the fastest other (None without any), by the clock and
         by ``processor`` time; ``threads``, ``machine``.
     """
-    task = _task(samples)
-    programs, left_out = {"hxloop": _ours(task)}, {}
+    task = task_of(samples)
+    programs, left_out = {"hxloop": ours(task)}, {}
     for name, rival in RIVALS.items():
         say(f"{name} is set up ...")
         try:
@@ -79,10 +79,12 @@ def bench_trains(
     }
 
 
-def _task(samples: int) -> Task:
+def task_of(samples: int) -> Task:
+    """So many samples of Yin-Yang, whole batches of them, and weights at which neurons spike a few
+    times."""
     batches = max(1, samples // BATCH)
     points = yin_yang(batches * BATCH, 0)
-    inputs = LatencyEncoding().encode(points.samples)
+    inputs = LatencyEncoding().encode(np.asarray(points.samples))
     rng = np.random.default_rng(0)
     weights = tuple(
         rng.normal(mean, stdev, shape)
@@ -104,7 +106,8 @@ def _task(samples: int) -> Task:
     )
 
 
-def _ours(task: Task) -> Program:
+def ours(task: Task) -> Program:
+    """hxloop itself, in software, with the loss of all output spikes."""
     # The session stays open as long as the program is used: it holds memory and nothing else.
     session = get_backend("ideal").open(NETWORK, seed=0)
     loop = LoopNetwork(session, task.weights)

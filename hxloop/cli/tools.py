@@ -233,7 +233,7 @@ def check_backend(
 @app.command()
 def bench(
     what: Annotated[
-        str, typer.Argument(metavar="[engine|chip|pynn|activity]", help="What to measure.")
+        str, typer.Argument(metavar="[engine|trains|chip|pynn|activity]", help="What to measure.")
     ] = ("engine"),
     settings: Annotated[
         list[str] | None,
