@@ -9,25 +9,7 @@ import hxloop.data.japanese_vowels as japanese_vowels
 from hxloop.data import TimeSeries, load_dataset
 from hxloop.data.held_out import held_out
 from hxloop.errors import ConfigError, FileFormatError, MissingDataError, MissingDependencyError
-from hxloop.files import sha256_of
-
-NAMES = {"train": "JapaneseVowels_TRAIN.ts", "test": "JapaneseVowels_TEST.ts"}
-
-
-def lines_of(samples):
-    """A file as the archive has it."""
-    rows = [":".join([*(",".join(map(repr, c)) for c in channels), label])
-            for channels, label in samples]  # fmt: skip
-    return "\n".join(["# of a test", "@dimensions 12", "@classLabel true 1 2", "@data", *rows, ""])
-
-
-def drawn(n, seed):
-    rng = np.random.default_rng(seed)
-    lengths = rng.integers(7, 12, n)
-    return [
-        (np.round(rng.normal(0, 1, (12, length)), 6).tolist(), str(1 + index % 9))
-        for index, length in enumerate(lengths)
-    ]
+from tests.data.vowel_files import NAMES, write
 
 
 @pytest.fixture
@@ -43,15 +25,9 @@ def nowhere(tmp_path, monkeypatch):
 def installed(nowhere, monkeypatch):
     """A package that holds small files, which count as the official ones."""
     folder = nowhere / "packages" / "one_of_a_test" / "datasets" / "data" / "JapaneseVowels"
-    folder.mkdir(parents=True)
+    digests, samples = write(folder, {"train": 90, "test": 30})
     (nowhere / "packages" / "one_of_a_test" / "__init__.py").write_text("raise AssertionError\n")
     monkeypatch.syspath_prepend(str(nowhere / "packages"))
-    samples = {"train": drawn(90, 0), "test": drawn(30, 1)}
-    digests = {}
-    for split, name in NAMES.items():
-        text = lines_of(samples[split])
-        (folder / name).write_text(text)
-        digests[name] = sha256_of(text)
     monkeypatch.setattr(japanese_vowels, "FILES", digests)
     return folder, samples
 

@@ -8,6 +8,7 @@ import pytest
 
 from hxloop.errors import ConfigError
 from hxloop.experiments import variants
+from hxloop.experiments.registry import FOLDER, load_experiment
 from hxloop.experiments.variants import VariantsOptions, markdown_table, variant
 from hxloop.runs.config import ExperimentConfig
 
@@ -102,3 +103,22 @@ def test_the_table_has_a_line_for_each_variant():
     table = markdown_table({"trainings": [row("a", 1, 0.9), row("a", 2, 0.8), row("b", 2, 0.5)]})
     assert "| a | 48 | 90.0 | 80.0 | **85.0** | 1.50, 0.50 |" in table
     assert "| b | 48 |  | 50.0 | **50.0** | 1.50, 0.50 |" in table
+
+
+KEPT = sorted(
+    path.parent for path in FOLDER.glob("*/results.json")
+    if load_experiment(path.parent.name.replace("_", "-")).study.get("variants")
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", KEPT, ids=lambda folder: folder.name)
+def test_committed_results_are_those_of_the_readme_and_of_the_configuration(folder):
+    config = load_experiment(folder.name.replace("_", "-"))
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    options = VariantsOptions.of(config)
+    assert results["epochs"] == config.training.epochs and results["finished"]
+    asked = {(name, seed) for name in options.variants for seed in options.seeds}
+    assert {(row["variant"], row["seed"]) for row in results["trainings"]} == asked
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    assert markdown_table(results) in readme and "figure.png" in readme
+    assert (folder / "figure.png").stat().st_size > 5000
