@@ -128,6 +128,9 @@ def test_a_sample_does_not_depend_on_its_neighbours_at_all(session: Any) -> None
     for mine, reverse, one in zip(whole.spikes, backwards.spikes, alone.spikes, strict=True):
         assert mine.select([2]) == one
         assert mine.select([3, 2, 1, 0]) == reverse
+    # There are spikes of each to be compared, and they are its own.
+    assert (whole.spikes[0].count.sum(axis=1) > 0).all()
+    assert whole.spikes[0].select([0]) != whole.spikes[0].select([2])
     last = max(float(spikes.times.max()) for spikes in whole.spikes)
     assert last > NETWORK.t_window - 2 * NEURON.t_refractory
 
