@@ -136,8 +136,8 @@ def gradients_of(
 
 
 def of_time_constant(columns: Array, name: str) -> Array:
-    """Of ``(neurons, 3)``, by membrane, excitation and inhibition, one; a synapse has both."""
-    return columns[:, 0] if name == "tau_mem" else columns[:, 1] + columns[:, 2]
+    """One of ``TrainGradients.time_constants``; both currents decay alike, so the third is 0."""
+    return columns[:, 0] if name == "tau_mem" else columns[:, 1]
 
 
 @torch.no_grad()
