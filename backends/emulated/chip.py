@@ -29,7 +29,7 @@ from hxloop.substrate import Capabilities
 from hxloop.units import TimeBase
 
 SOLVERS = ("brian2", "event")
-FEATURES = frozenset({Feature.MULTI_SPIKE, Feature.RECURRENT, Feature.SKIP})
+FEATURES = frozenset({Feature.MULTI_SPIKE, Feature.RECURRENT, Feature.SKIP, Feature.READOUT})
 CODEGEN_TARGETS = ("cpp_standalone", "numpy")
 
 

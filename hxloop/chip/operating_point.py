@@ -134,7 +134,8 @@ class OperatingPoint:
                 )
             neuron = layer.neuron
             wanted = (neuron.v_reset - neuron.v_leak) / (neuron.v_threshold - neuron.v_leak)
-            if not neuron.spikes_once and not np.isclose(wanted, reset, rtol=1e-6, atol=1e-9):
+            again = not neuron.spikes_once and not neuron.never_spikes
+            if again and not np.isclose(wanted, reset, rtol=1e-6, atol=1e-9):
                 lsb = self.v_leak_lsb + wanted * self.distance_lsb
                 raise CalibrationError(
                     f"calibration: made for a reset of {self.v_reset_lsb:g} LSB; layer {index} of "

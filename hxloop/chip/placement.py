@@ -28,7 +28,8 @@ class PlacedLayer(Brief):
         parameters: what the neurons really are, or are measured to be.
         strength_exc, strength_inh: ``(pre, post)``, factor on every weight of that sign; of a
             population with several projections, one after the other (``input_rows``).
-        scale: distance between nominal leak and threshold, the unit of the trial noise.
+        scale: distance between nominal leak and threshold, the unit of the trial noise; of
+            read-outs 1.
     """
 
     circuits: NDArray[np.int64]
@@ -109,7 +110,8 @@ def place_layer(
             ``t_refractory`` as a shift in model time, and ``dead``.
     """
     neuron, merged = layer.neuron, circuits.shape[1]
-    scale = neuron.v_threshold - neuron.v_leak
+    # A read-out has no threshold that its potentials could be measured by: by that of the others.
+    scale = 1.0 if neuron.never_spikes else neuron.v_threshold - neuron.v_leak
     conductance = 1 / pattern["tau_mem"][circuits]
     leak = np.average(pattern["v_leak"][circuits], axis=1, weights=conductance)
     first = circuits[:, 0]
