@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hxloop.errors import ConfigError, OutputError, unknown_name
 from hxloop.network import Parameters
@@ -25,6 +25,9 @@ from hxloop.runs.watching import OnTrainer, watchers
 from hxloop.substrate import get_backend
 from hxloop.training.events import AllOf, TrainingEvents
 from hxloop.training.options import ProgressListener
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Options = TypeVar("Options")
 
@@ -138,6 +141,18 @@ def empty_results(
     # As it would be read again: lists, not tuples.
     found: dict[str, Any] = json.loads(json.dumps(results))
     return found
+
+
+def save_figure(figure: Figure, path: Path, dpi: int = 130) -> None:
+    """Write a figure of a study.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        figure.savefig(path, dpi=dpi)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 class RunOfStudy(Protocol):

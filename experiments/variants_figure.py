@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from hxloop.errors import OutputError
+from hxloop.experiments.study_parts import save_figure
 from hxloop.page import BLACK, BLUE
 
 
@@ -39,7 +39,4 @@ def write_figure(results: Mapping[str, Any], path: Path) -> None:
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x", color="#dddddd", linewidth=0.6)
     axis.set_axisbelow(True)
-    try:
-        figure.savefig(path, dpi=110)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    save_figure(figure, path)

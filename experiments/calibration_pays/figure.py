@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from hxloop.errors import OutputError
+from hxloop.experiments.study_parts import save_figure
 from hxloop.page import BLUE, ORANGE, PURPLE, SKY, VERMILION
 
 COLOURS = (VERMILION, ORANGE, PURPLE, BLUE, SKY)
@@ -69,10 +69,7 @@ def write_figure(results: Mapping[str, Any], path: Path) -> None:
         axis.set_xticks(range(len(LABELS)), list(LABELS.values()), fontsize=8)
         axis.spines[["top", "right"]].set_visible(False)
     right.tick_params(axis="x", rotation=60)
-    try:
-        figure.savefig(path, dpi=130)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    save_figure(figure, path)
 
 
 def _states(results: Mapping[str, Any], network: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from hxloop.errors import OutputError
+from hxloop.experiments.study_parts import save_figure
 from hxloop.page import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 
 COLOURS = (BLACK, BLUE, SKY, GREEN, VERMILION, ORANGE, PURPLE, GREY)
@@ -44,10 +44,7 @@ def write_figure(results: Mapping[str, Any], path: Path) -> None:
         training.legend(frameon=False, fontsize=8)
     for axis in (scores, apart, training):
         axis.spines[["top", "right"]].set_visible(False)
-    try:
-        figure.savefig(path, dpi=130)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    save_figure(figure, path)
 
 
 def _draw_scores(axis: Any, rows: Mapping[str, Any], colours: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from hxloop.errors import OutputError
+from hxloop.experiments.study_parts import save_figure
 from hxloop.page import BLUE, GREY, VERMILION
 from hxloop.runs.report.figures import draw_decisions
 from hxloop.runs.report.page import DecisionPlane
@@ -48,10 +48,7 @@ def write_figure(
         panels.append(axis)
     panels[0].set_ylabel("test accuracy on the chip (%)")
     panels[0].annotate("in software", (-0.55, software), va="bottom", fontsize=8)
-    try:
-        figure.savefig(path, dpi=130)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    save_figure(figure, path)
 
 
 def _draw_chips(axis: Any, rows: Sequence[Mapping[str, Any]], software: float) -> None:

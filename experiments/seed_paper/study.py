@@ -17,8 +17,8 @@ from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.report.curves import separability_curves, spread_curves
 from hxloop.analysis.report.static import panels, style
 from hxloop.analysis.run import analyse_recording
-from hxloop.errors import ConfigError, MissingDataError, OutputError, RunInputError
-from hxloop.experiments.study_parts import run_of_study, study_folder, study_options
+from hxloop.errors import ConfigError, MissingDataError, RunInputError
+from hxloop.experiments.study_parts import run_of_study, save_figure, study_folder, study_options
 from hxloop.runs.config import ExperimentConfig
 from hxloop.training.events import AllOf
 
@@ -175,8 +175,5 @@ def _write_figure(analysis: Mapping[str, Any], path: Path) -> None:
         "linear read-out of spike times",
         "silhouette, spike times",
     )
-    try:
-        with style():
-            panels([by_name[name] for name in names]).savefig(path, dpi=200)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    with style():
+        save_figure(panels([by_name[name] for name in names]), path, dpi=200)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from hxloop.errors import OutputError
+from hxloop.experiments.study_parts import save_figure
 from hxloop.experiments.synchronization.tables import by_kind, depth
 from hxloop.page import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION
 
@@ -42,10 +42,7 @@ def write_figure(results: Mapping[str, Any], path: Path) -> None:
     _substrates(axes[1, 2], results.get("substrates"))
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
-    try:
-        figure.savefig(path, dpi=130)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    save_figure(figure, path)
 
 
 def _spread(axis: Any, members: Layers, chip: Layers) -> None:
