@@ -185,7 +185,7 @@ def exact_snn_nn(task: Task, grid: int = 501) -> Program:
         version=version,
         differs=(
             f"float32; crossings looked for on {grid} points; a weight for each hidden spike; "
-            "after a spike less is left of a current, so that fewer follow"
+            "fewer spikes with the same weights"
         ),
         epoch=epoch,
         spikes=per_neuron,
