@@ -17,7 +17,7 @@ from hxloop.backends.precision import PRECISIONS, RESOLUTION, check_precision
 from hxloop.checks import settle, whole
 from hxloop.engine import NeuronParameters
 from hxloop.engine.compiled.interface import first_spike_times_cpu
-from hxloop.engine.trains import MAX_SPIKES, spike_trains
+from hxloop.engine.spike_trains import MAX_SPIKES, spike_trains
 from hxloop.network import Feature, Parameters
 from hxloop.substrate import BaseBackend, BaseSession, Capabilities, Simulated
 

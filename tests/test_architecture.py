@@ -206,7 +206,7 @@ LONG_FUNCTIONS = {
     "hxloop.engine.compiled.backward": "a kernel is one function, or numba does not inline it",
     "hxloop.engine.compiled.forward": "the same",
     "hxloop.engine.compiled.forward_unequal": "the same",
-    "hxloop.engine.compiled.trains": "the same",
+    "hxloop.engine.compiled.loop_block": "the same",
     "hxloop.engine.reference": "the same steps as the kernel, side by side with it",
 }
 MOST_LINES, MOST_LINES_OF_A_FUNCTION, MOST_LINES_OF_TESTS = 300, 60, 350

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hxloop.activity import Spikes
 from hxloop.backends.emulated.trains import ChipRun
 from hxloop.engine.compiled.interface import first_spike_times_cpu
-from hxloop.engine.trains import spike_trains
+from hxloop.engine.spike_trains import spike_trains
 from hxloop.network import NeuronParameters
 
 Array = NDArray[np.float64]

@@ -13,7 +13,7 @@ from hxloop.bench.measuring import interleaved_times, machine
 from hxloop.bench.rivals import RATE, RIVALS, Program, Task
 from hxloop.data.datasets import yin_yang
 from hxloop.data.encoding import LatencyEncoding
-from hxloop.engine.trains import spike_trains
+from hxloop.engine.spike_trains import spike_trains
 from hxloop.errors import MissingDependencyError
 from hxloop.network import NetworkSpec, NeuronSpec, Parameters
 from hxloop.substrate import get_backend

@@ -13,7 +13,7 @@ from hxloop.conformance.check import Figures
 from hxloop.conformance.compare import CLEAR_SLOPE
 from hxloop.conformance.subject import Subject
 from hxloop.conformance.train_membrane import Membrane
-from hxloop.engine.trains import spike_trains
+from hxloop.engine.spike_trains import spike_trains
 from hxloop.errors import ConformanceError, RunFailed
 from hxloop.network import NetworkSpec, NeuronSpec, Parameters
 from hxloop.substrate import Session

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from hxloop.activity import Spikes
 from hxloop.engine.blocks import Arrivals, Rows
+from hxloop.engine.compiled.chain_backward import chain_sweep
+from hxloop.engine.compiled.loop_backward import sweep
+from hxloop.engine.compiled.order import by_neuron
+from hxloop.engine.compiled.slopes import AFTER, BEFORE, RELEASED, slopes
 from hxloop.engine.compiled.threads import run_parts, samples_of_parts
-from hxloop.engine.compiled.train_backward import sweep
-from hxloop.engine.compiled.train_chain_backward import chain_sweep
-from hxloop.engine.compiled.train_order import by_neuron
-from hxloop.engine.compiled.train_slopes import AFTER, BEFORE, RELEASED, slopes
 from hxloop.engine.gradient import GradientCounts
 
 Array = NDArray[np.float64]
@@ -111,7 +111,7 @@ def block_gradients(
         of_spikes: dL/dT of all spikes of the network, by number; added to.
         counts: where to count spikes and gradients that were not passed on.
         loop: whether it feeds itself.
-        min_slope, cap: see ``train_gradients``; the cap is of ``|dL/dT| max_i |dT/dw_i|``.
+        min_slope, cap: see ``spike_gradients``; the cap is of ``|dL/dT| max_i |dT/dw_i|``.
     """
     batch, post = len(coming.offsets) - 1, len(table)
     if loop:

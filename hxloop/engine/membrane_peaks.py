@@ -47,7 +47,7 @@ class PeakGradients:
         delays: of each of these, of the shape of its delays; None where it has none.
         spikes: of the input, then of each population, dL/dT ``(spikes,)``, in their order in
             ``Spikes``.
-        time_constants: of the neurons of the population, if asked for, see ``TrainGradients``.
+        time_constants: of the neurons of the population, if asked for, see ``SpikeGradients``.
     """
 
     projections: tuple[int, ...]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hxloop.activity import Spikes
 from hxloop.checks.random_streams import entropy
-from hxloop.engine.trains import spike_trains
+from hxloop.engine.spike_trains import spike_trains
 from hxloop.errors import ConfigError
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec, Parameters
 from hxloop.training.drawn_weights import DALE_BALANCE, drawn_weights, obey_dale

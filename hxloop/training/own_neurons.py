@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hxloop import checks
-from hxloop.engine.train_gradient import TrainGradients
+from hxloop.engine.spike_gradient import SpikeGradients
 from hxloop.errors import ConfigError, HxloopError
 from hxloop.network import NetworkSpec, Parameters, Population
 from hxloop.network.own_neurons import OF_SPIKES, OWN
@@ -119,7 +119,7 @@ def has_time_constants(keys: Iterable[str]) -> bool:
 
 
 def gradients_of(
-    network: NetworkSpec, found: TrainGradients, keys: Sequence[str]
+    network: NetworkSpec, found: SpikeGradients, keys: Sequence[str]
 ) -> tuple[Tensor, ...]:
     """The gradients ``(neurons,)`` of some keys among those of all spikes."""
     place = {population.name: i for i, population in enumerate(network.populations)}
@@ -136,7 +136,7 @@ def gradients_of(
 
 
 def of_time_constant(columns: Array, name: str) -> Array:
-    """One of ``TrainGradients.time_constants``; both currents decay alike, so the third is 0."""
+    """One of ``SpikeGradients.time_constants``; both currents decay alike, so the third is 0."""
     return columns[:, 0] if name == "tau_mem" else columns[:, 1]
 
 

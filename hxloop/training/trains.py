@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hxloop.activity import Activity, Spikes
 from hxloop.engine import GradientCounts
-from hxloop.engine.train_gradient import train_gradients
+from hxloop.engine.spike_gradient import spike_gradients
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec, Parameters
 from hxloop.network.own_neurons import OwnNeurons
@@ -101,7 +101,7 @@ class _Recorded(torch.autograd.Function):
                     f"at {spikes.times[k]:.4g} in sample {spikes.samples[k]}"
                 )
             of_spikes.append(values)
-        found = train_gradients(
+        found = spike_gradients(
             ctx.network, activity.parameters, activity.inputs, activity.spikes, of_spikes,
             **ctx.options, time_constants=has_time_constants(ctx.own),
         )  # fmt: skip
@@ -137,7 +137,7 @@ def recorded_spike_trains(
         delays: that are trained, for each projection that has delays.
         neurons: that are trained, ``(neurons,)`` by key, see ``hxloop.training.own_neurons``.
         input_times: ``(batch, n_inputs)``, of inputs that spike once; given, they get a gradient.
-        max_dw_norm: see ``hxloop.engine.train_gradient.train_gradients``.
+        max_dw_norm: see ``hxloop.engine.spike_gradient.spike_gradients``.
         counts: where to count spikes and gradients that were not passed on.
     """
     options = {"max_dw_norm": max_dw_norm, "counts": counts}

@@ -11,7 +11,7 @@ import pytest
 
 from hxloop import NetworkSpec, NeuronSpec, get_backend
 from hxloop.activity import Spikes
-from hxloop.engine.trains import spike_trains
+from hxloop.engine.spike_trains import spike_trains
 from hxloop.errors import CapacityError, ConfigError
 from tests.backends.brainscales2_laboratory import NAME, TICK, WEIGHTS
 

@@ -9,7 +9,7 @@ import pytest
 
 from hxloop.activity import Spikes
 from hxloop.backends.pynn.train_spacing import last_spikes, train_spacing
-from hxloop.engine.trains import spike_trains
+from hxloop.engine.spike_trains import spike_trains
 from hxloop.network import NetworkSpec, NeuronSpec, Parameters
 
 RESIDUE = 1e-6

@@ -11,8 +11,8 @@ from scipy.integrate import solve_ivp
 
 from hxloop.activity import Spikes
 from hxloop.engine import first_spike_times
-from hxloop.engine.train_reference import spike_trains_of_sample
-from hxloop.engine.trains import spike_trains
+from hxloop.engine.spike_train_reference import spike_trains_of_sample
+from hxloop.engine.spike_trains import spike_trains
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec, NeuronParameters, NeuronSpec, Parameters
 from tests.engine.networks import KINDS, drawn_network, drawn_neurons, drawn_parameters, few_inputs

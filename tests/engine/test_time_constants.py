@@ -9,11 +9,11 @@ import torch
 from hxloop.activity import Spikes
 from hxloop.engine.compiled.time_constants import kernel_slopes
 from hxloop.engine.psp import psp
-from hxloop.engine.train_gradient import train_gradients
-from hxloop.engine.trains import spike_trains
+from hxloop.engine.spike_gradient import spike_gradients
+from hxloop.engine.spike_trains import spike_trains
 from hxloop.network import NetworkSpec, NeuronParameters, NeuronSpec, Parameters
 from tests.engine.networks import KINDS, drawn_network, drawn_neurons, drawn_parameters, few_inputs
-from tests.engine.test_train_gradients import difference, fields_of, loss_and_gradient
+from tests.engine.test_spike_gradients import difference, fields_of, loss_and_gradient
 
 TAUS = ("tau_mem", "tau_syn_exc", "tau_syn_inh")
 
@@ -45,7 +45,7 @@ def test_gradients_are_differences(kind, loop):
     parameters, inputs = drawn_parameters(rng, network), few_inputs(rng, network, batch=6)
     recorded, plain, loss = loss_and_gradient(network, parameters, inputs, neurons)
     of_spikes = [np.cos(1.3 * np.arange(spikes.n_spikes)) for spikes in recorded]
-    found = train_gradients(
+    found = spike_gradients(
         network, parameters, inputs, recorded, of_spikes, neurons, time_constants=True
     )
     assert plain.time_constants == ()
@@ -81,12 +81,12 @@ def test_equal_currents_are_one(ratio):
     assert recorded[0].n_spikes > 10
     of_spikes = [rng.normal(size=recorded[0].n_spikes)]
     (one,) = parameters.layers(spec)
-    one_gradient = train_gradients(
+    one_gradient = spike_gradients(
         spec, parameters, inputs, recorded, of_spikes, time_constants=True
     )
     # Two currents that decay nearly alike.
     apart = NeuronParameters(**{**fields_of(one), "tau_syn_inh": one.tau_syn_inh * (1 + 1e-12)})
-    two = train_gradients(
+    two = spike_gradients(
         spec, parameters, inputs, recorded, of_spikes, [apart], time_constants=True
     )
     mine, theirs = one_gradient.time_constants[0], two.time_constants[0]
@@ -98,7 +98,7 @@ def test_equal_currents_are_one(ratio):
 def test_what_does_not_rise_passes_nothing_on():
     spec = NetworkSpec.feed_forward(1, 1)
     recorded = [Spikes.from_events([0], [0], [3.9], batch=1, n_units=1)]
-    found = train_gradients(
+    found = spike_gradients(
         spec, Parameters((np.array([[1.0]]),)), Spikes.from_first(np.array([[0.5]])), recorded,
         [np.ones(1)], time_constants=True,
     )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hxloop.activity import Spikes
-from hxloop.engine.trains import spike_trains
+from hxloop.engine.spike_trains import spike_trains
 from hxloop.errors import ConfigError, NetworkError
 from hxloop.experiments.registry import load_experiment
 from hxloop.network import (

@@ -23,7 +23,7 @@ _ARRIVALS = 4
 
 
 class Brian2Blocks(UncopiedSession):
-    """Solves blocks (``hxloop.engine.trains.BlockSolver``), with a model for each of a network.
+    """Solves blocks (``BlockSolver`` of the engine), with a model for each of a network.
 
     A model is compiled anew when a channel has twice as many spikes as it was made for. One run is
     done at a time: threads wait for each other, and a forked child is refused.

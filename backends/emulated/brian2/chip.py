@@ -14,7 +14,7 @@ from hxloop.backends.emulated.brian2.given import LayerDynamics
 from hxloop.backends.emulated.brian2.solver import Brian2Options, Brian2Solver
 from hxloop.backends.emulated.event_solver import ChipLayer
 from hxloop.backends.emulated.trains import ChipRun
-from hxloop.engine.trains import spike_trains
+from hxloop.engine.spike_trains import spike_trains
 from hxloop.network import NetworkSpec
 
 Array = NDArray[np.float64]

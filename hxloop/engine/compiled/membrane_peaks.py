@@ -17,10 +17,10 @@ import math
 
 import numpy as np
 
+from hxloop.engine.compiled.any_crossing import turning_times
 from hxloop.engine.compiled.membrane import membrane_slope, peak_time
 from hxloop.engine.compiled.psp import psp
-from hxloop.engine.compiled.train_crossing import turning_times
-from hxloop.engine.compiled.train_neuron import (
+from hxloop.engine.compiled.spiking_neuron import (
     AT,
     EXC,
     I_EXC,
@@ -75,7 +75,7 @@ def peaks(  # type: ignore[no-untyped-def]
     """Results ``values, times (batch, post)``: the highest membrane (from leak), and when.
 
     A membrane that never rises above leak has value 0 and time 0. Args: as of
-    ``hxloop.engine.compiled.train_chain.chain_block``.
+    ``hxloop.engine.compiled.chain_block.chain_block``.
     """
     post = weights.shape[1]
     state = np.zeros(6)

@@ -23,7 +23,7 @@ import math
 import numpy as np
 
 from hxloop.engine.compiled.psp import psp
-from hxloop.engine.compiled.train_neuron import (
+from hxloop.engine.compiled.spiking_neuron import (
     AT,
     EXC,
     HELD,
@@ -99,7 +99,7 @@ def membrane_by_time_constants(  # type: ignore[no-untyped-def]
 ):
     """Derivatives of the membrane at each recorded spike, neuron by neuron.
 
-    Args: as of ``hxloop.engine.compiled.train_slopes.slopes``. Result ``found (spikes, 3)``: by
+    Args: as of ``hxloop.engine.compiled.slopes.slopes``. Result ``found (spikes, 3)``: by
     the time constants of membrane, excitation and inhibition; of a neuron with one current all of
     it stands with excitation.
     """

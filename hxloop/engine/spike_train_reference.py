@@ -1,7 +1,7 @@
 """All spikes of a network, to read: one sample, event by event, from sums over what arrived.
 
 Slow, and written without anything of the compiled kernels but the crossing between two events.
-``hxloop.engine.trains`` has to agree with it.
+``hxloop.engine.spike_trains`` has to agree with it.
 """
 
 from __future__ import annotations

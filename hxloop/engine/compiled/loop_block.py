@@ -5,7 +5,7 @@ spike sets the membrane to its reset, holds it there for the refractory time, an
 go on. A state is kept at the time of the neuron's own last change, so that no result depends on
 what happens elsewhere in the network.
 
-``loop_block``, and ``train_chain.chain_block`` for a population whose arrivals are all known, take
+``loop_block``, and ``chain_block.chain_block`` for a population whose arrivals are all known, take
 the samples from ``first`` to ``last``. Both write at most ``capacity`` spikes a sample, and count
 one more where there are more.
 
@@ -21,7 +21,7 @@ import math
 import numpy as np
 
 from hxloop.engine.compiled.heap import pop, push
-from hxloop.engine.compiled.train_neuron import (
+from hxloop.engine.compiled.spiking_neuron import (
     CHECKED,
     advance,
     next_spike,

@@ -9,8 +9,8 @@ import torch
 from hxloop.activity import Spikes
 from hxloop.engine import recorded_spike_times
 from hxloop.engine.gradient import GradientCounts
-from hxloop.engine.train_gradient import TrainGradients, train_gradients
-from hxloop.engine.trains import spike_trains
+from hxloop.engine.spike_gradient import SpikeGradients, spike_gradients
+from hxloop.engine.spike_trains import spike_trains
 from hxloop.network import NetworkSpec, NeuronParameters, NeuronSpec, Parameters
 from tests.engine.networks import KINDS, drawn_network, drawn_neurons, drawn_parameters, few_inputs
 
@@ -21,7 +21,7 @@ def loss_and_gradient(network, parameters, inputs, neurons):
     """A loss of all spike times, whose gradient is known; None where spikes come or go."""
     recorded = spike_trains(network, parameters, inputs, neurons)
     of_spikes = [np.cos(1.3 * np.arange(spikes.n_spikes)) for spikes in recorded]
-    gradients = train_gradients(network, parameters, inputs, recorded, of_spikes, neurons)
+    gradients = spike_gradients(network, parameters, inputs, recorded, of_spikes, neurons)
 
     def loss(parameters=parameters, inputs=inputs, neurons=neurons) -> float | None:
         moved = spike_trains(network, parameters, inputs, neurons)
@@ -125,7 +125,7 @@ def test_a_shift_of_all_inputs_shifts_every_spike(kind, loop):
         for k in range(spikes.n_spikes):
             of_spikes = [np.zeros(each.n_spikes) for each in recorded]
             of_spikes[population][k] = 1.0
-            found = train_gradients(network, parameters, inputs, recorded, of_spikes)
+            found = spike_gradients(network, parameters, inputs, recorded, of_spikes)
             assert abs(found.inputs.sum() - 1) < 1e-10
 
 
@@ -138,7 +138,7 @@ def test_it_is_the_gradient_of_the_first_spike_engine_where_neurons_spike_once()
     upstream = [np.zeros(recorded[0].n_spikes), rng.normal(size=recorded[1].n_spikes)]
     for cap in (None, 0.5):
         counts, other = GradientCounts(), GradientCounts()
-        found = train_gradients(
+        found = spike_gradients(
             network, parameters, inputs, recorded, upstream, max_dw_norm=cap, counts=counts
         )
         times = torch.from_numpy(inputs.first.copy()).requires_grad_()
@@ -164,7 +164,7 @@ def test_spikes_that_the_model_cannot_explain_are_counted_and_pass_nothing_on():
     # Before any input; while it is held; and when the membrane has long been falling.
     recorded = Spikes.from_events([0, 0, 0, 0], [0] * 4, [0.25, 0.8, 1.6, 5.9], batch=1, n_units=1)
     counts = GradientCounts()
-    found = train_gradients(
+    found = spike_gradients(
         network, Parameters((np.array([[3.0]]),)), inputs, [recorded], [np.ones(4)], counts=counts
     )
     assert counts.n_spikes == 4 and counts.n_not_rising == 4
@@ -176,13 +176,13 @@ def test_recorded_times_need_not_be_those_of_the_model():
     network = NetworkSpec.feed_forward(1, 1, neuron=NeuronSpec(t_refractory=0.5))
     inputs, weight = Spikes.from_first([[0.0]]), 5.0
     late = Spikes.from_first([[0.4]])  # the model's is at 0.26
-    found = train_gradients(
+    found = spike_gradients(
         network, Parameters((np.array([[weight]]),)), inputs, [late], [np.ones(1)]
     )
     kernel, slope = 0.4 * np.exp(-0.4), weight * np.exp(-0.4) * (1 - 0.4)
     assert np.allclose(found.weights[0], -kernel / slope, rtol=1e-12)
     assert np.allclose(found.thresholds[0], 1 / slope, rtol=1e-12)
-    assert isinstance(found, TrainGradients) and found.resets[0].shape == (1,)
+    assert isinstance(found, SpikeGradients) and found.resets[0].shape == (1,)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -193,13 +193,13 @@ def test_threads_do_not_change_it(threads):
     parameters = Parameters(tuple(w * 0.3 for w in parameters.weights), parameters.delays)
     recorded = spike_trains(network, parameters, inputs)
     of_spikes = [np.ones(spikes.n_spikes) for spikes in recorded]
-    found = train_gradients(network, parameters, inputs, recorded, of_spikes)
+    found = spike_gradients(network, parameters, inputs, recorded, of_spikes)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
         again = spike_trains(network, parameters, inputs)
         assert all(a == b for a, b in zip(recorded, again, strict=True))
-        other = train_gradients(network, parameters, inputs, recorded, of_spikes)
+        other = spike_gradients(network, parameters, inputs, recorded, of_spikes)
     finally:
         torch.set_num_threads(before)
     assert np.allclose(found.weights[0], other.weights[0], rtol=1e-12, atol=1e-12)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 
+from hxloop.engine.compiled.any_crossing import any_crossing
 from hxloop.engine.compiled.membrane import first_crossing
 from hxloop.engine.compiled.psp import psp
-from hxloop.engine.compiled.train_crossing import any_crossing
 from hxloop.machine.jit import njit
 
 # Columns of the parameters of a neuron: time constants, threshold and reset from leak, refractory

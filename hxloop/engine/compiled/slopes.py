@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from hxloop.engine.compiled.psp import psp
-from hxloop.engine.compiled.train_intervals import (
+from hxloop.engine.compiled.intervals import (
     BY_EXC,
     BY_INH,
     OF_EXC,
@@ -18,7 +17,8 @@ from hxloop.engine.compiled.train_intervals import (
     own_arrivals,
     passing,
 )
-from hxloop.engine.compiled.train_neuron import EXC, HOLD, INH, MEM, ONE, RESET
+from hxloop.engine.compiled.psp import psp
+from hxloop.engine.compiled.spiking_neuron import EXC, HOLD, INH, MEM, ONE, RESET
 from hxloop.machine.jit import njit
 
 # Columns of what the model says of a spike: slope of the membrane before it, 0 where it is held;
@@ -103,8 +103,8 @@ def slopes(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """What the model says of each recorded spike of a block.
 
-    Args: the samples; arrivals and rows as of ``hxloop.engine.compiled.trains``; spikes sorted by
-    sample, neuron and time: those of neuron j in sample b are
+    Args: the samples; arrivals and rows as of ``hxloop.engine.compiled.loop_block``; spikes sorted
+    by sample, neuron and time: those of neuron j in sample b are
     ``times[cells[b * post + j]:cells[b * post + j + 1]]``.
 
     Results, one for each spike: ``said (spikes, 3)``, see its columns; and, if wanted, the largest

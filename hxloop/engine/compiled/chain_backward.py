@@ -1,6 +1,6 @@
 """Gradients at recorded spike trains of a population that does not feed itself, compiled.
 
-The equations of ``hxloop.engine.compiled.train_backward``, neuron by neuron: forward through its
+The equations of ``hxloop.engine.compiled.loop_backward``, neuron by neuron: forward through its
 arrivals for what the model says of each spike, then back through the same.
 """
 
@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from hxloop.engine.compiled.train_intervals import (
+from hxloop.engine.compiled.intervals import (
     BY_EXC,
     BY_INH,
     OF_EXC,
@@ -21,14 +21,14 @@ from hxloop.engine.compiled.train_intervals import (
     own_arrivals,
     passing,
 )
-from hxloop.engine.compiled.train_neuron import EXC, INH, MEM, ONE
-from hxloop.engine.compiled.train_slopes import (
+from hxloop.engine.compiled.slopes import (
     AFTER,
     BEFORE,
     RELEASED,
     largest_kernel,
     slopes_of_neuron,
 )
+from hxloop.engine.compiled.spiking_neuron import EXC, INH, MEM, ONE
 from hxloop.machine.jit import njit
 
 
@@ -117,12 +117,12 @@ def chain_sweep(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Gradients of the weights and delays of a population, and of the spikes that arrive in it.
 
-    Args: the samples; arrivals ``base, rows`` as of ``hxloop.engine.compiled.train_chain``, and of
+    Args: the samples; arrivals ``base, rows`` as of ``hxloop.engine.compiled.chain_block``, and of
     each the number of the spike that it is; spikes sorted by sample, neuron and time: those of
     neuron j in sample b are ``times[cells[b * post + j]:cells[b * post + j + 1]]``, with their
     numbers.
 
-    Results as of ``hxloop.engine.compiled.train_backward.sweep``, and ``factors (spikes,)``: dL/dT
+    Results as of ``hxloop.engine.compiled.loop_backward.sweep``, and ``factors (spikes,)``: dL/dT
     of each spike over the slope of the membrane before it, 0 where it passes no gradient on.
     """
     post = weights.shape[1]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from hxloop.engine.compiled.membrane import psp_of_decays
-from hxloop.engine.compiled.train_neuron import EXC, INH, MEM, ONE
+from hxloop.engine.compiled.spiking_neuron import EXC, INH, MEM, ONE
 from hxloop.machine.jit import njit
 
 # Columns of a table of intervals: what is left of the membrane and of each current, and what each

@@ -1,6 +1,6 @@
 """Exact gradients of recorded spike trains: weights, delays, input times, thresholds and resets.
 
-The equations stand in ``hxloop.engine.compiled.train_backward``. As in ``hxloop.engine.gradient``
+The equations stand in ``hxloop.engine.compiled.loop_backward``. As in ``hxloop.engine.gradient``
 the substrate says when its neurons spiked, and the model how these times would move.
 """
 
@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainGradients:
+class SpikeGradients:
     """Gradients of a loss.
 
     Attributes:
@@ -52,7 +52,7 @@ class TrainGradients:
     time_constants: tuple[Array, ...] = ()
 
 
-def train_gradients(
+def spike_gradients(
     network: NetworkSpec,
     parameters: Parameters,
     inputs: Spikes,
@@ -64,7 +64,7 @@ def train_gradients(
     max_dw_norm: float | None = None,
     counts: GradientCounts | None = None,
     time_constants: bool = False,
-) -> TrainGradients:
+) -> SpikeGradients:
     """The gradient of a loss of recorded spike times, by one sweep back over them.
 
     Args:
@@ -121,7 +121,7 @@ def train_gradients(
         for population in block:
             low = starts[population]
             of_neurons[population] = found[low : low + network.sizes[1 + population]]
-    return TrainGradients(
+    return SpikeGradients(
         weights=tuple(weights),
         delays=tuple(delays),
         inputs=of_all[: sizes[0]],

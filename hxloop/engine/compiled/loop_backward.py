@@ -25,7 +25,7 @@ import math
 import numpy as np
 
 from hxloop.engine.compiled.psp import psp
-from hxloop.engine.compiled.train_neuron import EXC, INH, MEM, ONE
+from hxloop.engine.compiled.spiking_neuron import EXC, INH, MEM, ONE
 from hxloop.machine.jit import njit
 
 

@@ -11,8 +11,7 @@ import math
 import numpy as np
 
 from hxloop.engine.compiled.forward import BRIEF, MARGIN, RISING
-from hxloop.engine.compiled.membrane import crossing_within, time_of_peak
-from hxloop.engine.compiled.train_intervals import (
+from hxloop.engine.compiled.intervals import (
     BY_EXC,
     BY_INH,
     OF_EXC,
@@ -23,7 +22,9 @@ from hxloop.engine.compiled.train_intervals import (
     own_arrivals,
     passing,
 )
-from hxloop.engine.compiled.train_neuron import (
+from hxloop.engine.compiled.membrane import crossing_within, time_of_peak
+from hxloop.engine.compiled.order import in_order
+from hxloop.engine.compiled.spiking_neuron import (
     EXC,
     HOLD,
     INH,
@@ -34,7 +35,6 @@ from hxloop.engine.compiled.train_neuron import (
     RESET,
     crossing,
 )
-from hxloop.engine.compiled.train_order import in_order
 from hxloop.machine.jit import njit
 
 _BELOW, _RISING, _BRIEF = MARGIN[8], RISING[8], BRIEF[8]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hxloop.activity import Spikes
-from hxloop.engine.compiled.train_order import by_neuron, in_order
+from hxloop.engine.compiled.order import by_neuron, in_order
 from hxloop.engine.gradient import GradientCounts
-from hxloop.engine.train_gradient import train_gradients
-from hxloop.engine.trains import spike_trains
+from hxloop.engine.spike_gradient import spike_gradients
+from hxloop.engine.spike_trains import spike_trains
 from hxloop.network import NetworkSpec, NeuronSpec, Parameters, Population, Projection
 from tests.engine.networks import KINDS, drawn_neurons, few_inputs
 
@@ -38,7 +38,7 @@ def test_a_chain_is_a_loop_of_no_weight(kind, alike):
     ):
         (spikes,) = spike_trains(network, parameters, inputs, neurons)
         upstream, counts = [np.cos(np.arange(spikes.n_spikes))], GradientCounts()
-        gradients = train_gradients(
+        gradients = spike_gradients(
             network, parameters, inputs, [spikes], upstream, neurons, max_dw_norm=8.0,
             counts=counts, time_constants=True,
         )  # fmt: skip
@@ -73,7 +73,7 @@ def test_neurons_that_are_not_held_have_the_gradient_of_differences(loop):
     for k, difference in enumerate((up.times - down.times) / (2 * STEP)):
         upstream = np.zeros(recorded.n_spikes)
         upstream[k] = 1.0
-        found = train_gradients(network, parameters, inputs, [recorded], [upstream])
+        found = spike_gradients(network, parameters, inputs, [recorded], [upstream])
         assert abs(found.weights[0][0, 0] - difference) <= 1e-8, k
         assert abs(found.inputs.sum() - 1) < 1e-10
 

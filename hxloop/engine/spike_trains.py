@@ -1,7 +1,7 @@
 """All spikes of a network: several of a neuron, loops, delays. Exact, event by event.
 
 A network is computed block by block (``hxloop.engine.blocks``). The equations stand in
-``hxloop.network.spec``, the kernels in ``hxloop.engine.compiled.trains``.
+``hxloop.network.spec``, the kernels in ``hxloop.engine.compiled.loop_block``.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from hxloop.engine.blocks import (
     rows_into,
     starts_of,
 )
+from hxloop.engine.compiled.chain_block import chain_block
+from hxloop.engine.compiled.loop_block import loop_block
 from hxloop.engine.compiled.threads import run_parts, samples_of_parts
-from hxloop.engine.compiled.train_chain import chain_block
-from hxloop.engine.compiled.trains import loop_block
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec, NeuronParameters, Parameters
 
