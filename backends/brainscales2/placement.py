@@ -1,45 +1,44 @@
 """Where on a BrainScaleS-2 chip the neurons of a network go, so that its router finds a way.
 
-Neuron ``i`` of 512 sits in row ``i // 256``, column ``i % 256``. What it fires reaches the synapses
-of each row of neurons on one of four buses, number ``column // 32 % 4``; a bus has 64 rows of
-synapses, each of one sign. So a signed connection from every neuron of a layer takes two rows
-of the bus for each of its neurons there, and at most 32 of them can be on one bus. Input from
-outside may come on any bus. (Limits as the router of the vendor's grenade checks them,
-``routing_constraints.cpp``; that input and internal connections share no rows is assumed here,
-to be on the safe side.)
+Ways to lay the layers out are tried one after the other, as counts of neurons in each of sixteen
+segments of 32 columns, until ``hxloop.backends.brainscales2.routing`` finds one that can be routed:
+each layer in one half of the chip or in both; the neurons whose events others receive from one
+block for each bus, from both evenly, or from both as far as they can be told apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import product
 
 import numpy as np
 
+from hxloop.backends.brainscales2.routing import (
+    BLOCKS,
+    BUSES,
+    DRIVERS,
+    HALVES,
+    Counts,
+    Refusal,
+    refusal,
+    segment_of,
+)
 from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS
 from hxloop.errors import CapacityError
 from hxloop.network import NetworkSpec
 
-COLUMNS = 256
-BUSES = 4
-# Neurons whose events leave the chip's rows by the same output.
-OUTPUT_WIDTH = 32
-# Of one bus: 64 rows of synapses, two for a signed input.
-SIGNED_INPUTS_PER_BUS = SIGNED_INPUTS // BUSES
-
-
-def bus_of(neuron: int) -> int:
-    """The bus on which a neuron's events reach synapses."""
-    return neuron % COLUMNS // OUTPUT_WIDTH % BUSES
+# Layers beyond these are all placed in one way: each of them multiplies the ways there are.
+FREE_LAYERS = 4
+BOTH = tuple(range(HALVES))
+# Neurons of one layer that an output may carry: alone on its bus; beside another output, where so
+# many drivers of each can be told apart (``routing``); evenly from two.
+ALONE, BESIDE, EVEN = DRIVERS, 28, DRIVERS // BLOCKS
 
 
 def place_neurons(
     network: NetworkSpec, failed: Collection[int], backend: str
 ) -> tuple[tuple[int, ...], ...]:
     """Choose a hardware neuron for every neuron of every layer.
-
-    Layers follow one another, and leave out failed neurons and those on a full bus. If
-    the rows of synapses do not suffice for all in one half of the chip, the layers after the
-    first go to the other half.
 
     Args:
         network: what to place.
@@ -50,20 +49,28 @@ def place_neurons(
         Hardware neurons, 0 to 511, layer by layer.
 
     Raises:
-        CapacityError: too many neurons, too many inputs of a neuron, or no placement that the
-            router could do; the message says which, and what would help.
+        CapacityError: too many neurons, too many inputs of a neuron, or no placement was found that
+            the router could do; the message says why, and what would fit.
     """
     _check_sizes(network, failed, backend)
-    for second in (0, COLUMNS):
-        layers = _place(network, failed, second)
-        if layers is not None and all(rows <= 2 * SIGNED_INPUTS for rows in _rows(network, layers)):
-            return layers
-    raise CapacityError(
-        f"backend {backend!r}: network {network} cannot be placed: each half of the chip has "
-        f"{2 * SIGNED_INPUTS} rows of synapses, {2 * SIGNED_INPUTS_PER_BUS} on each of {BUSES} "
-        "buses, two for each signed input, and inputs and hidden neurons share none. Use fewer "
-        f"inputs or smaller hidden layers (failed neurons: {len(failed)})."
-    )
+    free = _free_neurons(failed)
+    found = _place(network.n_inputs, network.sizes[1:], free)
+    if isinstance(found, Refusal):
+        raise CapacityError(
+            f"backend {backend!r}: network {network} cannot be routed on the chip, in none of the "
+            f"ways that were tried to place it: {found.reason} (failed neurons: {len(failed)}). "
+            f"{_what_would_fit(network, free)}"
+        )
+    taken: dict[tuple[int, int, int], int] = {}
+    layers = []
+    for counts in found:
+        layer: list[int] = []
+        for segment in np.ndindex(counts.shape):
+            start, many = taken.get(segment, 0), int(counts[segment])
+            layer += free[segment][start : start + many]
+            taken[segment] = start + many
+        layers.append(tuple(layer))
+    return tuple(layers)
 
 
 def _check_sizes(network: NetworkSpec, failed: Collection[int], backend: str) -> None:
@@ -83,45 +90,114 @@ def _check_sizes(network: NetworkSpec, failed: Collection[int], backend: str) ->
             )
 
 
+def _free_neurons(failed: Collection[int]) -> dict[tuple[int, ...], list[int]]:
+    free: dict[tuple[int, ...], list[int]] = {
+        segment: [] for segment in np.ndindex(HALVES, BLOCKS, BUSES)
+    }
+    unusable = set(failed)
+    for neuron in range(N_CIRCUITS):
+        if neuron not in unusable:
+            free[segment_of(neuron)].append(neuron)
+    return free
+
+
 def _place(
-    network: NetworkSpec, failed: Collection[int], second: int
-) -> tuple[tuple[int, ...], ...] | None:
-    free = [neuron for neuron in range(N_CIRCUITS) if neuron not in failed]
-    layers = []
-    for index, size in enumerate(network.sizes[1:]):
-        feeds_on = index + 1 < len(network.layers)
-        allowed = [neuron for neuron in free if neuron >= second] if index else free
-        chosen = list(_choose(allowed, size, feeds_on))
-        if len(chosen) < size:
+    n_inputs: int, sizes: Sequence[int], free: dict[tuple[int, ...], list[int]]
+) -> list[Counts] | Refusal:
+    """How many neurons of each layer go where; or why the way that came nearest does not do."""
+    available = np.zeros((HALVES, BLOCKS, BUSES), dtype=np.int64)
+    for segment, neurons in free.items():
+        available[segment] = len(neurons)
+    nearest = Refusal("there are not enough neurons on buses with room for them", N_CIRCUITS)
+    for halves in _ways(len(sizes)):
+        for spread in (ALONE, EVEN, BESIDE):
+            layers = _lay_out(sizes, available, halves, spread)
+            if layers is None:
+                continue
+            why = refusal(n_inputs, layers)
+            if why is None:
+                return layers
+            nearest = min(nearest, why, key=lambda each: each.missing)
+    return nearest
+
+
+def _ways(n_layers: int) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Halves of each layer, likely ones first."""
+    top, bottom = (0,), (1,)
+    rest = (bottom,) * max(n_layers - FREE_LAYERS, 0)
+    likely = [(top,) * n_layers, (top, *(bottom,) * (n_layers - 1))]
+    yield from likely
+    for way in product((top, bottom, BOTH), repeat=min(n_layers, FREE_LAYERS)):
+        if way[0] != bottom and (*way, *rest) not in likely:
+            yield (*way, *rest)
+
+
+def _lay_out(
+    sizes: Sequence[int], available: Counts, halves: Sequence[tuple[int, ...]], spread: int
+) -> list[Counts] | None:
+    left, layers = available.copy(), []
+    for index, (size, allowed) in enumerate(zip(sizes, halves, strict=True)):
+        last = index == len(sizes) - 1
+        counts = _take(size, left, allowed, N_CIRCUITS if last else spread)
+        if counts is None:
             return None
-        layers.append(tuple(chosen))
-        free = [neuron for neuron in free if neuron not in set(chosen)]
-    return tuple(layers)
+        left -= counts
+        layers.append(counts)
+    return layers
 
 
-def _choose(free: list[int], size: int, feeds_on: bool) -> Iterator[int]:
-    on_bus = [0] * BUSES
-    count = 0
-    for neuron in free:
-        if count == size:
-            return
-        if feeds_on and on_bus[bus_of(neuron)] == SIGNED_INPUTS_PER_BUS:
-            continue
-        on_bus[bus_of(neuron)] += 1
-        count += 1
-        yield neuron
+def _take(size: int, left: Counts, halves: tuple[int, ...], spread: int) -> Counts | None:
+    """Neurons of one layer, at most ``spread`` of each output and 32 of each bus.
 
-
-def _rows(network: NetworkSpec, layers: tuple[tuple[int, ...], ...]) -> tuple[int, int]:
-    """Rows of synapses that each half of the chip needs."""
-    from_outside = np.zeros(2, dtype=np.int64)
-    inside = np.zeros((2, BUSES), dtype=np.int64)
-    for index, layer in enumerate(layers):
-        halves = {neuron // COLUMNS for neuron in layer}
+    ``N_CIRCUITS`` for ``spread``: of a layer whose events nobody receives, from anywhere.
+    """
+    counts = np.zeros_like(left)
+    order: Iterator[tuple[int, int]]
+    if spread == ALONE:
+        here = np.minimum(left[list(halves)].sum(axis=0), min(size, DRIVERS))
+        order = iter([(int(here[:, bus].argmax()), bus) for bus in range(BUSES)])
+    elif spread == N_CIRCUITS:
+        # From behind: what is in front is left to layers whose events others receive.
+        order = ((b, bus) for bus in reversed(range(BUSES)) for b in reversed(range(BLOCKS)))
+    else:
+        order = ((block, bus) for bus in range(BUSES) for block in range(BLOCKS))
+    for block, bus in order:
+        room = spread
+        if spread != N_CIRCUITS:
+            room = min(room, DRIVERS - int(counts[:, :, bus].sum()))
         for half in halves:
-            if index == 0:
-                from_outside[half] = 2 * network.n_inputs
-            else:
-                counts = np.bincount([bus_of(n) for n in layers[index - 1]], minlength=BUSES)
-                inside[half] = np.maximum(inside[half], 2 * counts)
-    return tuple(int(rows) for rows in from_outside + inside.sum(axis=1))  # type: ignore[return-value]
+            taken = min(size, room, int(left[half, block, bus]))
+            counts[half, block, bus] += taken
+            size, room = size - taken, room - taken
+    return None if size else counts
+
+
+def _what_would_fit(network: NetworkSpec, free: dict[tuple[int, ...], list[int]]) -> str:
+    """The largest smaller network of the kind that can be placed, in words."""
+    sizes = list(network.sizes[1:])
+
+    def fits(n_inputs: int, layers: Sequence[int]) -> bool:
+        return not isinstance(_place(n_inputs, layers, free), Refusal)
+
+    answers = []
+    inputs = _largest(network.n_inputs - 1, lambda n: fits(n, sizes))
+    if inputs:
+        answers.append(f"at most {inputs} inputs")
+    if len(sizes) > 1:
+        hidden = _largest(
+            max(sizes[:-1]) - 1,
+            lambda n: fits(network.n_inputs, [*(min(size, n) for size in sizes[:-1]), sizes[-1]]),
+        )
+        if hidden:
+            answers.append(f"hidden layers of at most {hidden} neurons")
+    if not answers:
+        return "Use fewer inputs and smaller layers."
+    return f"What would fit: {', or '.join(answers)}."
+
+
+def _largest(most: int, fits: Callable[[int], bool]) -> int:
+    low, high = 0, max(most, 0)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low

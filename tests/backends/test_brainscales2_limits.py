@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from hxloop import (
     LayerSpec,
@@ -17,7 +14,6 @@ from hxloop import (
     NeuronSpec,
     get_backend,
 )
-from hxloop.backends.brainscales2.placement import bus_of, place_neurons
 from hxloop.errors import (
     CapacityError,
     ConfigError,
@@ -26,7 +22,6 @@ from hxloop.errors import (
     UnknownNameError,
 )
 from tests.backends.brainscales2_laboratory import INPUTS, NAME, NETWORK, TICK, WEIGHTS, differences
-from tests.contract_double.router import check_routing
 
 # --- what does not work, said before time of the chip is spent ------------------------------
 
@@ -132,57 +127,3 @@ def test_a_batch_longer_than_the_timer(lab: Any) -> None:
     limit = get_backend(NAME).capabilities.max_batch
     # 2^32 cycles of 8 ns, in slots of 30 x 6 us.
     assert limit == int(2**32 * 8e-9 / 180e-6) - 1
-
-
-# --- placement ------------------------------------------------------------------------------
-
-
-def test_failed_neurons_are_left_out() -> None:
-    hidden, output = place_neurons(NETWORK, {0, 5, 31}, NAME)
-    assert hidden[:5] == (1, 2, 3, 4, 6)
-    assert set(hidden + output).isdisjoint({0, 5, 31})
-
-
-def test_full_buses_are_left_out() -> None:
-    # Half of the columns 0..127 have failed: the rest of 100 comes from where the buses repeat.
-    network = NetworkSpec.feed_forward(10, 100, 3)
-    hidden, _ = place_neurons(network, set(range(0, 128, 2)), NAME)
-    assert np.bincount([bus_of(n) for n in hidden], minlength=4).max() <= 32
-    assert max(hidden) > 128
-
-
-def test_layers_after_the_first_go_to_the_other_half_when_rows_run_out() -> None:
-    hidden, output = place_neurons(NetworkSpec.feed_forward(128, 128, 10), (), NAME)
-    assert max(hidden) < 256 <= min(output)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    sizes=st.lists(st.integers(1, 128), min_size=1, max_size=4),
-    n_inputs=st.integers(1, 128),
-    failed=st.sets(st.integers(0, 511), max_size=150),
-)
-def test_what_is_placed_can_be_routed(sizes: list[int], n_inputs: int, failed: set[int]) -> None:
-    network = NetworkSpec.feed_forward(n_inputs, *sizes)
-    try:
-        layers = place_neurons(network, failed, NAME)
-    except CapacityError:
-        # Only where it is tight.
-        assert sum(sizes) > 200 or n_inputs + max(sizes) > 120 or len(failed) > 100
-        return
-    used = [neuron for layer in layers for neuron in layer]
-    assert len(set(used)) == len(used) == sum(sizes)
-    assert failed.isdisjoint(used)
-    populations = [object() for _ in network.sizes]
-    place = {id(p): np.array(n) for p, n in zip(populations[1:], layers, strict=True)}
-    projections = [
-        SimpleNamespace(
-            pre=populations[index],
-            post=populations[index + 1],
-            receptor_type=receptor,
-            weights=np.zeros(shape, dtype=np.int64),
-        )
-        for index, shape in enumerate(network.shapes)
-        for receptor in ("excitatory", "inhibitory")
-    ]
-    check_routing(projections, place)
