@@ -70,7 +70,7 @@ LIBRARIES = {
     "plotly": ("hxloop.analysis.report",),
     "h5py": (
         "hxloop.files", "hxloop.activity.log", "hxloop.substrate.recording",
-        "hxloop.calibration.files", "hxloop.data.heidelberg",
+        "hxloop.calibration.files", "hxloop.data.spike_files",
     ),
     "numba": ("hxloop.machine.jit", "hxloop.engine.compiled"),
     "torch": (
@@ -82,7 +82,8 @@ LIBRARIES = {
     "nest": ("hxloop.backends.pynn",),
     "neuron": ("hxloop.backends.pynn",),
     "pynn_brainscales": ("hxloop.backends.brainscales2",),
-    "sklearn": ("hxloop.analysis.measures",),
+    "sklearn": ("hxloop.analysis.measures", "hxloop.data.scikit"),
+    "pandas": ("hxloop.data.own.tables",),
     "elephant": ("hxloop.analysis.measures",),
     "neo": ("hxloop.activity.formats", "hxloop.analysis.measures"),
     "pynwb": ("hxloop.activity.formats",),

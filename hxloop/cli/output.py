@@ -21,7 +21,7 @@ from hxloop.training.progress import counting, say
 if TYPE_CHECKING:
     from hxloop.analysis.run import AnalysisRun
     from hxloop.conformance import Report, Result
-    from hxloop.runs.plan import Prepared, RunResult
+from hxloop.runs.plan import Prepared, RunResult
 
 
 def line(text: str) -> None:
@@ -76,6 +76,8 @@ def announce(prepared: Prepared) -> None:
     note(f"{config.name}: {config.description}".rstrip(": "))
     sizes = ", ".join(f"{len(split)} {name}" for name, split in data.items())
     note(f"Data:    {config.dataset.name}, {sizes} samples")
+    if config.dataset.path is not None:
+        note(f"         {prepared.datasets['train'].in_words()}")
     note(f"Network: {prepared.network}, window {prepared.network.t_window:g} tau_syn")
     chosen = ", ".join(f"{key} {value}" for key, value in config.backend.options.items())
     note(f"Backend: {config.backend.name}{f' ({chosen})' if chosen else ''}")

@@ -12,7 +12,8 @@ import typer
 
 from hxloop.activity import TRAINED
 from hxloop.cli import output as output
-from hxloop.cli.app import BackendName, Experiment, Json, RunDir, Settings, app
+from hxloop.cli.app import BackendName, Json, RunDir, Settings, app
+from hxloop.cli.own_data import Data, Ignore, Label, Split, configuration_of_data, of_data
 from hxloop.errors import ConfigError, TrainingInterrupted, UnknownNameError
 from hxloop.experiments.registry import load_experiment, study_of
 from hxloop.runs.config import ExperimentConfig, apply_override
@@ -26,7 +27,13 @@ from hxloop.training.events import TrainingEvents
 
 @app.command()
 def train(
-    experiment: Experiment,
+    experiment: Annotated[
+        str | None, typer.Argument(help="A shipped experiment, or a TOML file.")
+    ] = None,
+    data: Data = None,
+    label: Label = None,
+    split: Split = None,
+    ignore: Ignore = None,
     backend: BackendName = None,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything.")] = None,
@@ -35,14 +42,32 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Replace a run in --out.")] = False,
     json_: Json = False,
 ) -> None:
-    """Train an experiment; writes a run folder with a report."""
+    """Train an experiment, or on data of your own; writes a run folder with a report.
+
+    With --data and an experiment, the experiment is trained on that data; without one, a
+    configuration is made for it (written by: hxloop new).
+    """
     overrides = list(settings or [])
     if epochs is not None:
         overrides.append(f"training.epochs={epochs}")
     if seed is not None:
         overrides.append(f"seed={seed}")
-    config = configuration(experiment, backend, overrides)
-    folder = out if out is not None else Path("runs") / Path(experiment).stem
+    if backend is not None:
+        overrides.insert(0, f'backend.name="{backend}"')
+    if data is None:
+        _only_with_data(label=label, split=split, ignore=ignore)
+        if experiment is None:
+            raise ConfigError(
+                "train: what? Expected an experiment (hxloop experiments lists them), a TOML file, "
+                "or --data PATH"
+            )
+        config = load_experiment(experiment, overrides)
+    elif experiment is None:
+        config = configuration_of_data(data, label, split, ignore, overrides)
+    else:
+        config = load_experiment(experiment, [*of_data(data, label, split, ignore), *overrides])
+    named = Path(experiment).stem if experiment else config.name
+    folder = out if out is not None else Path("runs") / named
     if study_of(config) is not None:
         _study(config, folder, force, json_)
         return
@@ -127,11 +152,10 @@ def evaluate(
     output.evaluated(result, json_)
 
 
-def configuration(experiment: str, backend: str | None, overrides: list[str]) -> ExperimentConfig:
-    """The experiment that is asked for, on the backend that is."""
-    if backend is None:
-        return load_experiment(experiment, overrides)
-    return load_experiment(experiment, [f'backend.name="{backend}"', *overrides])
+def _only_with_data(**given: Any) -> None:
+    for name, value in given.items():
+        if value:
+            raise ConfigError(f"--{name}: of which data? Expected --data PATH, too")
 
 
 def _study(config: ExperimentConfig, folder: Path, force: bool, as_json: bool) -> None:

@@ -1,9 +1,9 @@
 """Data sets, and how their numbers become spike times."""
 
+from hxloop.data.dataset import Dataset
 from hxloop.data.datasets import (
     DATASETS,
     YIN_YANG_SPLITS,
-    Dataset,
     dataset_descriptions,
     dataset_names,
     load_dataset,
@@ -13,6 +13,9 @@ from hxloop.data.datasets import (
 )
 from hxloop.data.encoding import Encoding, LatencyEncoding, encoding_names, get_encoding
 from hxloop.data.level_crossing import LevelCrossingEncoding
+from hxloop.data.own import OwnData, dataset_from, suggested_encoding
+from hxloop.data.population import PopulationEncoding
+from hxloop.data.scaling import Scaling
 from hxloop.data.series import TimeSeries
 from hxloop.data.spike_trains import SpikeTrainEncoding
 
@@ -23,14 +26,19 @@ __all__ = [
     "Encoding",
     "LatencyEncoding",
     "LevelCrossingEncoding",
+    "OwnData",
+    "PopulationEncoding",
+    "Scaling",
     "SpikeTrainEncoding",
     "TimeSeries",
     "dataset_descriptions",
+    "dataset_from",
     "dataset_names",
     "encoding_names",
     "get_encoding",
     "load_dataset",
     "mnist",
+    "suggested_encoding",
     "yin_yang",
     "yin_yang_class",
 ]

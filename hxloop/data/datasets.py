@@ -2,62 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.activity import Spikes
+from hxloop.data.dataset import Dataset as Dataset
 from hxloop.data.heidelberg import SHD, SSC, Heidelberg, load_heidelberg
 from hxloop.data.japanese_vowels import N_CLASSES, load_japanese_vowels
 from hxloop.data.memory_tasks import DELAYED_XOR_SPLITS, delayed_xor
 from hxloop.data.mnist_files import SIDE, SMALL_SIDE, load_mnist
-from hxloop.data.series import TimeSeries
+from hxloop.data.scikit import NAMES, load_scikit
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name
 from hxloop.registry import Registry
-from hxloop.text import Brief, check_printable
-
-
-@dataclass(frozen=True, repr=False)
-class Dataset(Brief):
-    """Samples and labels.
-
-    Attributes:
-        name: of the data set.
-        samples: ``(n, features)`` in [0, 1]; images row by row, float32. Or what another encoding
-            takes: ``TimeSeries``, an array ``(n, channels, time)``, ``Spikes``.
-        labels: ``(n,)``, 0 to ``n_classes - 1``.
-        n_classes: number of classes.
-        class_names: for pictures; empty where classes have none.
-        image_side: rows and columns of the image that the features are; None: no image.
-        merged: of samples that are ``Spikes``: how many more the data hold, each at the very time
-            of another one on its channel, which counts once with it.
-
-    Raises:
-        ConfigError: a name holds control characters.
-    """
-
-    name: str
-    samples: NDArray[np.float64] | NDArray[np.float32] | TimeSeries | Spikes
-    labels: NDArray[np.int64]
-    n_classes: int
-    class_names: tuple[str, ...] = ()
-    image_side: int | None = None
-    merged: int = 0
-
-    def __post_init__(self) -> None:
-        for text in (self.name, *self.class_names):
-            check_printable("names of a data set and its classes", str(text))
-
-    def first(self, n: int) -> Dataset:
-        """The first n samples."""
-        samples, part = self.samples, slice(n)
-        if isinstance(samples, TimeSeries | Spikes):
-            return replace(self, samples=samples.select(part), labels=self.labels[part])
-        return replace(self, samples=samples[part], labels=self.labels[part])
-
 
 # Sizes and seeds of the published Yin-Yang splits.
 YIN_YANG_SPLITS = {"train": (5000, 42), "validation": (1000, 41), "test": (1000, 40)}
@@ -180,12 +137,15 @@ def heidelberg(
 
 
 DATASETS = {
+    "breast-cancer": "malignant or benign? 30 features; 410/46/113 samples (scikit-learn)",
     "delayed-xor": "do two cues, far apart in time, differ? 20 features; 2000/500/1000 samples",
+    "digits": "handwritten digits, 8 x 8; 1295/143/359 images (scikit-learn)",
     "japanese-vowels": "which of nine men spoke, series of 12 channels; 216/54/370 samples",
     "mnist": "handwritten digits, 28 x 28; 50000/10000/10000 images",
     "mnist-16x16": "the same, centre cropped and resized to 16 x 16",
     "shd": "20 spoken digits, spikes of 700 channels; 8156 (a tenth for validation), 2264 samples",
     "ssc": "35 spoken commands, spikes of 700 channels; 75466/9981/20382 samples",
+    "wine": "which of three cultivars? 13 features; 127/15/36 samples (scikit-learn)",
     "yin-yang": "three classes in a disk, 4 features; 5000/1000/1000 samples (Kriener et al. 2021)",
 }
 
@@ -263,6 +223,7 @@ REGISTRY = Registry(
         "mnist": partial(_mnist_split, "mnist", SIDE),
         "mnist-16x16": partial(_mnist_split, "mnist-16x16", SMALL_SIDE),
         "yin-yang": _yin_yang_split,
+        **{name: partial(load_scikit, name) for name in NAMES},
     },
 )
 

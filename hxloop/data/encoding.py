@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from hxloop import checks
 from hxloop.activity import Spikes
 from hxloop.data.level_crossing import LevelCrossingEncoding
+from hxloop.data.population import PopulationEncoding
 from hxloop.data.spike_trains import SpikeTrainEncoding
-from hxloop.errors import ConfigError, RunInputError
+from hxloop.data.unit_values import unit_values
+from hxloop.errors import ConfigError
 from hxloop.registry import Registry
 
 _TIME = "time (model time)"
@@ -113,17 +115,7 @@ class LatencyEncoding:
         Raises:
             RunInputError: wrong shape, NaN, or values outside [0, 1].
         """
-        values = checks.real_array("samples", samples, shape=("n", "features"), keep_single=True)
-        wrong = ~((values >= 0) & (values <= 1))
-        if wrong.any():
-            sample, feature = (int(i) for i in np.argwhere(wrong)[0])
-            hint = "Scale the data first."
-            if np.isnan(values[sample, feature]):
-                hint = "A value is missing: fill it, or leave the sample out."
-            raise RunInputError(
-                f"samples: expected values in [0, 1]; got {values[sample, feature]} at sample "
-                f"{sample}, feature {feature}. {hint}"
-            )
+        values = unit_values(samples)
         late = 1 - values if self.large_first else values
         times = self.t_early + late * (self.t_late - self.t_early)
         if self.silent_zero:
@@ -143,6 +135,7 @@ class LatencyEncoding:
 ENCODINGS: dict[str, type[Any]] = {
     "latency": LatencyEncoding,
     "level-crossing": LevelCrossingEncoding,
+    "population": PopulationEncoding,
     "spike-trains": SpikeTrainEncoding,
 }
 REGISTRY = Registry("encoding", "hxloop.encodings", ENCODINGS)

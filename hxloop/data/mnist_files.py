@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import struct
-import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.data.folders import data_folders
+from hxloop.data.idx import array_of
+from hxloop.data.packed import unpacked
 from hxloop.errors import FileFormatError, MissingDataError
 from hxloop.machine import cache_folders, make_private
 
@@ -139,13 +138,7 @@ def content_of(path: Path, name: str | None = None) -> bytes:
         FileFormatError: it is truncated, corrupt or another file.
     """
     name = name or path.name.removesuffix(".gz").replace(".idx", "-idx")
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
-            raise EOFError(f"it holds more than the {_LARGEST >> 20} MB of the largest of them")
-    except (OSError, EOFError, zlib.error) as error:
-        raise FileFormatError(f"MNIST file {path}: truncated or corrupt ({error})") from error
+    data = unpacked(path, _LARGEST, "MNIST file")
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if digest != FILES[name]:
         other = [known for known, value in FILES.items() if value == digest]
@@ -161,18 +154,11 @@ def content_of(path: Path, name: str | None = None) -> bytes:
 def read_images(path: Path) -> NDArray[np.uint8]:
     """``(samples, 28, 28)``, not to be written to; raises as ``content_of``."""
     data = content_of(path)
-    magic, count, rows, columns = struct.unpack(">IIII", data[:16].ljust(16, b"\0"))
-    if magic != 2051 or (rows, columns) != (SIDE, SIDE):
+    images = array_of(data, path)
+    if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE):
         raise FileFormatError(
-            f"MNIST file {path}: expected images of 28 x 28; got {rows} x {columns}, magic {magic}"
+            f"MNIST file {path}: expected images of 28 x 28; got {images.dtype} {images.shape}"
         )
-    pixels = np.frombuffer(data, np.uint8, offset=16)
-    if len(pixels) != count * rows * columns:
-        raise FileFormatError(
-            f"MNIST file {path}: declares {count} images; got {len(pixels)} bytes of pixels"
-        )
-    images = pixels.reshape(count, rows, columns)
-    images.flags.writeable = False
     return images
 
 
@@ -180,10 +166,11 @@ def read_images(path: Path) -> NDArray[np.uint8]:
 def read_labels(path: Path) -> NDArray[np.uint8]:
     """``(samples,)``; raises as ``content_of``."""
     data = content_of(path)
-    magic, count = struct.unpack(">II", data[:8].ljust(8, b"\0"))
-    labels = np.frombuffer(data, np.uint8, offset=min(8, len(data)))
-    if magic != 2049 or len(labels) != count:
-        raise FileFormatError(f"MNIST file {path}: expected {count} labels; got {len(labels)}")
+    labels = array_of(data, path)
+    if labels.dtype != np.uint8 or labels.ndim != 1:
+        raise FileFormatError(
+            f"MNIST file {path}: expected labels (n,); got {labels.dtype} {labels.shape}"
+        )
     return labels
 
 

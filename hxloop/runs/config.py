@@ -14,13 +14,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import tomli_w
-from pydantic import (
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    field_validator,
-)
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
 from hxloop import checks
@@ -169,7 +163,8 @@ class ExperimentConfig(Section):
         """The same, its relative paths taken from where one is now."""
         values = with_absolute_paths(self.model_dump(), Path.cwd())
         backend = BackendConfig.model_construct(**values["backend"])
-        return self.model_copy(update={"backend": backend})
+        dataset = DatasetConfig.model_construct(**values["dataset"])
+        return self.model_copy(update={"backend": backend, "dataset": dataset})
 
     @property
     def digest(self) -> str:
@@ -199,6 +194,7 @@ class ExperimentConfig(Section):
             raise ConfigError(f"{source}:\n  " + "\n  ".join(explained(problems, cls)))
         try:
             config.training_options()
+            config.dataset.own_data()
             if config.encoding.name in ENCODINGS:  # others are not loaded for reading
                 config.spike_encoding()
             config.network.check()

@@ -9,6 +9,9 @@ from typing import Any
 
 # Where a configuration holds a path; of options of backends those that are paths there.
 PATH_KEYS = (
+    "dataset.path",
+    "dataset.test_path",
+    "dataset.validation_path",
     "backend.calibration",
     "backend.record",
     "backend.options.path",

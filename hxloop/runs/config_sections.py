@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from hxloop.data import LatencyEncoding, LevelCrossingEncoding, SpikeTrainEncoding
+from hxloop.data import (
+    Dataset,
+    LatencyEncoding,
+    LevelCrossingEncoding,
+    OwnData,
+    PopulationEncoding,
+    SpikeTrainEncoding,
+    load_dataset,
+)
 from hxloop.data.encoding import ENCODINGS
+from hxloop.errors import ConfigError
 from hxloop.runs.config_section import ChoiceSection, Section
 from hxloop.training.initialisation import (
     INITIALISATIONS,
@@ -21,19 +31,81 @@ from hxloop.training.silent_neurons import SilentNeuronPolicy
 
 
 class DatasetConfig(Section):
-    """Which data; sizes of None are the published ones."""
+    """Which data; sizes of None are the published ones.
+
+    A data set that is known by ``name``; or with ``path`` files of one's own, see
+    ``hxloop.data.OwnData``, whose arguments the other keys are.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset(field.name for field in fields(OwnData)) - {"name"}
 
     name: str = "yin-yang"
+    path: str | None = None
+    test_path: str | None = None
+    validation_path: str | None = None
+    label: str | None = OwnData.label
+    split: str | None = OwnData.split
+    ignore: tuple[str, ...] = OwnData.ignore
+    scaling: str = OwnData.scaling
+    test_fraction: float = OwnData.test_fraction
+    validation_fraction: float = OwnData.validation_fraction
+    split_seed: int = OwnData.split_seed
     train_size: int | None = Field(default=None, ge=1)
     validation_size: int | None = Field(default=None, ge=1)
     test_size: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_as_the_file(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "name" not in values:
+            path = values.get("path")
+            if isinstance(path, str) and path:
+                return {**values, "name": OwnData(path=path).title}
+        return values
+
+    def loader(self) -> Callable[[str], Dataset]:
+        """What loads a split, so many of its samples as are asked for.
+
+        Files of one's own are read once, however many splits are loaded.
+        """
+        own = self.own_data()
+
+        def load(split: str) -> Dataset:
+            sizes = {
+                "train": self.train_size,
+                "validation": self.validation_size,
+                "test": self.test_size,
+            }
+            if own is not None:
+                return own.load(split, sizes[split])
+            return load_dataset(self.name, split, sizes[split])
+
+        return load
+
+    def own_data(self) -> OwnData | None:
+        """The files of one's own; None: it is a data set that is known by name.
+
+        Raises:
+            ConfigError: a key that makes no sense, or one of them without ``path``.
+        """
+        given = {key: getattr(self, key) for key in self.LATER}
+        if self.path is None:
+            known = type(self).model_fields
+            for key in sorted(self.LATER):
+                if given[key] != known[key].default:
+                    raise ConfigError(
+                        f"dataset.{key}: goes with files of one's own; expected dataset.path, too, "
+                        f"or no such key for the data set {self.name!r}"
+                    )
+            return None
+        return OwnData(**given, name=self.name)
 
 
 class EncodingConfig(ChoiceSection):
     """See the encodings of ``hxloop.data``, of which the keys are.
 
-    ``name``: "latency", "level-crossing", "spike-trains", or that of another package's, whose
-    options are ``options``. Keys that one does not have are refused.
+    ``name``: "latency", "population", "level-crossing", "spike-trains", or that of another
+    package's, whose options are ``options``. Keys that one does not have are refused.
     """
 
     CHOICE: ClassVar[str] = "name"
@@ -54,6 +126,9 @@ class EncodingConfig(ChoiceSection):
     onset: bool = LevelCrossingEncoding.onset
     time_scale: float = SpikeTrainEncoding.time_scale
     merge_channels: int = SpikeTrainEncoding.merge_channels
+    fields: int = PopulationEncoding.fields
+    width: float = PopulationEncoding.width
+    silent_below: float = PopulationEncoding.silent_below
 
 
 class InitialisationConfig(ChoiceSection):

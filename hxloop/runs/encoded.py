@@ -25,7 +25,7 @@ def spike_data(dataset: Dataset, encoding: Encoding) -> SpikeData:
         image = None
         if isinstance(samples, Spikes) and isinstance(encoding, SpikeTrainEncoding):
             merged += samples.n_spikes - times.n_spikes  # what is missing fell on another one
-    return SpikeData(times, dataset.labels, image, merged)
+    return SpikeData(times, dataset.labels, image, merged, dataset.clipped)
 
 
 def same_inputs(one: object, other: object) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from hxloop.activity.log.schema import network_to_json
@@ -60,6 +61,7 @@ def identity_of(
             split: {
                 "name": prepared.data_name,
                 **describe_data(prepared.data[split], prepared.digests[split]),
+                **_scaling_of(prepared, split),
             }
             for split in splits
             if split in prepared.data
@@ -67,6 +69,14 @@ def identity_of(
         "initial_weights": [describe_weights(array) for array in arrays],
         "calibration": None if calibration is None else calibration.digest,
     }
+
+
+def _scaling_of(prepared: Prepared, split: str) -> dict[str, Any]:
+    """How the values of a user's own files were brought to [0, 1]."""
+    if prepared.config.dataset.path is None or split not in prepared.datasets:
+        return {}
+    scaling = prepared.datasets[split].scaling
+    return {} if scaling is None else {"scaling": asdict(scaling)}
 
 
 def check_resumed(
@@ -185,9 +195,11 @@ def _check_parts(
         for split in splits:
             before, after = then["data"][split], now["data"][split]
             if before["digest"] != after["digest"]:
+                path = now["config"]["dataset"].get("path")
                 raise ConfigError(
                     f"{where}: its {split} data were {_data_in_words(before)}; these are "
-                    f"{_data_in_words(after)}. {advice}"
+                    f"{_data_in_words(after)}. "
+                    + (f"Was {path} changed since? Put it back, or train anew" if path else advice)
                 )
         for key in ("network", "loss"):
             if changed := setting_differences({key: then[key]}, {key: now[key]}):

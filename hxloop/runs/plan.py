@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.calibration import CalibrationResult, load_calibration
-from hxloop.data import Dataset, load_dataset
+from hxloop.data import Dataset
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec, Parameters
 from hxloop.runs.config import ExperimentConfig
@@ -248,17 +248,11 @@ def plan(config: ExperimentConfig, first: str = "train") -> Prepared:
             "shipped experiment or a TOML file: load_experiment('yin-yang')"
         )
     config.check_initialisation()
-    chosen = config.dataset
-    sizes = {
-        "train": chosen.train_size,
-        "validation": chosen.validation_size,
-        "test": chosen.test_size,
-    }
-    splits = tuple(sizes)
+    splits = ("train", "validation", "test")
     backend = get_backend(config.backend.name, **config.backend.options)
     loss = get_loss(config.loss.name, **config.loss.options)
     encoding = config.spike_encoding()
-    datasets = LazyMapping(splits, lambda split: load_dataset(chosen.name, split, sizes[split]))
+    datasets = LazyMapping(splits, config.dataset.loader())
 
     data = LazyMapping(splits, lambda split: spike_data(datasets[split], encoding))
     known = datasets[first]

@@ -68,6 +68,8 @@ class SpikeData(Brief):
         image: the image that the first channels are; None: no image.
         merged: how many more input spikes there were, each at the very time of another one on its
             channel, which counts once with it.
+        clipped: how many values lay beyond the range of the training samples, and were cut to it
+            before they were encoded.
 
     Raises:
         RunInputError: no such arrays, lengths differ, there is no sample, or a time is NaN or
@@ -78,6 +80,7 @@ class SpikeData(Brief):
     labels: NDArray[np.int64]
     image: ImageChannels | None = None
     merged: int = 0
+    clipped: int = 0
 
     def __post_init__(self) -> None:
         times = self.input_times
@@ -104,7 +107,10 @@ class SpikeData(Brief):
             )
         kept = times.kept() if isinstance(times, Spikes) else checks.kept(times)
         merged = checks.whole("SpikeData: merged", self.merged, low=0)
-        checks.settle(self, input_times=kept, labels=checks.kept(labels), merged=merged)
+        clipped = checks.whole("SpikeData: clipped", self.clipped, low=0)
+        checks.settle(
+            self, input_times=kept, labels=checks.kept(labels), merged=merged, clipped=clipped
+        )
 
     def __len__(self) -> int:
         return len(self.labels)

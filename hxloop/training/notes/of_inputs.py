@@ -19,6 +19,15 @@ MOMENT = 1e-3
 def data_notes(data: SpikeData, network: NetworkSpec, what: str = "") -> tuple[Note, ...]:
     """``input_notes`` of encoded samples, and how many spikes were lost when they were made."""
     found = input_notes(data.input_times, network, what)
+    if data.clipped:
+        note = Note(
+            "values-clipped",
+            f"{data.clipped} value{'s' * (data.clipped > 1)} of the "
+            f"{f'{what} samples'.strip()} lay beyond the range of the training samples, and were "
+            "cut to it.",
+            {"values": data.clipped},
+        )
+        found = (*found, note)
     if not data.merged:
         return found
     n = data.merged + Spikes.of(data.input_times, data.n_inputs).n_spikes
