@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from hxloop import moved
 from hxloop.activity import Activity, RunInfo, Spikes
-from hxloop.data import Dataset, dataset_names, load_dataset, yin_yang
+from hxloop.data import Dataset, OwnData, dataset_from, dataset_names, load_dataset, yin_yang
 from hxloop.data.encoding import LatencyEncoding
 from hxloop.engine import NeuronParameters, first_spike_times, recorded_spike_times
 from hxloop.errors import HxloopError, HxloopWarning
@@ -90,6 +90,7 @@ __all__ = [
     "NeuronParameters",
     "NeuronSpec",
     "Note",
+    "OwnData",
     "Parameters",
     "Population",
     "Projection",
@@ -107,6 +108,7 @@ __all__ = [
     "TrainingResult",
     "backend_names",
     "check_run",
+    "dataset_from",
     "dataset_names",
     "evaluate",
     "first_spike_times",

@@ -62,7 +62,7 @@ def new(
     if json_:
         output.json_object({"file": str(file), "found": found.found})
         return
-    output.note(f"Wrote {file}. Train: hxloop train {file}")
+    output.line(f"Wrote {file}. Train: hxloop train {file}")
 
 
 def suggestion(

@@ -94,7 +94,8 @@ def test_help_version_and_lists(run):
     [
         ([], "a command is missing; known: .*train"),
         (["trian"], "unknown command 'trian'.*train"),
-        (["train"], "Missing argument"),
+        (["train"], "train: what.*--data PATH"),
+        (["resume"], "Missing argument"),
         (["train", "yin-yan"], "unknown experiment 'yin-yan'.*yin-yang"),
         (["train", "no.toml"], "no.toml: cannot be read"),
         (["train", "yin-yang", "--bogus"], "No such option.*--bogus"),

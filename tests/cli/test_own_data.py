@@ -21,8 +21,8 @@ SHORT = ["--set", "network.hidden=[10]", "--set", "activity.epochs=[]", "--epoch
 
 def test_new_writes_a_file_that_trains_from_anywhere(place, run):
     (place / "configs").mkdir()
-    status, _, said = run("new", "configs/mine", "--data", "a.csv")
-    assert status == 0 and "Train: hxloop train configs/mine.toml" in said
+    status, written, _ = run("new", "configs/mine", "--data", "a.csv")
+    assert status == 0 and "Train: hxloop train configs/mine.toml" in written
     file = place / "configs" / "mine.toml"
     assert tomllib.loads(file.read_text())["dataset"] == {"path": "../a.csv"}
     status, _, said = run("new", "configs/mine", "--data", "a.csv")

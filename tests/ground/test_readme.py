@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 import typer
+from sklearn.datasets import load_iris
 
-from hxloop.cli import runs as cli_runs
 from hxloop.cli import tools as cli_tools
 from hxloop.cli.app import app
 from hxloop.cli.entry import main
 from hxloop.conformance import CHECKS
+from hxloop.experiments.registry import load_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,6 +34,8 @@ _SMALL = (
 _QUICK = "--set calibration.search=prediction --set calibration.repeats=2 --set "
 SMALLER = {
     "train yin-yang-in-the-loop": f"{_SMALL} --set backend.options.solver=event",
+    "train flowers.toml --backend emulated-chip": "--epochs 1 --set backend.options.solver=event",
+    "train flowers.toml": "--epochs 1",
     "train": _SMALL,
     "analyse": "--set analysis.n_null=5 --set analysis.n_permutations=99 --set "
     "analysis.n_resamples=50 --set analysis.van_rossum_samples=20",
@@ -51,7 +54,13 @@ def words_of(line: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("readme")
+    made = tmp_path_factory.mktemp("readme")
+    flowers = load_iris()
+    lines = ["length,width,petal length,petal width,species"]
+    for values, kind in zip(flowers.data, flowers.target_names[flowers.target], strict=True):
+        lines.append(",".join([*map(str, values), str(kind)]))
+    (made / "flowers.csv").write_text("\n".join(lines))
+    return made
 
 
 @pytest.mark.xdist_group("readme")
@@ -146,8 +155,10 @@ def test_every_command_shown_anywhere_is_understood(place, line, tmp_path, monke
         return  # the command's name alone, in a sentence
     context = commands[words[0]].make_context(words[0], words[1:])
     given = context.params
-    if words[0] == "train" and not given["experiment"].endswith(".toml"):
-        cli_runs.configuration(given["experiment"], given["backend"], [*(given["settings"] or [])])
+    experiment, backend = given.get("experiment"), given.get("backend")
+    if words[0] == "train" and experiment and not experiment.endswith(".toml"):
+        named = [f'backend.name="{backend}"'] if backend else []
+        load_experiment(experiment, [*named, *(given["settings"] or [])])
 
 
 def test_python_example_trains_a_network(capsys):

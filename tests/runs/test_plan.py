@@ -8,7 +8,7 @@ import pytest
 
 from hxloop.backends.ideal import IdealBackend, IdealSession
 from hxloop.experiments.registry import load_experiment
-from hxloop.runs import evaluate_run, plan, train
+from hxloop.runs import config_sections, evaluate_run, plan, train
 from hxloop.runs.lazy import LazyMapping, LazySequence
 from hxloop.runs.plan import prepare
 
@@ -20,13 +20,13 @@ TINY = ["dataset.train_size=60", "dataset.validation_size=20", "dataset.test_siz
 @pytest.fixture
 def read(monkeypatch):
     """The splits that are read, in their order."""
-    found, load = [], plan.load_dataset
+    found, load = [], config_sections.load_dataset
 
     def counted(name, split, size):
         found.append(split)
         return load(name, split, size)
 
-    monkeypatch.setattr(plan, "load_dataset", counted)
+    monkeypatch.setattr(config_sections, "load_dataset", counted)
     return found
 
 
