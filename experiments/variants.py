@@ -10,29 +10,34 @@ its own words. An experiment of this kind has a ``study.py`` that takes ``run`` 
 
     [study.variants."axonal delays"]
     network.delays = "axonal"
+
+With ``also_on = ["pynn-nest"]`` every network is evaluated there as well, unchanged, once it is
+trained.
 """
 
 from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
-from hxloop.errors import ConfigError
+from hxloop.errors import ConfigError, MissingDependencyError
 from hxloop.experiments.study_parts import (
     Study,
     check_list,
     check_no_calibration,
+    prepared_on,
     run_of_study,
     study_options,
 )
 from hxloop.experiments.variants_figure import write_figure
 from hxloop.runs.config import ExperimentConfig
-from hxloop.runs.run import Prepared, RunResult, prepare
+from hxloop.runs.run import Prepared, RunResult, evaluate_prepared, prepare
+from hxloop.substrate import check_network, get_backend
 from hxloop.training.events import AllOf
 from hxloop.training.progress import Steps
 
@@ -51,12 +56,14 @@ class VariantsOptions:
         seeds: of the trainings of every variant.
         chip_of_seed: a training on emulated chips takes the chip of its seed's number, so that
             several seeds are several chips.
+        also_on: backends on which every network is evaluated, too, but where it was trained.
         name: of the study; the experiment's name by default.
     """
 
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seeds: tuple[int, ...] = (1, 2, 3)
     chip_of_seed: bool = False
+    also_on: tuple[str, ...] = ()
     name: str = ""
 
     @classmethod
@@ -68,6 +75,8 @@ class VariantsOptions:
         """
         options = study_options(cls, config)
         check_list("seeds", options.seeds)
+        if options.also_on != ():
+            check_list("also_on", options.also_on)
         tables = isinstance(options.variants, Mapping) and all(
             isinstance(changes, Mapping) for changes in options.variants.values()
         )
@@ -138,7 +147,9 @@ def run(config: ExperimentConfig, out: Path, force: bool, events: AllOf) -> dict
         for seed in options.seeds
     }
     for name in options.variants:
-        prepare(parts[name, options.seeds[0]])
+        network = prepare(parts[name, options.seeds[0]]).network
+        for place in options.also_on:
+            check_network(network, get_backend(place).capabilities, place)
     study = Study.open(
         config, out, options, {"trainings": []}, markdown_table, force=force, events=events
     )
@@ -156,9 +167,41 @@ def run(config: ExperimentConfig, out: Path, force: bool, events: AllOf) -> dict
         events.news(f"  test {100 * row['test_accuracy']:.1f} %")
         study.results["trainings"].append(row)
         study.save()
+    _evaluate_elsewhere(study, options, parts, events.news)
     study.finish()
     write_figure(study.results, study.path / "figure.png")
     return study.results
+
+
+def _evaluate_elsewhere(
+    study: Study,
+    options: VariantsOptions,
+    parts: Mapping[tuple[str, int], ExperimentConfig],
+    say: Callable[[str], None],
+) -> None:
+    """The networks as they are on the backends of ``also_on``, as far as that was not done before.
+
+    One whose packages are not installed is told and left out; another call goes on with it.
+    """
+    for row in study.results["trainings"]:
+        for place in options.also_on:
+            if place == row["backend"] or place in row.setdefault("also_on", {}):
+                continue
+            say(f"{row['variant']}, seed {row['seed']}: as it is on {place}")
+            prepared = prepare(parts[row["variant"], row["seed"]])
+            weights = study.weights(row["run_dir"], prepared)
+            try:
+                test = evaluate_prepared(prepared_on(prepared, place, {}), weights).test
+            except MissingDependencyError as error:
+                say(f"  not run: {error}")
+                continue
+            row["also_on"][place] = {
+                "test_accuracy": test.accuracy,
+                "undecided": int((test.decisions < 0).sum()),
+                "spikes_per_neuron": [round(n, 4) for n in test.spikes_per_neuron],
+            }
+            say(f"  test {100 * test.accuracy:.1f} %")
+            study.save()
 
 
 def _row(prepared: Prepared, result: RunResult) -> dict[str, Any]:
@@ -177,22 +220,39 @@ def _row(prepared: Prepared, result: RunResult) -> dict[str, Any]:
 
 
 def markdown_table(results: Mapping[str, Any]) -> str:
-    """The results as a table, test accuracies in per cent, with means."""
+    """The results as a table, test accuracies in per cent, with means and standard deviations."""
     rows = results["trainings"]
     seeds = sorted({row["seed"] for row in rows})
-    head = ["variant", "parameters", *(f"seed {seed}" for seed in seeds), "mean", "spikes a neuron"]
+    places = list(dict.fromkeys(place for row in rows for place in row.get("also_on", {})))
+    elsewhere = [f"on {place}" for place in places]
+    columns = [*(f"seed {seed}" for seed in seeds), "mean", *elsewhere, "spikes a neuron"]
+    head = ["variant", "parameters", *columns]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for name in dict.fromkeys(row["variant"] for row in rows):
         own = {row["seed"]: row for row in rows if row["variant"] == name}
         accuracies = {seed: 100 * row["test_accuracy"] for seed, row in own.items()}
+        moved = [[row["also_on"][place] for row in own.values() if place in row.get("also_on", {})]
+                 for place in places]  # fmt: skip
         both = (row["spikes_per_neuron"] for row in own.values())
         spikes = [mean(each) for each in zip(*both, strict=True)]
         cells = [
             name,
             str(next(iter(own.values()))["parameters"]),
             *(f"{accuracies[seed]:.1f}" if seed in own else "" for seed in seeds),
-            f"**{mean(accuracies.values()):.1f}**",
+            _mean_and_deviation(accuracies.values()),
+            *(
+                _mean_and_deviation(100 * each["test_accuracy"] for each in there)
+                for there in moved
+            ),
             ", ".join(f"{n:.2f}" for n in spikes),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _mean_and_deviation(values: Iterable[float]) -> str:
+    """As a cell of the table: the mean, and the standard deviation of what was drawn (n - 1)."""
+    values = list(values)
+    if len(values) < 2:
+        return f"**{values[0]:.1f}**" if values else ""
+    return f"**{mean(values):.1f}** ± {stdev(values):.1f}"

@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from hxloop.errors import ConfigError
+from hxloop.errors import CapacityError, ConfigError, MissingDependencyError, UnknownNameError
 from hxloop.experiments import variants
 from hxloop.experiments.registry import FOLDER, load_experiment
 from hxloop.experiments.variants import VariantsOptions, markdown_table, variant
 from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.evaluate import evaluate_run
 
 BASE = {
     "name": "small",
@@ -63,6 +64,7 @@ def test_what_a_variant_changes_must_be_there():
         ({"variants": {}}, "expected a table for each variant"),
         ({"variants": {"a": 3}}, "expected a table for each variant"),
         ({"seeds": [1, 1]}, "study.seeds: expected a list without repeats"),
+        ({"also_on": ["ideal", "ideal"]}, "study.also_on: expected a list without repeats"),
         ({"speed": 3}, "unknown key in .study. 'speed'"),
     ],
 )
@@ -71,28 +73,50 @@ def test_bad_options_are_refused(study, message):
         VariantsOptions.of(config_of(**study))
 
 
-def test_all_variants_are_trained_once_and_told(tmp_path):
-    config, said = config_of(), []
-    results = variants.run(config, tmp_path / "study", say=said.append)
+def test_all_variants_are_trained_and_evaluated_once_and_told(tmp_path, monkeypatch):
+    config, out, said = config_of(also_on=["ideal"]), tmp_path / "study", []
+
+    def not_installed(*_):
+        raise MissingDependencyError("backend ideal: not here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(variants, "evaluate_prepared", not_installed)
+        results = variants.run(config, out, say=said.append)
     rows = results["trainings"]
     assert [(row["variant"], row["seed"]) for row in rows] == [
         (name, seed) for name in BASE["study"]["variants"] for seed in (1, 2)
     ]
     assert rows[0]["chip"] != rows[1]["chip"] and rows[2]["chip"] is None
     assert [row["parameters"] for row in rows[1:3]] == [5 * 6 + 6 * 3, 5 * 8 + 8 * 3 + 5 + 8]
-    assert (tmp_path / "study" / "figure.png").stat().st_size > 5000
+    assert (out / "figure.png").stat().st_size > 5000
     assert sum("test " in line for line in said) == 4
-    # A study that is taken up again trains what is missing, and nothing else.
-    kept = json.loads((tmp_path / "study" / "results.json").read_text())
+    assert said.count("  not run: backend ideal: not here") == 2 and rows[0]["also_on"] == {}
+    # A study that is taken up again does what is missing, and nothing else.
+    kept = json.loads((out / "results.json").read_text())
     assert kept == results
     kept["trainings"].pop()
-    (tmp_path / "study" / "results.json").write_text(json.dumps(kept))
+    (out / "results.json").write_text(json.dumps(kept))
     said.clear()
-    again = variants.run(config, tmp_path / "study", say=said.append)
-    assert sum("test " in line for line in said) == 1
+    again = variants.run(config, out, say=said.append)
+    assert sum("test " in line for line in said) == 3
     assert [row["test_accuracy"] for row in again["trainings"]] == [
         row["test_accuracy"] for row in rows
     ]
+    # Elsewhere it is the trained weights that are evaluated, and only of what was trained here.
+    moved = [row.get("also_on") for row in again["trainings"]]
+    assert moved[2:] == [None, None] and "plain, seed 2: as it is on ideal" in said
+    there = evaluate_run(out / again["trainings"][1]["run_dir"], "ideal").test
+    assert moved[1]["ideal"]["test_accuracy"] == there.accuracy
+    assert moved[1]["ideal"]["spikes_per_neuron"] == [round(n, 4) for n in there.spikes_per_neuron]
+
+
+@pytest.mark.parametrize(
+    ("place", "error"), [("nowhere", UnknownNameError), ("emulated-chip", CapacityError)]
+)
+def test_where_a_network_cannot_run_is_told_before_anything_is_trained(tmp_path, place, error):
+    with pytest.raises(error, match=place):
+        variants.run(config_of(also_on=[place]), tmp_path / "study")
+    assert not (tmp_path / "study").exists()
 
 
 def test_the_table_has_a_line_for_each_variant():
@@ -100,9 +124,16 @@ def test_the_table_has_a_line_for_each_variant():
         return {"variant": name, "seed": seed, "test_accuracy": accuracy, "parameters": 48,
                 "spikes_per_neuron": [1.5, 0.5]}  # fmt: skip
 
-    table = markdown_table({"trainings": [row("a", 1, 0.9), row("a", 2, 0.8), row("b", 2, 0.5)]})
-    assert "| a | 48 | 90.0 | 80.0 | **85.0** | 1.50, 0.50 |" in table
+    rows = [row("a", 1, 0.9), row("a", 2, 0.8), row("b", 2, 0.5)]
+    table = markdown_table({"trainings": rows})
+    # The standard deviation of two is their distance over the root of two.
+    assert "| a | 48 | 90.0 | 80.0 | **85.0** ± 7.1 | 1.50, 0.50 |" in table
     assert "| b | 48 |  | 50.0 | **50.0** | 1.50, 0.50 |" in table
+    rows[2]["also_on"] = {"ideal": {"test_accuracy": 0.6}}
+    table = markdown_table({"trainings": rows})
+    assert "| seed 2 | mean | on ideal | spikes a neuron |" in table
+    assert "| **85.0** ± 7.1 |  | 1.50, 0.50 |" in table
+    assert "| **50.0** | **60.0** | 1.50, 0.50 |" in table
 
 
 KEPT = sorted(
