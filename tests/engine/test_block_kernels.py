@@ -10,7 +10,14 @@ from hxloop.engine.compiled.order import by_neuron, in_order
 from hxloop.engine.gradient import GradientCounts
 from hxloop.engine.spike_gradient import spike_gradients
 from hxloop.engine.spike_trains import spike_trains
-from hxloop.network import NetworkSpec, NeuronSpec, Parameters, Population, Projection
+from hxloop.network import (
+    NetworkSpec,
+    NeuronParameters,
+    NeuronSpec,
+    Parameters,
+    Population,
+    Projection,
+)
 from tests.engine.networks import KINDS, drawn_neurons, few_inputs
 
 STEP = 1e-6
@@ -54,6 +61,45 @@ def test_a_chain_is_a_loop_of_no_weight(kind, alike):
         assert (a is None and b is None) or np.allclose(a, b, rtol=1e-8, atol=1e-9), name
 
 
+RATIOS = (1.0, 1 + 1e-12, 1 + 1e-6, 1 - 5e-4, 1 + 5e-4, 1 + 2e-3, 0.9, 0.05, 2.0, 20.0)
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize("two_currents", [False, True])
+@pytest.mark.parametrize("alike", [False, True])
+def test_spikes_side_by_side_are_those_one_by_one(ratio, two_currents, alike):
+    """Vectors of a chain against the neurons of a loop, which are looked at one by one: long
+    bursts, one neuron more than a tile, grazed thresholds and some below rest."""
+    rng = np.random.default_rng(int(1e3 * ratio))
+    post = 65
+    spread = 0.0 if alike else 0.3
+    exc = np.exp(spread * rng.standard_normal(post))
+    threshold = np.where(rng.random(post) < 0.1, rng.normal(0.0, 1.0, post), 1.0)
+    neuron = NeuronParameters(
+        tau_mem=exc * ratio, tau_syn_exc=exc, tau_syn_inh=0.6 * exc if two_currents else exc,
+        v_threshold=threshold, v_leak=np.zeros(post),
+        v_reset=threshold - np.abs(rng.normal(0.5, 0.7, post)) - 0.01,
+        t_refractory=rng.choice([0.0, 0.05, 0.3, 2.0, np.inf], post),
+    )  # fmt: skip
+    population, into = Population("a", post, NeuronSpec(t_refractory=1.0)), Projection("input", "a")
+    chain = NetworkSpec(4, (population,), t_window=6.0, projections=(into,))
+    again = Projection("a", "a", "axonal")
+    loop = NetworkSpec(4, (population,), t_window=6.0, projections=(into, again))
+    inputs = Spikes.from_events(
+        np.repeat([0, 1], 12), np.tile(np.arange(4), 6), rng.random(24) * 5, batch=2, n_units=4
+    )
+    weights = rng.normal(1.0, 2.0, (4, post)) / max(min(ratio, 3.0), 0.3)
+    (found,) = spike_trains(chain, Parameters((weights,)), inputs, [neuron])
+    both = Parameters((weights, np.zeros((post, post))), (None, np.ones(post)))
+    (wanted,) = spike_trains(loop, both, inputs, [neuron])
+    assert found.n_spikes > 200 and (found.count == wanted.count).all()
+    for spikes in (found, wanted):  # those of nearly one moment may come in either order
+        assert (np.diff(spikes.times) >= 0)[np.diff(spikes.samples) == 0].all()
+    by_neuron = [np.lexsort((spikes.times, spikes.cells)) for spikes in (found, wanted)]
+    a, b = found.times[by_neuron[0]], wanted.times[by_neuron[1]]
+    assert np.allclose(a, b, rtol=0, atol=1e-11)
+
+
 @pytest.mark.parametrize("loop", [False, True])
 def test_neurons_that_are_not_held_have_the_gradient_of_differences(loop):
     """Without a refractory time a spike is also the release after it, and in a loop without
@@ -94,7 +140,7 @@ def test_sorting_is_sorting(n, crowded):
     rng = np.random.default_rng(n)
     times = rng.uniform(0, 0.01 if crowded else 4.0, n).round(3)  # ties
     units = rng.integers(0, 7, n)
-    order = np.argsort(times, kind="stable")
+    order = np.lexsort((units, times))
     ours, of = times.copy(), units.copy()
     in_order(ours, of, 4.0)
     assert (ours == times[order]).all() and (of == units[order]).all()

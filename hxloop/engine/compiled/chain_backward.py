@@ -83,9 +83,9 @@ def _back(  # type: ignore[no-untyped-def]
                 of_neuron[1] -= x_u
                 x_u, at, along = 0.0, release, False
             if along:
-                x_e = x_e * table[k + 1, OF_EXC] + x_u * table[k + 1, BY_EXC]
-                x_i = x_i * table[k + 1, OF_INH] + x_u * table[k + 1, BY_INH]
-                x_u *= table[k + 1, OF_MEM]
+                x_e = x_e * table[OF_EXC, k + 1] + x_u * table[BY_EXC, k + 1]
+                x_i = x_i * table[OF_INH, k + 1] + x_u * table[BY_INH, k + 1]
+                x_u *= table[OF_MEM, k + 1]
             else:
                 x_u, x_e, x_i = _earlier(x_u, x_e, x_i, at - arrival[k], neuron)
             at, along = arrival[k], True
@@ -132,7 +132,7 @@ def chain_sweep(  # type: ignore[no-untyped-def]
         low, high = offsets[b], offsets[b + 1]
         arrival, row = base[low:high].copy(), rows[low:high].copy()
         number = arriving[low:high].copy()
-        table = np.empty((high - low + 1, 5))
+        table = np.empty((5, high - low + 1))
         filled = False
         for j in range(post):
             own = cells[b * post + j], cells[b * post + j + 1]

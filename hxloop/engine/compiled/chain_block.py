@@ -1,7 +1,9 @@
-"""All spikes of one population whose arrivals are all known, neuron by neuron, compiled.
+"""All spikes of one population whose arrivals are all known, compiled.
 
-Between two arrivals most neurons are free and far from their threshold: then they go on by factors
-that are known, and a bound says that nothing happens. Else ``_through`` looks closer.
+As in ``hxloop.engine.compiled.forward`` the neurons are taken in tiles, which go from arrival to
+arrival in vectors, and a bound says which of them may spike on the way. But these do not stop at a
+crossing: taken together, they go on from spike to spike side by side (``_through``), until none of
+them spikes again before the next arrival.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import math
 
 import numpy as np
 
-from hxloop.engine.compiled.forward import BRIEF, MARGIN, RISING
 from hxloop.engine.compiled.intervals import (
     BY_EXC,
     BY_INH,
@@ -18,122 +19,242 @@ from hxloop.engine.compiled.intervals import (
     OF_INH,
     OF_MEM,
     alike,
+    decays,
     fill,
     own_arrivals,
-    passing,
 )
-from hxloop.engine.compiled.membrane import crossing_within, time_of_peak
+from hxloop.engine.compiled.lanes import (
+    AT,
+    CODE,
+    COLUMNS,
+    END_E,
+    END_I,
+    END_U,
+    HELD,
+    HIGHEST,
+    I_EXC,
+    I_INH,
+    NONE,
+    PER_EXC,
+    PER_INH,
+    PER_MEM,
+    PER_RATE,
+    PER_RATE_INH,
+    RATE,
+    RATE_INH,
+    THRESHOLD,
+    TO,
+    UNCLEAR,
+    WIDTH,
+    U,
+    copy_lane,
+    judge,
+    let_spike,
+    look_ahead,
+    place,
+    seek,
+    settle,
+    whole_vectors,
+)
 from hxloop.engine.compiled.order import in_order
-from hxloop.engine.compiled.spiking_neuron import (
-    EXC,
-    HOLD,
-    INH,
-    LEVEL,
-    MEM,
-    ONE,
-    PEAK,
-    RESET,
-    crossing,
-)
+from hxloop.engine.compiled.spiking_neuron import ONE
+from hxloop.engine.compiled.vectors import EXACT_MATH, widest_vectors
 from hxloop.machine.jit import njit
 
-_BELOW, _RISING, _BRIEF = MARGIN[8], RISING[8], BRIEF[8]
-# Nearer to its threshold than this a peak is looked at closely.
-_GRAZING = 1.0 - 1e-9
+# Columns of a tile after those of its lanes: the entries of an interval, and who may spike in it.
+_OF_MEM, _OF_EXC, _OF_INH, _BY_EXC, _BY_INH, _BUSY = (
+    WIDTH * column for column in range(COLUMNS, COLUMNS + 6)
+)
+
+
+@njit(cache=True, nogil=True, fastmath=EXACT_MATH, error_model="numpy")
+def _interval(tile, m, table, k, length, shared, two):  # type: ignore[no-untyped-def]
+    """The entries of interval k for the m neurons of a tile."""
+    widest_vectors()
+    if shared:
+        for j in range(m):
+            tile[_OF_MEM + j], tile[_OF_EXC + j] = table[OF_MEM, k], table[OF_EXC, k]
+            tile[_BY_EXC + j] = table[BY_EXC, k]
+        if two:
+            for j in range(m):
+                tile[_OF_INH + j], tile[_BY_INH + j] = table[OF_INH, k], table[BY_INH, k]
+        return
+    for j in range(m):
+        tile[_OF_MEM + j], tile[_OF_EXC + j], tile[_BY_EXC + j] = decays(
+            length, tile[PER_MEM + j], tile[PER_EXC + j], tile[RATE + j], tile[PER_RATE + j]
+        )
+    if two:
+        for j in range(m):
+            _, tile[_OF_INH + j], tile[_BY_INH + j] = decays(
+                length, tile[PER_MEM + j], tile[PER_INH + j], tile[RATE_INH + j],
+                tile[PER_RATE_INH + j],
+            )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, fastmath=EXACT_MATH, error_model="numpy")
+def _busy(tile, m, start, end):  # type: ignore[no-untyped-def]
+    """How many of the m neurons of a tile may spike, or are released, within an interval."""
+    widest_vectors()
+    length, busy = end - start, 0
+    for j in range(m):
+        u, e, held = tile[U + j], tile[I_EXC + j], tile[HELD + j]
+        # It cannot rise by more than the excitation's part.
+        reaches = max(u, 0.0) + max(e, 0.0) * min(length, tile[HIGHEST + j]) >= tile[THRESHOLD + j]
+        here = (held > start and held < end) or (held <= start and reaches)
+        tile[_BUSY + j] = 1.0 if here else 0.0
+        busy += here
+    return busy
+
+
+@njit(cache=True, nogil=True, fastmath=EXACT_MATH, error_model="numpy")
+def _pass(tile, m, start, two):  # type: ignore[no-untyped-def]
+    """The m neurons of a tile at the end of an interval in which none spikes."""
+    widest_vectors()
+    for j in range(m):
+        u = tile[U + j] * tile[_OF_MEM + j] + tile[I_EXC + j] * tile[_BY_EXC + j]
+        if two:
+            u += tile[I_INH + j] * tile[_BY_INH + j]
+            tile[I_INH + j] *= tile[_OF_INH + j]
+        tile[U + j] = tile[TO + j] if tile[HELD + j] > start else u
+        tile[I_EXC + j] *= tile[_OF_EXC + j]
+
+
+@njit(cache=True, nogil=True, fastmath=EXACT_MATH, error_model="numpy")
+def _receive(tile, m, weights, ones, two):  # type: ignore[no-untyped-def]
+    """Add the weights of an arrival to the currents that they belong to."""
+    widest_vectors()
+    for j in range(m):
+        weight = weights[j]
+        if two:
+            exciting = weight > 0.0 or ones[j] == 1.0
+            tile[I_EXC + j] += weight if exciting else 0.0
+            tile[I_INH + j] += 0.0 if exciting else weight
+        else:
+            tile[I_EXC + j] += weight
 
 
 @njit(cache=True, nogil=True)
-def _next(u, e, i, end_u, end_e, neuron, length):  # type: ignore[no-untyped-def]
-    """When a free membrane next reaches its threshold within a length, at the end of which it and
-    its excitation would be ``end_u, end_e``; ``inf``: it does not."""
-    level = neuron[LEVEL]
-    if i != 0.0 or level <= 0.0 or level == math.inf:
-        return crossing(u, e, i, neuron, length)
-    if u >= level:
-        return 0.0
-    mem, exc = neuron[MEM], neuron[EXC]
-    rises = end_e * mem > end_u * _RISING and length <= _BRIEF * max(mem, exc)
-    if end_u < level * _BELOW:
-        if rises or e <= 0.0:
-            return math.inf  # still rising at the end, or never: no peak before
-        # At the peak the current is what leaks away.
-        top = time_of_peak(u, e, mem, exc)
-        if top <= 0.0 or mem * e * math.exp(-min(top, length) / exc) < level * _GRAZING:
-            return math.inf
-    return crossing_within(u, e, end_u, end_e, mem, exc, level, length)
+def _chosen(tile, m, start, shared, lanes, which):  # type: ignore[no-untyped-def]
+    """Copy the neurons of a tile that may spike; how many they are."""
+    n = 0
+    for j in range(m):
+        if tile[_BUSY + j] != 0.0:
+            copy_lane(tile, j, lanes, n, not shared)
+            lanes[AT + n], which[n] = start, j
+            n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _end(lanes, n, which, tile):  # type: ignore[no-untyped-def]
+    j = which[n]
+    tile[U + j], tile[I_EXC + j] = lanes[END_U + n], lanes[END_E + n]
+    tile[I_INH + j], tile[HELD + j] = lanes[END_I + n], lanes[HELD + n]
 
 
 @njit(cache=True, nogil=True)
 def _through(  # type: ignore[no-untyped-def]
-    u, e, i, held, start, end, interval, neuron, j, times, units, found
+    lanes, n, which, tile, first, end, shared, two, neurons, times, units, found
 ):
-    """Through an interval in which a neuron is held, or may spike.
+    """n neurons of a tile to the end of an interval, from spike to spike.
 
-    Returns: its state at the end, until when it is held, and the number of spikes ``found``, of
-    which as many are written as there is room for. After more than that, or after the last spike
-    that a neuron ever has, the state is that of the spike.
+    Args: their ``lanes``, and ``which`` of the tile each is; the ``first`` neuron of the tile;
+    results ``times, units``, of which as many are written as there is room for.
+
+    Returns: how many spikes there are then. After more than there is room for it stops.
     """
-    exc, inh, reset = neuron[EXC], neuron[INH], neuron[RESET]
-    at = start
-    while True:
-        if held > at:
-            until = min(held, end)
-            e *= math.exp(-(until - at) / exc)
-            if i != 0.0:
-                i *= math.exp(-(until - at) / inh)
-            u, at = reset, until
-            if held >= end:
-                return u, e, i, held, found
-        if at == start:
-            of_mem, of_exc, of_inh = interval[OF_MEM], interval[OF_EXC], interval[OF_INH]
-            by_exc, by_inh = interval[BY_EXC], interval[BY_INH]
-        else:
-            of_mem, of_exc, of_inh, by_exc, by_inh = passing(end - at, neuron)
-        end_u, end_e = u * of_mem + e * by_exc + i * by_inh, e * of_exc
-        when = _next(u, e, i, end_u, end_e, neuron, end - at)
-        if when == math.inf:
-            return end_u, end_e, i * of_inh, held, found
-        at += when
-        if found < len(times):
-            times[found], units[found] = at, j
-        found += 1
-        e *= math.exp(-when / exc)
-        if i != 0.0:
-            i *= math.exp(-when / inh)
-        u, held = reset, at + neuron[HOLD]
-        if held == math.inf or found > len(times):
-            return u, e, i, held, found
+    while n > 0:
+        full = whole_vectors(lanes, n)
+        look_ahead(lanes, full, end, two)
+        judge(lanes, full)
+        left = 0
+        for k in range(n):
+            if lanes[CODE + k] == UNCLEAR:
+                settle(lanes, k, neurons[first + which[k]], two)
+            if lanes[CODE + k] == NONE:
+                _end(lanes, k, which, tile)
+                continue
+            if k != left:
+                copy_lane(lanes, k, lanes, left, not shared)
+                which[left] = which[k]
+            left += 1
+        n, left = left, 0
+        full = whole_vectors(lanes, n)
+        seek(lanes, full)
+        for k in range(n):
+            if lanes[CODE + k] == UNCLEAR:
+                settle(lanes, k, neurons[first + which[k]], two)
+        let_spike(lanes, full, two)
+        for k in range(n):
+            if lanes[CODE + k] == NONE:  # it was not to be found after all
+                _end(lanes, k, which, tile)
+                continue
+            if found < len(times):
+                times[found], units[found] = lanes[AT + k], first + which[k]
+            found += 1
+            if lanes[HELD + k] == math.inf:
+                _last(lanes, k, which, tile)
+                continue
+            if k != left:
+                copy_lane(lanes, k, lanes, left, not shared)
+                which[left] = which[k]
+            left += 1
+        n = left
+        if found > len(times):
+            break
+    return found
 
 
 @njit(cache=True, nogil=True)
-def _spikes(arrival, row, table, weights, neuron, t_window, j, times, units, found):  # type: ignore[no-untyped-def]
-    """Append the spikes of a neuron in a sample to those ``found``; how many there are then."""
-    level, peak, one, n = neuron[LEVEL], neuron[PEAK], neuron[ONE] == 1.0, len(arrival)
-    reset, u, e, i, start, held = neuron[RESET], 0.0, 0.0, 0.0, 0.0, 0.0
+def _last(lanes, n, which, tile):  # type: ignore[no-untyped-def]
+    """After the last spike that a neuron ever has, nothing of it matters but that it is held."""
+    j = which[n]
+    tile[U + j], tile[I_EXC + j], tile[I_INH + j], tile[HELD + j] = (
+        lanes[TO + n],
+        0.0,
+        0.0,
+        math.inf,
+    )
+
+
+@njit(cache=True, nogil=True)
+def _tile_of(neurons, first, m, tile, lanes):  # type: ignore[no-untyped-def]
+    """Put m neurons into a tile; whether some have two currents."""
+    two = False
+    for j in range(m):
+        place(tile, j, neurons[first + j])
+        two |= neurons[first + j, ONE] != 1.0
+    for j in range(WIDTH):
+        place(lanes, j, neurons[first])
+        lanes[END_I + j] = 0.0
+    return two
+
+
+@njit(cache=True, nogil=True)
+def _spikes(  # type: ignore[no-untyped-def]
+    tile, m, first, arrival, row, n, weights, table, shared, two, lanes, which, neurons, t_window,
+    times, units, found,
+):  # fmt: skip
+    """Append the spikes of a tile in a sample to those ``found``; how many there are then."""
+    for column in (U, I_EXC, I_INH, HELD):
+        tile[column : column + m] = 0.0
+    start = 0.0
     for k in range(n + 1):
         end = min(arrival[k], t_window) if k < n else t_window
-        # It cannot rise by more than the excitation's part.
-        if held <= start and max(u, 0.0) + max(e, 0.0) * min(end - start, peak) < level:
-            u = u * table[k, OF_MEM] + e * table[k, BY_EXC] + i * table[k, BY_INH]
-            e *= table[k, OF_EXC]
-            i *= table[k, OF_INH]
-        elif held >= end and held > start:
-            u = reset
-            e *= table[k, OF_EXC]
-            i *= table[k, OF_INH]
-        else:
-            u, e, i, held, found = _through(
-                u, e, i, held, start, end, table[k], neuron, j, times, units, found
+        _interval(tile, m, table, k, end - start, shared, two)
+        chosen = 0
+        if _busy(tile, m, start, end) > 0:
+            chosen = _chosen(tile, m, start, shared, lanes, which)
+        _pass(tile, m, start, two)
+        if chosen > 0:
+            found = _through(
+                lanes, chosen, which, tile, first, end, shared, two, neurons, times, units, found
             )
-            if held == math.inf or found > len(times):
+            if found > len(times):
                 break
         if end >= t_window:
             break
-        weight = weights[row[k]]
-        if one or weight > 0.0:
-            e += weight
-        else:
-            i += weight
+        _receive(tile, m, weights[row[k], first:], neurons[first:, ONE], two)
         start = end
     return found
 
@@ -148,24 +269,30 @@ def chain_block(  # type: ignore[no-untyped-def]
     ``offsets[b + 1]``, sorted where ``extra`` is empty; ``neurons (post, 8)``; results
     ``times, units (batch, capacity)`` and ``counts (batch,)``.
     """
-    post = weights.shape[1]
-    shared = alike(neurons) and extra.size == 0
-    into = np.ascontiguousarray(weights.T)
+    post, own = weights.shape[1], extra.size > 0
+    shared = alike(neurons) and not own
+    width = 1 if own else WIDTH
+    most = np.diff(offsets[first : last + 1]).max()
+    table, arrival, row = np.empty((5, most + 1)), np.empty(most), np.empty(most, np.int64)
+    tile, lanes = np.zeros((COLUMNS + 6) * WIDTH), np.zeros(COLUMNS * WIDTH)
+    which = np.zeros(WIDTH, np.int64)
+    counts[first:last] = 0
+    for start in range(0, post, width):
+        m = min(width, post - start)
+        two = _tile_of(neurons, start, m, tile, lanes)
+        for b in range(first, last):
+            if counts[b] > times.shape[1]:
+                continue
+            low, n = offsets[b], offsets[b + 1] - offsets[b]
+            arrival[:n], row[:n] = base[low : low + n], rows[low : low + n]
+            if own:
+                own_arrivals(base[low : low + n], rows[low : low + n], extra, start, arrival, row)
+            if shared:
+                fill(table, arrival, n, t_window, neurons[0])
+            counts[b] = _spikes(
+                tile, m, start, arrival, row, n, weights, table, shared, two, lanes, which, neurons,
+                t_window, times[b], units[b], counts[b],
+            )  # fmt: skip
     for b in range(first, last):
-        low, high = offsets[b], offsets[b + 1]
-        arrival, row = base[low:high].copy(), rows[low:high].copy()
-        table = np.empty((high - low + 1, 5))
-        found = 0
-        for j in range(post):
-            if extra.size > 0:
-                own_arrivals(base[low:high], rows[low:high], extra, j, arrival, row)
-            if j == 0 or not shared:
-                fill(table, arrival, high - low, t_window, neurons[j])
-            found = _spikes(
-                arrival, row, table, into[j], neurons[j], t_window, j, times[b], units[b], found
-            )
-            if found > times.shape[1]:
-                break
-        counts[b] = found
-        found = min(found, times.shape[1])
+        found = min(counts[b], times.shape[1])
         in_order(times[b, :found], units[b, :found], t_window)

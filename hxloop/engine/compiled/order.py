@@ -12,10 +12,10 @@ _CROWDED = 32
 
 @njit(cache=True, nogil=True)
 def in_order(times, units, until):  # type: ignore[no-untyped-def]
-    """Sort the spikes of a sample by time, those of one time left in the order they are in.
+    """Sort the spikes of a sample by time, those of one time by neuron.
 
-    Into buckets of equal width first, as many as there are spikes, and then by insertion; where
-    spikes crowd, by merging.
+    Into buckets of equal width first, as many as there are spikes, or by merging where spikes
+    crowd; then by insertion, of which little is left to do.
 
     Args: ``times, units (spikes,)``, written to; no time is beyond ``until``.
     """
@@ -27,17 +27,19 @@ def in_order(times, units, until):  # type: ignore[no-untyped-def]
     if n > 0 and starts.max() > _CROWDED:
         order = np.argsort(times, kind="mergesort")
         times[:], units[:] = times[order], units[order]
-        return
-    for k in range(n):
-        starts[k + 1] += starts[k]
-    before, of = times.copy(), units.copy()
-    for k in range(n):
-        place = starts[bucket[k]]
-        starts[bucket[k]] = place + 1
-        times[place], units[place] = before[k], of[k]
+    else:
+        for k in range(n):
+            starts[k + 1] += starts[k]
+        before, of = times.copy(), units.copy()
+        for k in range(n):
+            place = starts[bucket[k]]
+            starts[bucket[k]] = place + 1
+            times[place], units[place] = before[k], of[k]
     for k in range(1, n):
         when, unit, place = times[k], units[k], k
-        while place > 0 and times[place - 1] > when:
+        while place > 0 and (
+            times[place - 1] > when or (times[place - 1] == when and units[place - 1] > unit)
+        ):
             times[place], units[place] = times[place - 1], units[place - 1]
             place -= 1
         times[place], units[place] = when, unit

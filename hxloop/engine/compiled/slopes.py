@@ -42,7 +42,7 @@ def slopes_of_neuron(arrival, row, table, weights, neuron, times, said, met):  #
         said[s, RELEASED] = held
         while s > 0 and k < n and arrival[k] < min(held, when):
             if along:
-                e, i = e * table[k, OF_EXC], i * table[k, OF_INH]
+                e, i = e * table[OF_EXC, k], i * table[OF_INH, k]
             else:
                 e *= math.exp((at - arrival[k]) / exc)
                 i = 0.0 if one else i * math.exp((at - arrival[k]) / inh)
@@ -58,8 +58,8 @@ def slopes_of_neuron(arrival, row, table, weights, neuron, times, said, met):  #
             after = e + i - u / mem
         while k < n and arrival[k] < when:
             if along:
-                of_mem, of_exc, of_inh = table[k, OF_MEM], table[k, OF_EXC], table[k, OF_INH]
-                by_exc, by_inh = table[k, BY_EXC], table[k, BY_INH]
+                of_mem, of_exc, of_inh = table[OF_MEM, k], table[OF_EXC, k], table[OF_INH, k]
+                by_exc, by_inh = table[BY_EXC, k], table[BY_INH, k]
             else:
                 of_mem, of_exc, of_inh, by_exc, by_inh = passing(arrival[k] - at, neuron)
             u = u * of_mem + e * by_exc + i * by_inh
@@ -116,7 +116,7 @@ def slopes(  # type: ignore[no-untyped-def]
     for b in range(first, last):
         low, high = offsets[b], offsets[b + 1]
         arrival, row = base[low:high].copy(), rows[low:high].copy()
-        table = np.empty((high - low + 1, 5))
+        table = np.empty((5, high - low + 1))
         filled = False
         for j in range(post):
             start, end = cells[b * post + j], cells[b * post + j + 1]
