@@ -15,7 +15,7 @@ from hxloop.conformance.subject import Subject
 from hxloop.conformance.train_membrane import Membrane
 from hxloop.engine.spike_trains import spike_trains
 from hxloop.errors import ConformanceError, RunFailed
-from hxloop.network import NetworkSpec, NeuronSpec, Parameters
+from hxloop.network import NetworkSpec, NeuronSpec, Parameters, Population
 from hxloop.substrate import Session
 from hxloop.substrate.check_trains import check_trains
 
@@ -64,13 +64,14 @@ def judge_trains(subject: Subject, session: Session, activity: Activity) -> Figu
     for index, (population, spikes) in enumerate(
         zip(network.populations, activity.spikes, strict=True)
     ):
-        arrivals = _arrivals(network, activity, index)
+        arrivals = arrivals_at(network, activity, index)
+        neurons = nominal_neurons(population, activity.parameters)
         for sample in range(activity.batch):
             mine = spikes.samples == sample
             for neuron in range(population.n_neurons):
                 own = spikes.times[mine & (spikes.units == neuron)].tolist()
                 where = f"{population.name}, sample {sample}, neuron {neuron}"
-                judge.train(where, population.neuron, arrivals[sample][neuron], own)
+                judge.train(where, neurons[neuron], arrivals[sample][neuron], own)
     return {"n_spikes": judge.n_spikes, "brief_crossings_missed": judge.n_brief}
 
 
@@ -131,7 +132,16 @@ class _Judge:
         return min(membrane.at(float(u)) for u in after) < distance
 
 
-def _arrivals(network: NetworkSpec, activity: Activity, population: int) -> list[list[Arrivals]]:
+def nominal_neurons(population: Population, parameters: Parameters) -> list[NeuronSpec]:
+    """Each neuron of a population: the nominal one, but for what it has of its own."""
+    own = parameters.neurons.get(population.name, {})
+    return [
+        replace(population.neuron, **{name: float(values[k]) for name, values in own.items()})
+        for k in range(population.n_neurons)
+    ]
+
+
+def arrivals_at(network: NetworkSpec, activity: Activity, population: int) -> list[list[Arrivals]]:
     """For each sample and neuron of a population what arrived, as ``Membrane`` has it."""
     size = network.sizes[1 + population]
     found: list[list[Arrivals]] = [[[] for _ in range(size)] for _ in range(activity.batch)]

@@ -13,7 +13,7 @@ from hxloop.conformance.check import CheckFunction, CheckGroup, Figures
 from hxloop.conformance.compare import require_usual
 from hxloop.conformance.plan import WINDOW
 from hxloop.conformance.subject import Subject
-from hxloop.conformance.train_plan import chain, loop, skipping, spiking, volley
+from hxloop.conformance.train_plan import chain, delayed, loop, skipping, spiking, volley
 from hxloop.errors import (
     CapacityError,
     CheckNotApplicable,
@@ -222,7 +222,7 @@ def _network_with(subject: Subject, feature: Feature) -> NetworkSpec:
     if feature is Feature.MULTI_SPIKE:
         return chain(subject, spiking(subject))
     if feature is Feature.DELAYS:
-        return chain(subject, once, "axonal")
+        return delayed(chain(subject, once), "axonal")
     if feature is Feature.RECURRENT:
         return loop(subject, delayed=False, neuron=once)
     if feature is Feature.READOUT:

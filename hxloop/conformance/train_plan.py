@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -30,6 +30,11 @@ Array = NDArray[np.float64]
 REFRACTORY, RESET = 0.5, -0.25
 # Of a loop on a substrate where nothing can arrive at once, see ``loop``.
 LOOP_DELAY = 0.5
+# What delays may be no shorter than, tried one after the other: substrates that make delays by
+# neurons of their own make no short ones, and carry one spike at a time.
+LEAST_DELAYS = (0.0, LOOP_DELAY, 1.5)
+# How far a delay may be held from what was asked for, in model time: a substrate has its grid.
+CLOSE_DELAY = 0.1
 # Random tasks of a check that is judged spike by spike.
 CROWDS = 2
 
@@ -50,12 +55,26 @@ def spiking(subject: Subject, **changes: float) -> NeuronSpec:
     return replace(neuron, **changes)
 
 
-def chain(subject: Subject, neuron: NeuronSpec, delays: str | None = None) -> NetworkSpec:
+def usual_neuron(subject: Subject) -> NeuronSpec:
+    """One that spikes again where the backend declares that, else one that spikes once."""
+    again = Feature.MULTI_SPIKE in subject.capabilities.features
+    return spiking(subject) if again else subject.plan.neuron
+
+
+def chain(subject: Subject, neuron: NeuronSpec) -> NetworkSpec:
     """The chain of the plan, of such neurons."""
     plan = subject.plan
-    return NetworkSpec.feed_forward(
-        plan.n_inputs, *plan.sizes, neuron=neuron, t_window=WINDOW, delays=delays
-    )
+    return NetworkSpec.feed_forward(plan.n_inputs, *plan.sizes, neuron=neuron, t_window=WINDOW)
+
+
+def delayed(network: NetworkSpec, kind: str, min_delay: float = 0.0) -> NetworkSpec:
+    """The network with delays of every projection, and a window so much longer."""
+    late = [
+        replace(each, delays=kind, min_delay=min_delay)  # keeps what it connects
+        for each in network.all_projections
+    ]
+    t_window = network.t_window + min_delay * len(network.layers)
+    return replace(network, projections=tuple(late), t_window=t_window)
 
 
 def loop(subject: Subject, *, delayed: bool, neuron: NeuronSpec | None = None) -> NetworkSpec:
@@ -100,8 +119,14 @@ def skipping(subject: Subject) -> NetworkSpec:
     )
 
 
-def drawn_inputs(subject: Subject, seed: int = 0) -> Spikes:
-    """Up to three spikes of every channel, one where that is all; the last of samples is silent."""
+def drawn_inputs(subject: Subject, seed: int = 0, network: NetworkSpec | None = None) -> Spikes:
+    """Up to three spikes of every channel, one where that is all; the last of samples is silent.
+
+    Args:
+        subject: for the sizes, and whether a channel may spike again.
+        seed: of the drawing.
+        network: what they are for; one may take one spike at a time.
+    """
     plan = subject.plan
     rng = np.random.default_rng([31, seed])
     shape = (plan.batch, plan.n_inputs, 3)
@@ -114,6 +139,8 @@ def drawn_inputs(subject: Subject, seed: int = 0) -> Spikes:
         samples, units, times[kept], batch=plan.batch, n_units=plan.n_inputs
     )
     again = Feature.MULTI_SPIKE in subject.capabilities.features
+    if network is not None and _one_at_a_time(network):
+        again = False
     return spikes if again else Spikes.from_first(spikes.first)
 
 
@@ -170,6 +197,41 @@ def opened(subject: Subject, network: NetworkSpec) -> Iterator[Session]:
 
 
 @contextmanager
+def opened_delayed(
+    subject: Subject, made_of: Callable[[NeuronSpec], NetworkSpec], kind: str
+) -> Iterator[Session]:
+    """A session of a network with delays of a kind: with any if the backend can, else longer ones.
+
+    Args:
+        subject: the backend.
+        made_of: the network without delays, of its neuron.
+        kind: of the delays.
+
+    Raises:
+        CheckNotApplicable: it does not declare delays, or refuses these.
+    """
+    need(subject, Feature.DELAYS)
+    subject.close()
+    for least in LEAST_DELAYS:
+        neuron = usual_neuron(subject) if least <= LOOP_DELAY else subject.plan.neuron
+        try:
+            session = subject.backend.open(delayed(made_of(neuron), kind, least), seed=subject.seed)
+        except CapacityError as error:
+            refused = error
+            continue
+        try:
+            yield session
+        finally:
+            session.close()
+        return
+    raise CheckNotApplicable(f"refused: {refused}") from refused
+
+
+def _one_at_a_time(network: NetworkSpec) -> bool:
+    return any(each.min_delay > LOOP_DELAY for each in network.all_projections)
+
+
+@contextmanager
 def opened_loop(subject: Subject, neuron: NeuronSpec | None = None) -> Iterator[Session]:
     """A session of a network with loops: without delays if the backend can, else with them."""
     subject.close()
@@ -207,7 +269,7 @@ class Played:
 def play(subject: Subject, session: Session, seed: int = 0) -> Played:
     """Run drawn parameters and inputs, and see that what comes back is an activity."""
     parameters = drawn_parameters(subject, session.network, seed)
-    inputs = drawn_inputs(subject, seed)
+    inputs = drawn_inputs(subject, seed, session.network)
     return Played(parameters, inputs, run_trains(session, parameters, inputs))
 
 

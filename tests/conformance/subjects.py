@@ -33,6 +33,7 @@ class Entry:
         options: of the backend.
         required: CI fails if the substrate is missing, rather than skip.
         settings: of the ``Subject``.
+        only: groups of checks; (): all of them.
         double: runs on a stand-in of the vendor's software with this chip behind it.
     """
 
@@ -40,6 +41,7 @@ class Entry:
     options: Mapping[str, Any] = field(default_factory=dict)
     required: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
     double: Laboratory | None = None
 
     def __str__(self) -> str:
@@ -70,6 +72,11 @@ ENTRIES = (
     Entry("emulated-chip", {"solver": "event", "precision": "single", **NO_NOISE}),
     Entry("emulated-chip", {"solver": "event", "imperfections": "calibrated"}),
     Entry("emulated-chip", {"solver": "event", "imperfections": "uncalibrated"}),
+    Entry(
+        "emulated-chip",
+        {"solver": "event", "delay_neurons": True, **NO_NOISE},
+        only=("delays", "read-out"),
+    ),
     Entry("emulated-chip", {"solver": "brian2", **NO_NOISE}),
     Entry("pynn-nest"),
     Entry("pynn-neuron", {"dt": 0.02}),

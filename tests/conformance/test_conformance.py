@@ -6,8 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from hxloop.conformance import ALL_CHECKS, Check, Subject, require_substrate, run_check
+from hxloop.conformance import (
+    ALL_CHECKS,
+    Check,
+    Subject,
+    chosen_checks,
+    require_substrate,
+    run_check,
+)
 from hxloop.errors import CompilerError, MissingDependencyError
+from hxloop.network import Feature
 from tests.conformance.subjects import CI, ENTRIES, Entry, subject_of
 from tests.contract_double.control import install
 
@@ -37,12 +45,13 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 def _compiles(entry: Entry, check: Check) -> bool:
     """Whether a check has Brian2 compile a network of its own, for a minute and more."""
     mine = dict(entry.options).get("solver") == "brian2"
-    return mine and check.group in ("multi-spike", "recurrent", "delays")
+    return mine and check.group in tuple(each.value for each in Feature)
 
 
 def parameters() -> Iterator[object]:
     for entry in ENTRIES:
-        for check in ALL_CHECKS:
+        chosen = chosen_checks(entry.only, long=True) if entry.only else ALL_CHECKS
+        for check in chosen:
             marks = [pytest.mark.xdist_group(str(entry))]
             marks += [pytest.mark.slow] if check.long or _compiles(entry, check) else []
             yield pytest.param(entry, check, id=f"{entry}-{check}", marks=marks)

@@ -30,7 +30,7 @@ def test_a_broken_promise_is_noticed(name: str, backend: Any) -> None:
 
 
 def test_they_run_where_they_are_declared() -> None:
-    groups = ("multi-spike", "recurrent", "delays")
+    groups = ("multi-spike", "recurrent", "delays", "read-out", "neuron-parameters")
     chosen = [check for check in CHECKS if check.group in groups]
     assert {check.group for check in chosen} == set(groups)
 

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from hxloop.activity import Activity, Spikes
-from hxloop.errors import CapacityError
-from hxloop.network import Parameters
+from hxloop.errors import CapacityError, RunInputError
+from hxloop.network import NetworkSpec, Parameters
 from tests.conformance import sabotage
 from tests.conformance.sabotage import NOISY, Backend, Run, Sabotaged, as_if
 
 Array = np.ndarray
+DELAY_NEURONS = (
+    "emulated-chip",
+    {"solver": "event", "imperfections": "none", "delay_neurons": True},
+)
 
 
 def trains(change: Callable[[Spikes, Spikes], Spikes]) -> Run:
@@ -123,6 +127,84 @@ def names_nothing(backend: Backend, session: Sabotaged) -> None:
         raise CapacityError("no")
 
 
+def own(change: Callable[[Array], Array], told: bool = False) -> Run:
+    """Other parameters of neurons are in use than asked for, and reported or not."""
+
+    def run(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any) -> Activity:
+        if not getattr(w, "neurons", None):
+            return run(w, t)
+        neurons = {
+            population: {name: change(np.array(values)) for name, values in each.items()}
+            for population, each in w.neurons.items()
+        }
+        other = Parameters(w.weights, w.delays, neurons)
+        done = run(other, t)
+        return Activity.of_spikes(done.inputs, done.spikes, other if told else w, done.info)
+
+    return run
+
+
+def keeps_own(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any) -> Activity:
+    """The neurons of a run are those of the one before, where it says nothing of them."""
+    if w.neurons:
+        session.memory.append(w.neurons)
+    elif session.memory:
+        w = Parameters(w.weights, w.delays, session.memory[-1])
+    done = run(w, t)
+    told = Parameters(done.parameters.weights, done.parameters.delays)
+    return Activity.of_spikes(done.inputs, done.spikes, done.parameters if w.neurons else told,
+                              done.info)  # fmt: skip
+
+
+def shares_own(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any) -> Activity:
+    return replace(run(w, t), neurons_used=w.neurons)
+
+
+def takes_any_own(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any) -> Activity:
+    """What no neuron may have is left out."""
+    try:
+        return run(w, t)
+    except RunInputError:
+        return run(w.weights, t)
+
+
+def spiking_read_outs(network: NetworkSpec) -> NetworkSpec:
+    last = network.layers[-1]
+    spiking = replace(last, neuron=replace(last.neuron, v_threshold=1.0))
+    return replace(network, layers=(*network.layers[:-1], spiking))
+
+
+def reports_last(change: Callable[[Any, Any], tuple[Any, Any]]) -> Run:
+    """Weights and delays of the last projection that are reported are not those in use."""
+
+    def run(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any) -> Activity:
+        done = run(w, t)
+        weight, delay = change(done.parameters.weights[-1], done.parameters.delays[-1])
+        told = Parameters(
+            (*done.parameters.weights[:-1], weight),
+            (*done.parameters.delays[:-1], delay),
+            done.neurons_used,
+        )
+        return Activity.of_spikes(done.inputs, done.spikes, told, done.info)
+
+    return run
+
+
+def inputs_up_to_half(session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any) -> Activity:
+    """What comes late is left out of what is reported."""
+    done = run(w, t)
+    return Activity.of_spikes(done.inputs.before(2.0)[0], done.spikes, done.parameters, done.info)
+
+
+def inputs_into_the_window(
+    session: Sabotaged, run: Callable[..., Activity], w: Any, t: Any
+) -> Activity:
+    """What comes after the window is reported at its end."""
+    done = run(w, t)
+    moved = at(done.inputs, np.minimum(done.inputs.times, 3.9))
+    return Activity.of_spikes(moved, done.spikes, done.parameters, done.info)
+
+
 ODD_SAMPLE = trains(lambda s, i: at(s, s.times * (1 - 1e-4 * i.n_spikes / (1 + i.batch))))
 
 TRAIN_SABOTAGES = [
@@ -161,6 +243,28 @@ TRAIN_SABOTAGES = [
     ("delays-as-held", Backend(reports_delays(lambda d: d - 0.01))),
     ("delays-beyond-the-window", Backend(delayed(lambda d: d % 4.0))),
     ("skip-connections", Backend(held(without_skips))),
+    ("read-outs-never-spike", Backend(network=spiking_read_outs)),
+    ("read-outs-never-spike", Backend(network=as_if(tau_mem=1.001))),
+    ("highest-membranes", Backend(reports_last(lambda w, d: (0 * w, d)))),
+    ("highest-membranes", Backend(reports_last(lambda w, d: (np.rint(100 * w) / 100, d)))),
+    ("highest-membranes-of-other-neurons", Backend(reports_last(lambda w, d: (2 * w, d)))),
+    ("highest-membranes-behind-delays", Backend(reports_last(lambda w, d: (w, 0 * d)))),
+    ("highest-membranes-behind-delays", Backend(reports_last(lambda w, d: (w[::-1], d)))),
+    ("read-outs-at-the-window-end", Backend(inputs_up_to_half)),
+    ("read-outs-at-the-window-end", Backend(inputs_into_the_window)),
+    ("own-time-constants", Backend(own(lambda v: v[::-1]))),
+    ("own-time-constants", Backend(own(lambda v: 1.01 * v, told=True))),
+    ("own-thresholds", Backend(own(lambda v: 0 * v + v.mean()))),
+    ("own-resets", Backend(own(lambda v: 0 * v))),
+    ("own-neurons-that-spike-once", Backend(own(lambda v: v[::-1]))),
+    ("own-neurons-of-read-outs", Backend(reports_last(lambda w, d: (0.9 * w, d)))),
+    ("own-neurons-of-read-outs", Backend(own(lambda v: 0.9 * v, told=True))),
+    ("own-neurons-are-of-one-run", Backend(keeps_own)),
+    ("own-neurons-are-of-one-run", Backend(shares_own)),
+    ("bad-own-neurons", Backend(takes_any_own)),
+    ("axonal-delays", Backend(delayed(lambda d: d + 0.05), inner=DELAY_NEURONS)),
+    ("delays-shift", Backend(delayed(lambda d: 0 * d + 2.0, told=True), inner=DELAY_NEURONS)),
+    ("delays-as-held", Backend(reports_delays(lambda d: d - 0.2), inner=DELAY_NEURONS)),
     ("undeclared-features", Backend(declares={"features": frozenset()})),
     ("undeclared-features",
      Backend(on_open=names_nothing, declares={"features": frozenset()})),
