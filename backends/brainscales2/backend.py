@@ -5,21 +5,22 @@ of it that enforces the documented rules (``tests/contract_double``). **It has n
 a chip.** If you have one, these three commands tell whether it works there, in rising order of
 what they need::
 
-    hxloop check-backend pynn-brainscales2 --set calibration_file=spiking_cocolist.pbin
+    hxloop check-backend pynn-brainscales2 --set calibration_file=spiking2_cocolist.pbin
     hxloop train yin-yang-in-the-loop --backend pynn-brainscales2 --epochs 2 --out on-chip \
-        --set backend.options.calibration_file=spiking_cocolist.pbin
+        --set backend.options.calibration_file=spiking2_cocolist.pbin
     hxloop evaluate on-chip
 
 What it relies on. Times are milliseconds of the chip's own clock, input is truncated to its
 cycles of 8 ns, weights are whole numbers up to 63 with the sign of their receptor, there are no
-delays, and between two runs there is a reset. A batch is one run: sample after sample on one
-time axis, in slots that are long enough to forget. Nothing separates the samples but this time:
-a neuron may fire again in its slot, after its refractory time, and its targets feel that.
-Reported is the first spike of each neuron in each slot, or, where the network has a refractory
-time (``NeuronSpec.t_refractory``), every spike; slots are longer then if neurons might fire for
-longer (``hxloop.backends.pynn.train_spacing``). Reset and refractory time are targets of the
-calibration, or must be those of the file. Spikes that the link loses are missing without a trace:
-PyNN does not say how many.
+delays, and between two runs there is a reset. A batch is one run, or several if it is too long for
+one (``hxloop.backends.brainscales2.pieces``): sample after sample on one time axis, in slots that
+are long enough to forget. Nothing separates the samples but this time: a neuron may fire again in
+its slot, after its refractory time, and its targets feel that. Reported is the first spike of each
+neuron in each slot, or, where the network has a refractory time (``NeuronSpec.t_refractory``),
+every spike; slots are longer then if neurons might fire for longer
+(``hxloop.backends.pynn.train_spacing``). The reset is a target of the calibration, or must be that
+of the file; refractory times are set by counters, whatever the file says. Events that the chip
+drops it counts itself (``RunInfo.lost_spikes``); what the link loses is missing without a trace.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hxloop.backends.brainscales2.dialect import BrainScaleS2Dialect, longest_batch
+from hxloop.backends.brainscales2.dialect import BrainScaleS2Dialect
 from hxloop.backends.brainscales2.options import BrainScaleS2Options
 from hxloop.backends.brainscales2.session import BrainScaleS2Session
 from hxloop.backends.pynn.adapter import PynnSession
@@ -67,7 +68,6 @@ class PynnBrainscales2Backend(BrainScaleS2Options, BaseBackend):
             max_neurons=N_CIRCUITS,
             max_fan_in=SIGNED_INPUTS,
             tau_ratios=None if self.calibration_file is None else (ratio,),
-            max_batch=longest_batch(self.slot * self.tau_syn_us),
             features=frozenset({Feature.MULTI_SPIKE}),
         )
 
@@ -116,12 +116,10 @@ class PynnBrainscales2Backend(BrainScaleS2Options, BaseBackend):
                 f"{self.name}: calibration: expected usable for {N_CIRCUITS} circuits; got shape "
                 f"{usable.shape}"
             )
-        tau_us = self.tau_syn_us * stretch
+        stretched = replace(self, time_scale=self.time_scale * stretch)
         return replace(
-            self,
+            stretched,
             relative_weight_lsb=self.relative_weight_lsb * scale,
-            tau_syn_us=tau_us,
-            tau_mem_us=self.tau_mem_us * stretch,
-            spike_offset_us=self.spike_offset_us + offset * tau_us,
+            spike_offset_us=self.spike_offset_us + offset * stretched.tau_us,
             failed_neurons=(*self.failed_neurons, *np.flatnonzero(~usable).tolist()),
         )

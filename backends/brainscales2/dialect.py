@@ -6,10 +6,8 @@ The rules are those of the published interface of ``pynn_brainscales.brainscales
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,31 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import Spikes
+from hxloop.backends.brainscales2 import vendor
 from hxloop.backends.brainscales2.options import BrainScaleS2Options
 from hxloop.backends.brainscales2.placement import place_neurons
+from hxloop.backends.brainscales2.routing import segment_of
 from hxloop.backends.pynn.dialect import Dialect
 from hxloop.backends.pynn.given import Delivered, HeldLayer
 from hxloop.backends.pynn.schedule import Array, SampleSchedule
 from hxloop.backends.pynn.train_spacing import train_spacing
 from hxloop.chip.clock import CLOCK_SECONDS, n_moved, truncate
 from hxloop.chip.weight_grid import WeightGrid
-from hxloop.errors import CapacityError, ConfigError, FileFormatError, MissingDependencyError
+from hxloop.errors import CapacityError, ConfigError
 from hxloop.network import LayerSpec, NetworkSpec
-from hxloop.version import __version__
 
 CLOCK_MS = CLOCK_SECONDS * 1e3
 WARM_UP_MS = 0.01
-LONGEST_RUN_SECONDS = 2**32 * CLOCK_SECONDS  # the timer of a run has 32 bits
 # Of the distance from leak to threshold: what may be left of a membrane when a sample starts. Chips
 # are calibrated to some percent of it.
 RESIDUE = 1e-3
-# How messages of a link or an FPGA that did not answer read.
-TRANSIENT = ("stall", "timeout", "timed out", "connection", "lost", "unreachable")
-
-
-def longest_batch(slot_us: float) -> int:
-    """How many samples a run can have, in slots of so many microseconds."""
-    return int(LONGEST_RUN_SECONDS / (slot_us * 1e-6)) - 1
 
 
 class BrainScaleS2Dialect(Dialect):
@@ -59,7 +50,7 @@ class BrainScaleS2Dialect(Dialect):
     """
 
     name = "pynn-brainscales2"
-    module = "pynn_brainscales.brainscales2"
+    module = vendor.MODULE
     requires = ("PyNN",)
     receptors = ("excitatory", "inhibitory")
     stamped = True
@@ -71,7 +62,7 @@ class BrainScaleS2Dialect(Dialect):
     ) -> None:
         self.options = options
         self.calibration_digest = digest
-        self.ms_per_tau = options.tau_syn_us * 1e-3
+        self.ms_per_tau = options.tau_us * 1e-3
         distances = {layer.neuron.v_threshold - layer.neuron.v_leak for layer in network.layers}
         if max(distances) - min(distances) > 1e-9 * max(distances):
             raise CapacityError(
@@ -82,14 +73,19 @@ class BrainScaleS2Dialect(Dialect):
         self.grid = WeightGrid(options.relative_weight_lsb * self.distance)
         self._chip: Any = None
         self._started = False
+        self._has_run = False
+        self._duration_ms, self._lost = 0.0, 0
+        self._inputs: Any = None
         self._permutation: list[int] = []
+        self.events_of_a_spike = 1
 
     def check(self, network: NetworkSpec) -> None:
         """Refuse what does not fit, before any time of the chip is spent.
 
         Raises:
             CapacityError: the network does not fit the chip, or needs other time constants, resets
-                or refractory times than it can have, or than those of the calibration file.
+                or refractory times than it can have, or than those of the calibration file; or its
+                router would find no way.
             ConfigError: no such calibration file, or slots too short.
         """
         options = self.options
@@ -107,41 +103,32 @@ class BrainScaleS2Dialect(Dialect):
         for population in network.populations:
             options.check_held(population)
         longest = max(options.refractory_us(layer.neuron) for layer in network.layers)
-        shortest = network.t_window + longest / options.tau_syn_us
+        shortest = network.t_window + longest / options.tau_us
         if options.slot < shortest:
             raise ConfigError(
                 f"{self.name}: slot = {options.slot:g} is too short: a neuron that spikes at the "
                 f"end of the window of {network.t_window:g} is refractory until {shortest:.3g} "
                 "(model time), in the next sample"
             )
+        if file is not None:
+            self.refractory = options.refractory(network)
         layers = place_neurons(network, options.failed_neurons, self.name)
         self._permutation = [neuron for layer in layers for neuron in layer]
+        # An event for each half of the chip that the first layer is in.
+        self.events_of_a_spike = len({segment_of(neuron)[0] for neuron in layers[0]})
 
     def load(self) -> ModuleType:
-        """Import the vendor's PyNN and read the calibration file.
+        """Import the vendor's PyNN, ask which chip there is, and read the calibration file.
 
         Raises:
             MissingDependencyError: it is not installed.
             FileFormatError: the file is no calibration.
         """
-        try:
-            sim = importlib.import_module(self.module)
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"backend {self.name!r} needs the package {error.name!r}, which is not installed "
-                f"({error}). It is part of the BrainScaleS-2 software of Heidelberg University "
-                "(pynn-brainscales), which comes with access to a chip, for example on EBRAINS; it "
-                "is not on PyPI. Without a chip: backend 'emulated-chip'"
-            ) from error
-        path = self.options.calibration_file
-        if path is not None:
-            try:
-                self._chip = sim.helper.chip_from_file(str(path))
-            except (RuntimeError, OSError, ValueError) as error:
-                raise FileFormatError(
-                    f"calibration file {path}: expected a portable binary (.pbin) of the chip's "
-                    f"configuration; {error}"
-                ) from error
+        sim = vendor.import_vendor(self.name)
+        if self.options.calibration_file is not None:
+            self._chip = vendor.read_calibration(sim, self.options.calibration_file)
+            vendor.set_clock(self._chip, self.refractory)
+        self.chip_id = vendor.chip_id(sim)
         return sim
 
     def setup(self, sim: Any) -> None:
@@ -152,8 +139,6 @@ class BrainScaleS2Dialect(Dialect):
         extra: dict[str, Any] = {"neuronPermutation": self._permutation}
         if self._chip is not None:
             extra["initial_config"] = self._chip
-        if self.options.calibration_cache is not None:
-            extra["calibration_cache"] = str(self.options.calibration_cache)
         sim.setup(**extra)
         self._started = True
 
@@ -161,11 +146,25 @@ class BrainScaleS2Dialect(Dialect):
         """Spikes from outside."""
         return sim.cells.SpikeSourceArray()
 
+    def create_inputs(self, sim: Any, size: int) -> Any:
+        """Population of the input; what PyNN keeps of it is cleared after every run."""
+        self._inputs = super().create_inputs(sim, size)
+        return self._inputs
+
     def cells(self, sim: Any, layer: LayerSpec, schedule: SampleSchedule) -> Any:
-        """Neurons as the calibration file sets them, or with targets to calibrate to."""
+        """Neurons as the calibration file sets them, or with targets to calibrate to.
+
+        Of a file's neurons the refractory time is set anew; what is given here goes before what the
+        file says. The targets are nominal ones: a measured time scale is not among them.
+        """
         options = self.options
         if self._chip is not None:
-            return sim.cells.HXNeuron()
+            return sim.cells.HXNeuron(
+                refractory_period_refractory_time=self.refractory.counter(
+                    options.refractory_us(layer.neuron)
+                ),
+                refractory_period_input_clock=1,
+            )
         return sim.cells.CalibHXNeuronCuba(
             v_rest=options.v_leak_lsb,
             v_reset=options.v_leak_lsb + options.reset_above_leak_lsb(layer.neuron),
@@ -204,7 +203,7 @@ class BrainScaleS2Dialect(Dialect):
         """Map, and calibrate; then a short run, so that the chip holds its configuration."""
         sim.run(None, sim.RunCommand.PREPARE)
         sim.run(WARM_UP_MS)
-        sim.reset()
+        self.reset(sim)
 
     def hold(self, matrix: Array) -> HeldLayer:
         """Whole numbers, rounded; clipped to 63."""
@@ -225,39 +224,28 @@ class BrainScaleS2Dialect(Dialect):
     def schedule_trains(
         self, network: NetworkSpec, weights: Sequence[Array], inputs: Spikes
     ) -> SampleSchedule:
-        """The same, of longer slots where neurons that spike again need them.
-
-        Raises:
-            CapacityError: the run would be longer than the chip's timer can count.
-        """
+        """The same, of longer slots where neurons that spike again need them."""
         options = self.options
         needed = train_spacing(
             network,
             weights,
             last_input=float(inputs.times.max(initial=0.0)),
             input_spikes=inputs.count.max(axis=0),
-            held=[options.refractory_us(layer.neuron) / options.tau_syn_us
+            held=[options.refractory_us(layer.neuron) / options.tau_us
                   for layer in network.layers],
             residue=RESIDUE * self.distance,
         )  # fmt: skip
-        slot = max(options.slot, needed)
-        most = longest_batch(slot * options.tau_syn_us)
-        if inputs.batch > most:
-            raise CapacityError(
-                f"backend {self.name!r}: {inputs.batch} samples, {slot:.4g} of model time apart so "
-                f"that none feels the one before, are more than a run can have; expected at most "
-                f"{most}. Use smaller batches"
-            )
-        return self._in_slots(network, inputs.batch, slot)
+        return self._in_slots(network, inputs.batch, max(options.slot, needed))
 
     def _in_slots(self, network: NetworkSpec, batch: int, slot: float) -> SampleSchedule:
-        tick, offset = self.options.tick, abs(self.options.spike_offset_us) * 1e-3 / self.ms_per_tau
+        tick, offset = self.options.tick, abs(self.options.spike_offset_us) / self.options.tau_us
         return SampleSchedule(
             batch,
             network.t_window,
             math.ceil(slot / tick) * tick,
             lead_in=math.ceil((1 + offset) / tick) * tick,
-            guard=2 * tick,
+            # A chip that stamps less late than is subtracted: at the start of the sample then.
+            guard=offset + 2 * tick,
         )
 
     def set_inputs(self, sim: Any, population: Any, trains_ms: Sequence[Array]) -> None:
@@ -267,21 +255,36 @@ class BrainScaleS2Dialect(Dialect):
 
     def run(self, sim: Any, duration_ms: float) -> None:
         """Run once."""
+        self._duration_ms = duration_ms
         sim.run(duration_ms)
+        self._has_run = True
+        self._lost = vendor.dropped_events(sim)
 
     def read(self, population: Any) -> tuple[NDArray[np.int64], Array]:
-        """Which neuron of a layer spiked when (ms). PyNN keeps nothing: it would gather."""
+        """Which neuron of a layer spiked when (ms), not before the run nor after it.
+
+        PyNN keeps nothing: it would gather.
+        """
         segment = population.get_data("spikes", clear=True).segments[-1]
         trains = [np.asarray(train.magnitude, dtype=np.float64) for train in segment.spiketrains]
         units = [int(train.annotations["source_index"]) for train in segment.spiketrains]
         times = np.concatenate([*trains, np.zeros(0)]) - self.options.spike_offset_us * 1e-3
         counts = [len(train) for train in trains]
+        times = np.clip(times, 0.0, self._duration_ms)
         return np.repeat(np.asarray(units, dtype=np.int64), counts), times
 
+    def lost(self, sim: Any) -> int:
+        """Events that the chip dropped in the last run, as it counted them itself."""
+        return self._lost
+
+    def reset(self, sim: Any) -> None:
+        """Back to time 0. PyNN keeps an empty segment of the input for every run: cleared, too."""
+        self._inputs.get_data("spikes", clear=True)
+        sim.reset()
+
     def retryable(self, error: BaseException) -> bool:
-        """A stalled FPGA or a lost link; the next run begins with a new connection."""
-        text = str(error).lower()
-        return isinstance(error, RuntimeError | OSError) and any(word in text for word in TRANSIENT)
+        """Whether a new connection may mend it; the next run begins with one."""
+        return vendor.may_succeed_next_time(error, has_run=self._has_run)
 
     def close(self, sim: Any) -> None:
         """Give the chip back."""
@@ -290,9 +293,5 @@ class BrainScaleS2Dialect(Dialect):
             sim.end()
 
     def versions(self) -> dict[str, str]:
-        """Versions of all that takes part; the vendor's package may not tell its own."""
-        try:
-            vendor = version("pynn-brainscales")
-        except PackageNotFoundError:
-            vendor = "unknown"
-        return {"hxloop": __version__, "PyNN": version("PyNN"), "pynn-brainscales": vendor}
+        """Versions of all that takes part."""
+        return vendor.versions()

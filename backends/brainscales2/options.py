@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hxloop import checks
+from hxloop.backends.brainscales2.operating_points import check_operating_point, operating_point
+from hxloop.backends.brainscales2.refractory import Refractory, refractory_of
 from hxloop.chip.clock import CLOCK_SECONDS
 from hxloop.chip.placement import N_CIRCUITS
 from hxloop.errors import CapacityError, ConfigError
-from hxloop.network import NeuronSpec, Population
+from hxloop.network import NetworkSpec, NeuronSpec, Population
 from hxloop.units import TimeBase
 
 # Ranges of the targets: those that the vendor's calibration states. A reset's is that of the leak.
@@ -27,9 +29,8 @@ OTHERS: dict[str, tuple[float, float]] = {
     "relative_weight_lsb": (1e-6, 1e6),
     "spike_offset_us": (-10, 10),
     "slot": (1e-3, 1e6),
+    "time_scale": (0.1, 10),
 }
-# The vendor's calibration counts refractory times with 30 cycles at least: to 3 %.
-COUNTED = 0.03
 
 
 @dataclass(frozen=True)
@@ -38,24 +39,31 @@ class BrainScaleS2Options:
 
     Args:
         calibration_file: portable binary (``.pbin``) of a calibration. The neurons are then used as
-            it sets them (``HXNeuron``). None: PyNN calibrates neurons to the targets below
-            before the first run (``CalibHXNeuronCuba``), which takes minutes.
-        calibration_cache: folder in which PyNN keeps the calibrations that it makes.
-        tau_syn_us: synaptic time constant, the length of one unit of model time.
+            it sets them (``HXNeuron``), but for their refractory times. A file of the vendor's
+            (``hxloop.backends.brainscales2.operating_points``) must agree with the options below.
+            None: PyNN calibrates neurons to the targets below before the first run
+            (``CalibHXNeuronCuba``), which takes minutes.
+        calibration_cache: no option any more; refused, because no release of the vendor's software
+            takes one that is a path.
+        tau_syn_us: synaptic time constant that the chip is calibrated to: with ``time_scale`` the
+            length of one unit of model time.
         tau_mem_us: membrane time constant that ``calibration_file`` was made for. Without a file
             the network says it.
-        tau_refrac_us: refractory time: of the file, or the target of neurons that are to spike
-            once; others have a target of their own, ``NeuronSpec.t_refractory``.
+        tau_refrac_us: for how long a neuron that is to spike once is held after a spike: longer
+            than what drives it lasts, or it spikes again. Others: ``NeuronSpec.t_refractory``.
         v_leak_lsb, v_threshold_lsb, i_synin_gm, synapse_dac_bias: targets without a file.
         v_reset_lsb: reset potential of the file, with which a network whose neurons spike again
-            must agree; without a file the network says it. None: at the leak.
+            must agree; without a file the network says it. None: that of the file, if it is the
+            vendor's, or at the leak.
         relative_weight_lsb: weight of one bit in units of the distance from leak to threshold. It
             depends on the calibration: ``hxloop.calibration.fit_scales`` measures it. (On other
             backends ``weight_lsb`` is a weight in model units, whatever the distance.)
         spike_offset_us: how much later than they happened spikes are stamped; subtracted.
-            (80.4 ns is the default of jaxsnn on such a chip.)
+            The default is that of jaxsnn on such a chip, 80.4 ns.
         slot: model time from one sample to the next.
         failed_neurons: hardware neurons, 0 to 511, not to be used.
+        time_scale: measured time constants of the chip, relative to what it was calibrated to:
+            never a target (``hxloop.calibration.fit_scales``).
         weight_lsb: no option here; refused, with what to give instead.
 
     Raises:
@@ -65,20 +73,21 @@ class BrainScaleS2Options:
     name: ClassVar[str] = "pynn-brainscales2"
 
     calibration_file: str | None = None
-    calibration_cache: str | None = None
+    calibration_cache: None = None
     tau_syn_us: float = 6.0
     tau_mem_us: float = 6.0
-    tau_refrac_us: float = 20.0
+    tau_refrac_us: float = 30.0
     v_leak_lsb: float = 80.0
     v_threshold_lsb: float = 150.0
     v_reset_lsb: float | None = None
     i_synin_gm: int = 500
     synapse_dac_bias: int = 1000
     relative_weight_lsb: float = 1 / 78
-    spike_offset_us: float = 0.0
+    spike_offset_us: float = 0.080
     slot: float = 30.0
     failed_neurons: tuple[int, ...] = ()
     weight_lsb: None = None
+    time_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.weight_lsb is not None:
@@ -87,6 +96,13 @@ class BrainScaleS2Options:
                 "relative_weight_lsb, the weight of one bit in units of the distance from leak to "
                 "threshold (what weight_lsb meant here in earlier versions). A weight in model "
                 "units, as weight_lsb is on other backends, is to be divided by that distance"
+            )
+        if self.calibration_cache is not None:
+            raise ConfigError(
+                f"{self.name}: calibration_cache={self.calibration_cache!r}: no release of the "
+                "vendor's software takes a path here (EBRAINS 12 reads it letter by letter, master "
+                "refuses its type), so this option is gone. Set the environment variable "
+                "XDG_CACHE_HOME before Python starts: calix keeps its calibrations below it"
             )
         for name, (low, high) in (TARGETS | OTHERS).items():
             value = checks.number(f"{self.name}: {name}", getattr(self, name), low=low, high=high)
@@ -99,10 +115,10 @@ class BrainScaleS2Options:
                 f"{self.name}: v_leak_lsb must be below v_threshold_lsb; got {self.v_leak_lsb} "
                 f"and {self.v_threshold_lsb}"
             )
-        for name in ("calibration_file", "calibration_cache"):
-            if getattr(self, name) is not None:
-                given = str(checks.path(f"{self.name}: {name}", getattr(self, name)))
-                checks.settle(self, **{name: given})
+        if self.calibration_file is not None:
+            given = str(checks.path(f"{self.name}: calibration_file", self.calibration_file))
+            checks.settle(self, calibration_file=given)
+            check_operating_point(given, self._said(), self.name)
         failed = self.failed_neurons
         if isinstance(failed, str) or not isinstance(failed, Iterable):
             raise ConfigError(
@@ -114,16 +130,42 @@ class BrainScaleS2Options:
         }
         checks.settle(self, failed_neurons=tuple(sorted(numbers)))
 
+    def _said(self) -> dict[str, float | None]:
+        """The operating point that the options say."""
+        return {
+            "tau_syn_us": self.tau_syn_us,
+            "tau_mem_us": self.tau_mem_us,
+            "v_leak_lsb": self.v_leak_lsb,
+            "v_reset_lsb": self.v_reset_lsb,
+            "v_threshold_lsb": self.v_threshold_lsb,
+            "i_synin_gm": self.i_synin_gm,
+            "synapse_dac_bias": self.synapse_dac_bias,
+        }
+
+    @property
+    def tau_us(self) -> float:
+        """One unit of model time, as measured."""
+        return self.tau_syn_us * self.time_scale
+
     @property
     def tick(self) -> float:
         """One clock cycle in model time."""
-        return TimeBase(self.tau_syn_us * 1e-6).tick(CLOCK_SECONDS)
+        return TimeBase(self.tau_us * 1e-6).tick(CLOCK_SECONDS)
+
+    def refractory(self, network: NetworkSpec) -> Refractory:
+        """How a calibrated chip is told to hold the neurons of each layer.
+
+        Raises:
+            CapacityError: times that one clock cannot count.
+        """
+        times = [self.refractory_us(layer.neuron) for layer in network.layers]
+        return refractory_of(times, f"backend {self.name!r}")
 
     def refractory_us(self, neuron: NeuronSpec) -> float:
         """For how long the chip holds such a neuron after a spike, in microseconds."""
         if neuron.spikes_once:
             return self.tau_refrac_us
-        return neuron.t_refractory * self.tau_syn_us
+        return neuron.t_refractory * self.tau_us
 
     def reset_above_leak_lsb(self, neuron: NeuronSpec) -> float:
         """How far from leak a spike sets the membrane of such a neuron; at the leak if it is to
@@ -145,25 +187,25 @@ class BrainScaleS2Options:
         where = f"backend {self.name!r}: population {population.name!r} has"
         held, reset = self.refractory_us(neuron), self.reset_above_leak_lsb(neuron)
         low, high = TARGETS["tau_refrac_us"]
-        if self.calibration_file is not None:
-            low, high = ((1 + off) * self.tau_refrac_us for off in (-COUNTED, COUNTED))
         if not low <= held <= high:
             raise CapacityError(
                 f"{where} t_refractory = {neuron.t_refractory:g}, {held:.4g} us; expected "
-                f"{low / self.tau_syn_us:.4g} to {high / self.tau_syn_us:.4g}"
-                f"{self._of_file('tau_refrac_us')}"
+                f"{low / self.tau_us:.4g} to {high / self.tau_us:.4g}"
             )
         low, high = (edge - self.v_leak_lsb for edge in TARGETS["v_leak_lsb"])
         if self.calibration_file is not None:
-            of_file = 0.0 if self.v_reset_lsb is None else self.v_reset_lsb - self.v_leak_lsb
+            of_file = self._reset_of_file(self.calibration_file) - self.v_leak_lsb
             low, high = of_file - 1, of_file + 1
         if not low <= reset <= high:
             lsb = self.v_threshold_lsb - self.v_leak_lsb
+            of = "" if self.calibration_file is None else ", of the calibration file (v_reset_lsb)"
             raise CapacityError(
                 f"{where} v_reset = {neuron.v_reset:g}, {reset / lsb:+.3g} of the distance from "
-                f"leak to threshold; expected {low / lsb:+.3g} to {high / lsb:+.3g}"
-                f"{self._of_file('v_reset_lsb')}"
+                f"leak to threshold; expected {low / lsb:+.3g} to {high / lsb:+.3g}{of}"
             )
 
-    def _of_file(self, option: str) -> str:
-        return "" if self.calibration_file is None else f", of the calibration file ({option})"
+    def _reset_of_file(self, file: str) -> float:
+        if self.v_reset_lsb is not None:
+            return self.v_reset_lsb
+        point = operating_point(file)
+        return self.v_leak_lsb if point is None else point.v_reset_lsb

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hxloop.activity import Spikes
 from hxloop.backends.brainscales2.dialect import BrainScaleS2Dialect
+from hxloop.backends.brainscales2.pieces import joined, pieces
 from hxloop.backends.pynn.adapter import PynnSession
 from hxloop.backends.pynn.schedule import Array, Units
 from hxloop.chip.clock import n_moved, n_tied, truncate
@@ -18,7 +20,8 @@ class BrainScaleS2Session(PynnSession):
     """A network opened on a chip.
 
     Of populations whose neurons spike again all spikes are read. Of others the first one of each
-    neuron in each sample, though the chip, which has no longer refractory time, may have sent more.
+    neuron in each sample; a chip with too short a refractory time may send more, which is counted.
+    A batch is as many runs as the chip needs for it (``hxloop.backends.brainscales2.pieces``).
     """
 
     def __init__(
@@ -31,24 +34,46 @@ class BrainScaleS2Session(PynnSession):
         super().__init__(backend, dialect, network, capabilities)
         self._chip_dialect = dialect
 
+    def _simulate(
+        self, weights: tuple[Array, ...], input_times: Array, trial: int | None
+    ) -> Simulated:
+        played = (input_times <= self.network.t_window).sum(axis=1)
+        slots = self._pieces(played, self._chip_dialect.options.slot)
+        run = super()._simulate
+        return joined([run(weights, input_times[samples], trial) for samples in slots])
+
     def _simulate_trains(
         self, parameters: Parameters, inputs: Spikes, trial: int | None
     ) -> Simulated:
+        dialect = self._chip_dialect
+        held = [dialect.hold(matrix).values for matrix in parameters.weights]
+        slot = dialect.schedule_trains(self.network, held, inputs).slot
+        slots = self._pieces(inputs.count.sum(axis=1), slot)
+        return joined([self._one_run(parameters, inputs.select(samples)) for samples in slots])
+
+    def _pieces(self, spikes: NDArray[np.int64], slot: float) -> list[slice]:
+        dialect = self._chip_dialect
+        seconds = slot * dialect.options.tau_us * 1e-6
+        events = np.asarray(spikes, np.int64) * dialect.events_of_a_spike
+        return pieces(events, seconds, f"backend {dialect.name!r}")
+
+    def _one_run(self, parameters: Parameters, inputs: Spikes) -> Simulated:
         dialect, network = self._chip_dialect, self.network
         held = [dialect.hold(matrix) for matrix in parameters.weights]
         truncated = truncate(inputs.times, dialect.options.tick)
         delivered = inputs.at(truncated)
         played, _ = delivered.before(network.t_window)
-        discarded = 0
+        discarded = repeated = 0
         with self._in_the_simulator(keep=True) as (_, sim):
             schedule = dialect.schedule_trains(network, [layer.values for layer in held], played)
 
             def collect(index: int, units: Units, times: Array) -> Spikes:
-                nonlocal discarded
+                nonlocal discarded, repeated
                 layer = network.populations[index]
                 if layer.neuron.spikes_once:
                     first = schedule.first_spikes(units, times, layer.n_neurons)
                     discarded += first.n_discarded
+                    repeated += first.n_repeated
                     return Spikes.from_first(first.times)
                 where = f"backend {dialect.name!r} returned spikes of {layer.name}"
                 spikes, outside = schedule.all_spikes(units, times, layer.n_neurons, where)
@@ -67,4 +92,5 @@ class BrainScaleS2Session(PynnSession):
             tied_outputs=n_tied(np.asarray(spikes[network.output_index].first)),
             discarded_spikes=discarded,
             lost_spikes=lost,
+            repeated_spikes=repeated,
         )

@@ -162,6 +162,7 @@ class PynnSession(OwnedSession[Substrate]):
             rounded_inputs=delivered.n_rounded,
             tied_outputs=n_tied(layers[-1].times) if dialect.stamped else 0,
             discarded_spikes=sum(layer.n_discarded for layer in layers),
+            repeated_spikes=sum(layer.n_repeated for layer in layers),
             lost_spikes=lost,
         )
 

@@ -30,10 +30,12 @@ class FirstSpikes:
     Attributes:
         times: ``(batch, n_neurons)``, relative to the start of the sample, ``inf`` = silent.
         n_discarded: spikes outside every observation window: not reported.
+        n_repeated: further spikes of a neuron within one window: not reported either.
     """
 
     times: Array
     n_discarded: int
+    n_repeated: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,8 @@ class SampleSchedule:
         samples, neurons, local = self._placed(units, times, n_neurons, latency)
         first = np.full((self.n_samples, n_neurons), np.inf)
         np.minimum.at(first, (samples, neurons), local)
-        return FirstSpikes(first, int(np.size(units) - samples.size))
+        repeated = samples.size - int(np.isfinite(first).sum())
+        return FirstSpikes(first, int(np.size(units) - samples.size), repeated)
 
     def all_spikes(
         self, units: NDArray[np.integer], times: Array, n_neurons: int, where: str

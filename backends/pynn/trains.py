@@ -113,7 +113,9 @@ def simulate_trains(
         parts.append(spikes)
         discarded += late
     return Simulated(
-        spikes=[_joined([part[i] for part in parts]) for i in range(len(network.populations))],
+        spikes=[
+            joined_spikes([part[i] for part in parts]) for i in range(len(network.populations))
+        ],
         inputs=delivered,
         weights_used=[layer.values for layer in held.layers],
         delays_used=held.delays,
@@ -149,8 +151,8 @@ def silence(network: NetworkSpec, batch: int) -> list[Spikes]:
     ]
 
 
-def _joined(parts: list[Spikes]) -> Spikes:
-    """One batch of several."""
+def joined_spikes(parts: list[Spikes]) -> Spikes:
+    """One batch of several, sample after sample."""
     times, units = (np.concatenate([p.events[k] for p in parts]) for k in (0, 1))
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

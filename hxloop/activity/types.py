@@ -34,8 +34,9 @@ class RunInfo:
             however little.
         rounded_inputs: how many input spikes were moved onto the substrate's time grid.
         discarded_spikes: spikes seen later than the observation window, not reported.
-        lost_spikes: (sample, neuron) pairs whose spike, if there was one, got lost (known
-            only to an emulator); where neurons may spike more than once, spikes that got lost.
+        lost_spikes: (sample, neuron) pairs whose spike, if there was one, got lost; where neurons
+            may spike more than once, spikes that got lost. Known to an emulator; a chip counts what
+            its event network drops, not what its link loses.
         unprompted_spikes: spikes before any input that could have caused them, as on a chip whose
             neurons rest near their threshold; counted by the loop.
         moved_inputs: how many input spikes were delivered more than 0.1 of model time from when
@@ -44,6 +45,8 @@ class RunInfo:
         duration_seconds: wall-clock time of the run.
         zeroed_weights: for every layer, how many weights other than 0 became 0 on the
             substrate's grid; () where weights are continuous.
+        repeated_spikes: further spikes, within the observation window, of neurons that are to spike
+            once a sample: not reported, but felt by the neurons after them.
         tied_outputs: in how many samples the substrate's time grid made spikes of different
             output neurons equal. Where finer times are not known, as on a chip, samples with
             equal ones.
@@ -65,6 +68,7 @@ class RunInfo:
     duration_seconds: float = 0.0
     zeroed_weights: tuple[int, ...] = ()
     tied_outputs: int = 0
+    repeated_spikes: int = 0
 
     @classmethod
     def of_all(cls, infos: Sequence[RunInfo]) -> RunInfo:
@@ -83,6 +87,7 @@ class RunInfo:
             "lost_spikes",
             "unprompted_spikes",
             "moved_inputs",
+            "repeated_spikes",
             "retries",
         )
         totals: dict[str, Any] = {n: sum(getattr(info, n) for info in infos) for n in summed}

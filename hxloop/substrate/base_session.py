@@ -191,6 +191,7 @@ class BaseSession(ABC, Generic[S]):
             tied_outputs=done.tied_outputs,
             discarded_spikes=done.discarded_spikes,
             lost_spikes=done.lost_spikes,
+            repeated_spikes=done.repeated_spikes,
             duration_seconds=seconds,
         )
 

@@ -27,8 +27,8 @@ class Simulated:
         weights_used: one array ``(pre, post)`` for each layer, as held; None: as asked for.
         trial: stream of noise that was used; None: there is no noise.
         clipped_weights: for every layer, how many weights lay beyond the range; None: none.
-        zeroed_weights, rounded_inputs, tied_outputs, discarded_spikes, lost_spikes: see
-            ``hxloop.activity.RunInfo``.
+        zeroed_weights, rounded_inputs, tied_outputs, discarded_spikes, lost_spikes,
+            repeated_spikes: see ``hxloop.activity.RunInfo``.
         info: of a run that was made some other time; None: it was made now, and is timed and
             counted.
     """
@@ -46,4 +46,5 @@ class Simulated:
     tied_outputs: int = 0
     discarded_spikes: int = 0
     lost_spikes: int = 0
+    repeated_spikes: int = 0
     info: RunInfo | None = None

@@ -44,7 +44,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Laboratory]:
 
 @pytest.fixture
 def calibration_file(tmp_path: Path) -> str:
-    return str(write_calibration(tmp_path / "spiking_cocolist.pbin"))
+    return str(write_calibration(tmp_path / "spiking2_cocolist.pbin"))
 
 
 def differences(activity: Any, network: NetworkSpec = NETWORK) -> list[np.ndarray]:

@@ -106,24 +106,3 @@ def test_thresholds_that_differ_between_layers(lab: Any) -> None:
     layers = (LayerSpec(3), LayerSpec(3, NeuronSpec(v_threshold=2.0)))
     with pytest.raises(CapacityError, match="same distance"):
         get_backend(NAME).open(NetworkSpec(3, layers))
-
-
-@pytest.mark.parametrize(
-    ("sizes", "message"),
-    [
-        ((10, 500, 13), "needs 513 neurons"),
-        ((129, 10), "layer 0 .* has 129 inputs"),
-        ((10, 129, 3), "layer 1 .* has 129 inputs"),
-        ((128, 300, 3), "layer 1"),
-    ],
-)
-def test_networks_beyond_the_chip(sizes: tuple[int, ...], message: str) -> None:
-    with pytest.raises(CapacityError, match=message):
-        get_backend(NAME).open(NetworkSpec.feed_forward(*sizes))
-
-
-def test_a_batch_longer_than_the_timer(lab: Any) -> None:
-    lab()
-    limit = get_backend(NAME).capabilities.max_batch
-    # 2^32 cycles of 8 ns, in slots of 30 x 6 us.
-    assert limit == int(2**32 * 8e-9 / 180e-6) - 1

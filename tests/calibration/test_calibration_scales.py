@@ -104,7 +104,11 @@ def test_scales_of_a_chip_behind_pynn(monkeypatch, weight, offset):
     tick_us, tau_us = 0.008, 6.0
     install(
         monkeypatch,
-        Laboratory(imperfections="none", weight_lsb=weight / 78, offset_ns=1e3 * offset * tau_us),
+        Laboratory(
+            imperfections="none",
+            weight_lsb=weight / 78,
+            offset_ns=80 + 1e3 * offset * tau_us,  # beyond the 80 ns that are subtracted anyhow
+        ),
     )
     backend, network = get_backend("pynn-brainscales2"), scale_network(32)
     with backend.open(network) as session:

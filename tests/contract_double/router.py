@@ -179,23 +179,30 @@ def _greedy(groups: tuple[tuple[int, int], ...]) -> bool:
 
 
 class NeuronPlacement:
-    """Which hardware neuron each neuron of the network gets, in the order of their creation."""
+    """Which hardware neuron each neuron of the network gets, in the order of their creation.
 
-    def __init__(self, permutation: Any = None) -> None:
+    Where there are more than the permutation holds, EBRAINS 12 refuses; master runs the network in
+    several executions, in each of them from the beginning of the permutation, and says nothing.
+    """
+
+    def __init__(self, permutation: Any = None, *, partitions: bool = False) -> None:
         numbers = list(range(N_NEURONS) if permutation is None else permutation)
         for number in numbers:
             if number < 0:
-                raise TypeError("neuronPermutation: negative neuron")
+                raise (TypeError if partitions else ValueError)("neuronPermutation: negative")
             if number >= N_NEURONS:
-                raise OverflowError("neuronPermutation: neuron out of range")
+                raise (OverflowError if partitions else ValueError)("neuronPermutation: too large")
         if len(numbers) > N_NEURONS:
-            raise OverflowError("neuronPermutation: too long")
+            raise (OverflowError if partitions else ValueError)("neuronPermutation: too long")
         if len(set(numbers)) != len(numbers):
             raise ValueError("neuronPermutation: non unique entries")
-        self._free = [int(number) for number in numbers]
+        self._all = [int(number) for number in numbers]
+        self._free, self._partitions = list(self._all), partitions
 
     def take(self, size: int) -> Any:
         """The next so many."""
+        while self._partitions and size > len(self._free):
+            self._free += self._all
         if size > len(self._free):
             raise ValueError("Cannot create more neurons than the permutation holds.")
         taken, self._free = self._free[:size], self._free[size:]

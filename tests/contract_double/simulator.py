@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pyNN.errors import ConnectionError
 
 from tests.contract_double import control
+from tests.contract_double.chip import STANDARD, Chip
 from tests.contract_double.router import (
     LARGEST_WEIGHT,
     NeuronPlacement,
@@ -22,39 +22,12 @@ from tests.contract_double.substrate import Neurons, draw_chip, spikes_of
 
 Array = NDArray[np.float64]
 CYCLES_PER_US = 125
+# Of the program that plays a run; an input event takes up to two.
+PROGRAM_MEMORY, INSTRUCTIONS = 4_194_304, 2
+LONGEST_RUN_MS = 2**32 / CYCLES_PER_US / 1000
 
 # The one State while a network is set up.
 state: Any = None
-
-
-@dataclass(frozen=True)
-class Chip:
-    """A chip configuration that was read from a calibration file: what it was calibrated to.
-
-    Potentials in LSB of the parallel converter, times in us.
-    """
-
-    v_rest: float = 80
-    v_reset: float = 80
-    v_thresh: float = 150
-    tau_m: float = 6
-    tau_syn_E: float = 6
-    tau_syn_I: float = 6
-    tau_refrac: float = 20
-    i_synin_gm_E: float = 500
-    i_synin_gm_I: float = 500
-    synapse_dac_bias: float = 1000
-    cm: float = 63
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Chip:
-        """Read what ``control.write_calibration`` wrote."""
-        if not data.startswith(control.MAGIC):
-            raise RuntimeError("Input stream does not hold a list of coordinates and containers.")
-        return cls(**json.loads(data[len(control.MAGIC) :]))
-
-
-STANDARD = Chip()
 
 
 @dataclass
@@ -63,6 +36,7 @@ class State:
 
     placement: NeuronPlacement
     initial_config: Chip | None
+    calibration_cache: Any = None
     populations: list[Any] = field(default_factory=list)
     projections: list[Any] = field(default_factory=list)
     mapped: bool = False
@@ -71,6 +45,7 @@ class State:
     runtime_ms: float = 0.0
     t: float = 0.0
     runs: int = 0
+    dropped: int | None = None
 
     def map(self) -> None:
         """Place and route, and calibrate, where something changed."""
@@ -84,6 +59,9 @@ class State:
         if self.projections:
             check_routing(self.projections, place)
         calibrated = [p.celltype for p in self.populations if p.celltype.calibrates]
+        if calibrated and isinstance(self.calibration_cache, str):
+            # EBRAINS 12 takes every letter for a folder.
+            raise RuntimeError(f"No usable cache path found in {list(self.calibration_cache)}.")
         for name in ("i_synin_gm_E", "i_synin_gm_I", "synapse_dac_bias"):
             if len({cell.parameters[name] for cell in calibrated}) > 1:
                 raise RuntimeError(f"{name} must be the same for all populations")
@@ -102,18 +80,21 @@ class State:
             raise RuntimeError("Stacking several run commands is not supported: reset() first.")
         self.map()
         laboratory = control.current
+        if laboratory.flavour == control.EBRAINS and runtime_ms > LONGEST_RUN_MS:
+            raise ValueError(f"Total runtime of {runtime_ms} to long.")
         laboratory.log.append("run")
         if laboratory.stalls:
             laboratory.stalls -= 1
-            raise RuntimeError("FPGA stalled: timeout while waiting for the end of the experiment")
+            raise RuntimeError(laboratory.fault)
         self.ran, self.runtime_ms, self.t = True, runtime_ms, runtime_ms
         generator = np.random.default_rng([laboratory.seed, self.runs])
         self.runs += 1
+        self.dropped = 0
         end_us = runtime_ms * 1000 + laboratory.late_us
         events: dict[int, tuple[NDArray[np.int64], Array]] = {}
         for population in self.populations:
             if population.hardware is None:
-                events[id(population)] = _input_events(population, laboratory, generator)
+                events[id(population)] = self._input_events(population, laboratory, generator)
         # Populations are created from the input to the output, so that this order is causal.
         for population in self.populations:
             if population.hardware is not None:
@@ -135,14 +116,42 @@ class State:
             weights.append(projection.weights)
             first += len(projection.weights)
         order = np.argsort(np.concatenate(times), kind="stable")
-        neurons = _neurons(chip, population.hardware, generator)
-        return spikes_of(
+        held = population.celltype.held_us(chip)
+        neurons = _neurons(chip, population.hardware, held, generator)
+        who, when = spikes_of(
             neurons,
             np.concatenate(times)[order],
             np.concatenate(sources)[order],
             np.concatenate(weights).astype(np.float64),
             end_us,
         )
+        return _with_spontaneous(who, when, len(population), end_us, generator)
+
+    def _input_events(
+        self, population: Any, laboratory: Any, generator: Any
+    ) -> tuple[NDArray[np.int64], Array]:
+        """Input as it reaches the chip: truncated to clock cycles, one event in a cycle.
+
+        An event for each half of the chip with targets. A program that does not fit its memory is
+        played with a wrong timing, and nothing is said.
+        """
+        trains = population.trains
+        who = np.repeat(np.arange(len(trains)), [len(train) for train in trains])
+        cycles = np.array(
+            [int(t * 1000 * CYCLES_PER_US) for train in trains for t in train], dtype=np.int64
+        )
+        order = np.argsort(cycles, kind="stable")
+        who, cycles = who[order], cycles[order]
+        targets = [p.post.hardware // 256 for p in self.projections if p.pre is population]
+        labels = len(np.unique(np.concatenate(targets))) if targets else 1
+        number = labels * np.arange(len(cycles))
+        cycles = np.maximum.accumulate(cycles - number) + number
+        if INSTRUCTIONS * labels * len(cycles) > PROGRAM_MEMORY:
+            cycles = cycles + np.cumsum(generator.integers(0, 3, len(cycles)))
+        dropped = generator.random(len(cycles)) < laboratory.drops
+        self.dropped = (self.dropped or 0) + int(dropped.sum())
+        kept = ~dropped & (generator.random(len(cycles)) >= laboratory.spike_loss)
+        return who[kept], cycles[kept] / CYCLES_PER_US
 
     def reset(self) -> None:
         """Time 0, a new segment; network and weights stay."""
@@ -152,7 +161,19 @@ class State:
             population.store()
 
 
-def _neurons(chip: Chip, hardware: NDArray[np.int64], generator: Any) -> Neurons:
+def _with_spontaneous(
+    who: NDArray[np.int64], when: Array, size: int, end_us: float, generator: Any
+) -> tuple[NDArray[np.int64], Array]:
+    if not control.current.spontaneous_hz:
+        return who, when
+    many = generator.poisson(control.current.spontaneous_hz * size * end_us * 1e-6)
+    who = np.append(who, generator.integers(0, size, many))
+    when = np.append(when, generator.uniform(0, end_us, many))
+    order = np.argsort(when, kind="stable")
+    return who[order], when[order]
+
+
+def _neurons(chip: Chip, hardware: NDArray[np.int64], held_us: float, generator: Any) -> Neurons:
     laboratory = control.current
     drawn = draw_chip(laboratory.chip, laboratory.imperfections)
     trial = drawn.imperfections.threshold_trial * generator.standard_normal(len(hardware))
@@ -174,25 +195,8 @@ def _neurons(chip: Chip, hardware: NDArray[np.int64], generator: Any) -> Neurons
         reset=reset + drawn.v_reset[hardware] - leak,
         exc=per_event(chip.i_synin_gm_E, drawn.strength_exc, chip.tau_syn_E),
         inh=per_event(chip.i_synin_gm_I, drawn.strength_inh, chip.tau_syn_I),
-        refractory=chip.tau_refrac,
+        refractory=held_us,
     )
-
-
-def _input_events(
-    population: Any, laboratory: Any, generator: Any
-) -> tuple[NDArray[np.int64], Array]:
-    """Input as it reaches the chip: truncated to clock cycles, one event in a cycle."""
-    trains = population.trains
-    who = np.repeat(np.arange(len(trains)), [len(train) for train in trains])
-    cycles = np.array(
-        [int(t * 1000 * CYCLES_PER_US) for train in trains for t in train], dtype=np.int64
-    )
-    order = np.argsort(cycles, kind="stable")
-    who, cycles = who[order], cycles[order]
-    number = np.arange(len(cycles))
-    cycles = np.maximum.accumulate(cycles - number) + number
-    kept = generator.random(len(cycles)) >= laboratory.spike_loss
-    return who[kept], cycles[kept] / CYCLES_PER_US
 
 
 def _recorded(
@@ -203,12 +207,6 @@ def _recorded(
     cycles = np.floor((when_us + laboratory.offset_ns / 1000) * CYCLES_PER_US + 1e-6)
     kept = generator.random(len(who)) >= laboratory.spike_loss
     return who[kept], cycles[kept] / CYCLES_PER_US / 1000
-
-
-def chip_from_file(path: str | Path) -> Chip:
-    """Stands in for ``helper.chip_from_file``."""
-    with open(path, "rb") as file:
-        return Chip.from_bytes(file.read())
 
 
 def rounded_weights(values: Any, shape: tuple[int, int], receptor_type: str) -> Array:
@@ -225,4 +223,4 @@ def rounded_weights(values: Any, shape: tuple[int, int], receptor_type: str) -> 
     return copy.copy(weights)
 
 
-__all__ = ["LARGEST_WEIGHT", "Chip", "State", "chip_from_file", "rounded_weights"]
+__all__ = ["LARGEST_WEIGHT", "State", "rounded_weights"]

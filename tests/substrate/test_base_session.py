@@ -135,6 +135,7 @@ def test_what_the_substrate_changed_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     said = {
         "clipped_weights": (1, 2), "zeroed_weights": (3, 4), "rounded_inputs": 5,
         "tied_outputs": 6, "discarded_spikes": 7, "lost_spikes": 8, "trial": 9,
+        "repeated_spikes": 10,
     }  # fmt: skip
     held = [0.5 * matrix for matrix in WEIGHTS]
     changed = {**said, "weights_used": held, "input_times": TIMES + 0.01}

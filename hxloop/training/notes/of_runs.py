@@ -136,6 +136,17 @@ def physics_notes(info: RunInfo) -> tuple[Note, ...]:
                 {"spikes": n},
             )
         )
+    if n := info.repeated_spikes:
+        notes.append(
+            Note(
+                "repeated-spikes",
+                f"{n} spikes were further ones of neurons that are to spike once in a sample: "
+                f"{info.backend} lets them spike again, other neurons feel it, and the gradient "
+                "knows the first spike only. A longer refractory time, or a network whose neurons "
+                "may spike again (network.neuron.t_refractory), mends it.",
+                {"spikes": n},
+            )
+        )
     if n := info.moved_inputs:
         notes.append(
             Note(
