@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hxloop.backends.emulated.calibrations import check_fit, chip_under
 from hxloop.backends.emulated.chip import EmulatedChip
+from hxloop.backends.emulated.imperfections import FIRST_SPIKES_ONLY
 from hxloop.backends.emulated.model import circuits_needed, delay_circuits_needed
 from hxloop.backends.emulated.session import EmulatedChipSession
 from hxloop.chip.operating_point import OperatingPoint
@@ -63,6 +64,7 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
         """
         seed = check_stream("seed", seed)
         self._check_delays(network)
+        self._check_imperfections(network)
         check_network(network, self.capabilities, self.name)
         self._check_size(network)
         chosen, fitting = self, None
@@ -81,6 +83,16 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
                 f"backend {self.name!r}: network {network} needs delays, which the chip does not "
                 f"have. With delay_neurons=True it makes axonal ones, by "
                 f"{delay_circuits_needed(network)} more circuits for this network."
+            )
+
+    def _check_imperfections(self, network: NetworkSpec) -> None:
+        """Refuse what is modelled for first spikes alone in a network of all spikes."""
+        only_first = self.statistics.of_these(FIRST_SPIKES_ONLY)
+        if network.features and only_first:
+            raise CapacityError(
+                f"backend {self.name!r}: imperfections {', '.join(only_first)} are modelled for "
+                f"feed-forward networks whose neurons spike once; {network} is another. Set them "
+                "to 0 for this network"
             )
 
     def _check_size(self, network: NetworkSpec) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from hxloop import checks
-from hxloop.backends.emulated.imperfections import Imperfections
+from hxloop.backends.emulated.imperfections import STEPWISE, Imperfections
 from hxloop.backends.emulated.knob_curves import KNOBS, KnobCurves
 from hxloop.backends.emulated.knob_options import KnobOptions
 from hxloop.backends.emulated.model import (
@@ -39,8 +39,9 @@ class EmulatedChip:
 
     Args:
         chip: number of the chip; the same number is always the same chip.
-        imperfections: a preset ("none", "calibrated", "uncalibrated"), an ``Imperfections``,
-            or a mapping of its fields with an optional "preset" to start from.
+        imperfections: a preset ("none", "calibrated", "uncalibrated", one of ``presets.toml``, or
+            the path of a file like it), an ``Imperfections``, or a mapping of its fields with an
+            optional "preset" to start from.
         solver: "brian2" integrates a Brian2 model on a time grid; "event" solves the same
             equations exactly, for networks that Brian2 is too slow for.
         precision: of the event solver's membranes and of the gradient, which follows the weights
@@ -52,7 +53,7 @@ class EmulatedChip:
         tau_syn_us: length of one unit of model time on the chip, in microseconds.
         enforce_limits: refuse networks that need more than 512 circuits. False continues
             the same chip with as many as it takes.
-        dt: time step of the Brian2 model, in model time.
+        dt: time step of the Brian2 model, and of what "event" solves step by step, model time.
         codegen: how Brian2 runs: "cpp_standalone" (compiled once, cached) or "numpy" (no
             compiler needed, several times slower).
         cache_dir: where compiled models are kept; None: the user's cache folder.
@@ -111,6 +112,12 @@ class EmulatedChip:
                 f"emulated-chip: precision={self.precision!r} is for solver='event'; solver "
                 f"{self.solver!r} integrates in double precision"
             )
+        steps = self.statistics.of_these(STEPWISE)
+        if steps and self.solver != "event":
+            raise ConfigError(
+                f"emulated-chip: solver {self.solver!r} does not model {', '.join(steps)}; "
+                "solver='event' does, step by step"
+            )
         if self.codegen not in CODEGEN_TARGETS:
             raise UnknownNameError(unknown_name("codegen target", self.codegen, CODEGEN_TARGETS))
 
@@ -123,7 +130,8 @@ class EmulatedChip:
     def capabilities(self) -> Capabilities:
         """What the chip can do."""
         grid = WeightGrid(self.weight_lsb) if self.quantise_weights else None
-        resolution = RESOLUTION[self.precision] if self.solver == "event" else 2 * self.dt
+        exact = self.solver == "event" and not self.statistics.of_these(STEPWISE)
+        resolution = RESOLUTION[self.precision] if exact else 2 * self.dt
         if self.quantise_times:
             resolution += self.tick
         noise = self.statistics

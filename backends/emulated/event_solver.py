@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import Spikes
+from hxloop.backends.emulated.analog_steps import Analog, first_spikes_stepwise
 from hxloop.backends.emulated.trains import ChipRun
 from hxloop.engine.compiled.interface import first_spike_times_cpu
 from hxloop.engine.spike_trains import spike_trains
@@ -26,12 +27,16 @@ class ChipLayer:
         parameters: of the neurons, with this run's thresholds.
         jitter: ``(batch, post)``, shift of each spike time; None without jitter.
         lost: ``(batch, post)``, whose spike is lost; None without loss.
+        shifts: ``(batch, post)``, of each threshold in each sample; None: none.
+        analog: what is solved step by step; None: nothing.
     """
 
     weights: Array
     parameters: NeuronParameters
     jitter: Array | None = None
     lost: NDArray[np.bool_] | None = None
+    shifts: Array | None = None
+    analog: Analog | None = None
 
     def samples(self, part: slice) -> ChipLayer:
         """The same layer for some samples of the batch."""
@@ -39,6 +44,7 @@ class ChipLayer:
             self,
             jitter=None if self.jitter is None else self.jitter[part],
             lost=None if self.lost is None else self.lost[part],
+            shifts=None if self.shifts is None else self.shifts[part],
         )
 
 
@@ -53,7 +59,7 @@ class EventSolver:
         results = []
         times = input_times
         for layer in layers:
-            times = first_spike_times_cpu(times, layer.weights, layer.parameters, self._t_window)
+            times = self._exact(times, layer)
             if layer.jitter is not None:
                 times = np.maximum(times + layer.jitter, 0.0)
                 times[times > self._t_window] = np.inf
@@ -61,6 +67,22 @@ class EventSolver:
                 times[layer.lost] = np.inf
             results.append(times)
         return results
+
+    def _exact(self, times: Array, layer: ChipLayer) -> Array:
+        """First spikes of a layer, without jitter and loss."""
+        weights, window = layer.weights, self._t_window
+        if layer.analog is not None:
+            return first_spikes_stepwise(
+                times, weights, layer.parameters, layer.shifts, layer.analog, window
+            )
+        if layer.shifts is None:
+            return first_spike_times_cpu(times, weights, layer.parameters, window)
+        # The engine has one threshold for a neuron, here each sample has its own.
+        found = [
+            first_spike_times_cpu(times[s : s + 1], weights, _shifted(layer, shift), window)
+            for s, shift in enumerate(layer.shifts)
+        ]
+        return np.concatenate(found)
 
     def run_trains(self, inputs: Spikes, run: ChipRun) -> tuple[Spikes, ...]:
         """All spikes of every population, as they leave."""
@@ -70,3 +92,8 @@ class EventSolver:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+def _shifted(layer: ChipLayer, shift: Array) -> NeuronParameters:
+    parameters = layer.parameters
+    return replace(parameters, v_threshold=parameters.v_threshold + shift)

@@ -8,7 +8,7 @@ chip, as those of three real chips do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -56,7 +56,10 @@ SHIFT_SLOPE = 0.005
 LEAK_CURVE, TAU_CURVE, GM_CURVE = (4.0, -1.0), (4.0, -1.0), (10.0, 0.8)
 
 _STREAM, _DRIFT_STREAM = 0x4B6E6F62, 0x44726966
-_HOURS_PER_DAY, _LONGEST = 24.0, 100_000.0
+_HOURS_PER_DAY = 24.0
+# Drift goes hour by hour for so long, then in steps of so many hours: as many draws for 12 years
+# as for a season.
+_HOURLY, _STRIDE = 2000, 100
 
 
 @dataclass(frozen=True)
@@ -238,11 +241,10 @@ class KnobCurves:
     def _drift(self) -> dict[str, Array]:
         """Random walks of all knobs at the present hour, in units of the drift of a day."""
         walks = np.zeros((len(KNOBS), self.n_circuits))
-        hours = min(self.hours, _LONGEST) if self.options.drift else 0.0
-        for hour in range(int(np.ceil(hours))):
-            # Hour by hour, so that a chip at a later hour is the same chip, some steps on.
-            rng = np.random.default_rng(entropy(_DRIFT_STREAM, self.seed, hour))
-            step = np.sqrt(min(1.0, hours - hour) / _HOURS_PER_DAY)
+        for start, length in _steps_of(self.hours if self.options.drift else 0.0):
+            # Step by step, so that a chip at a later hour is the same chip, some steps on.
+            rng = np.random.default_rng(entropy(_DRIFT_STREAM, self.seed, start))
+            step = np.sqrt(length / _HOURS_PER_DAY)
             walks += step * rng.standard_normal(walks.shape)
         return dict(zip(KNOBS, self.options.drift * walks, strict=True))
 
@@ -254,3 +256,12 @@ class KnobCurves:
     def _normal(self, stream: int, index: int) -> Array:
         rng = np.random.default_rng(entropy(_STREAM, self.seed, stream, index))
         return rng.standard_normal(self.n_circuits)
+
+
+def _steps_of(hours: float) -> Iterator[tuple[int, float]]:
+    """The steps of a walk of so many hours: when each begins, and how long it is."""
+    start = 0
+    while start < hours:
+        stride = 1 if start < _HOURLY else _STRIDE
+        yield start, min(float(stride), hours - start)
+        start += stride

@@ -85,7 +85,7 @@ class ChipModel:
             tau_syn_inh=np.exp(spread.tau_syn * noise["tau_syn_inh"]),
             strength_exc=np.exp(spread.strength * noise["strength_exc"]),
             strength_inh=np.exp(spread.strength * noise["strength_inh"]),
-            v_threshold=spread.v_threshold * noise["v_threshold"],
+            v_threshold=spread.v_threshold * noise["v_threshold"] + spread.threshold_offset,
             v_leak=spread.v_leak * noise["v_leak"],
             v_reset=spread.v_reset * reset,
             dead=noise["dead"] < spread.dead,
@@ -138,6 +138,18 @@ class ChipModel:
             name: np.asarray(getattr(self, name)[:n_circuits], dtype=np.float64)
             for name in _QUANTITIES
         }
+
+
+def row_strengths(imperfections: Imperfections, seed: int, rows: int) -> Array:
+    """``(rows, 2)``: factor on what comes through each pair of synapse rows, exc. and inh.
+
+    Args:
+        imperfections: their spread.
+        seed: number of the chip.
+        rows: how many inputs there are, in the order of the projections; more continue the chip.
+    """
+    rng = np.random.default_rng(entropy(_CHIP_STREAM, seed, len(_QUANTITIES)))
+    return np.asarray(np.exp(imperfections.row_strength * rng.standard_normal((rows, 2))))
 
 
 def chip_name(imperfections: Imperfections, seed: int) -> str:
@@ -203,6 +215,31 @@ class TrialNoise:
             return None
         draw = self._generator(layer, 2, rank).random((batch, post))
         return np.asarray(draw < self.imperfections.spike_loss)
+
+    def threshold_of_sample(self, layer: int, batch: int, post: int) -> Array | None:
+        """``(batch, post)``: shift of each threshold in each sample; None: none."""
+        if self.imperfections.threshold_sample == 0:
+            return None
+        draw = self._generator(layer, 4).standard_normal((batch, post))
+        return self.imperfections.threshold_sample * draw
+
+    def of_link(self, direction: int, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+        """Which events are lost on the link (0: to the chip, 1: from it); None: none."""
+        if self.imperfections.link_loss == 0:
+            return None
+        draw = self._generator(direction, 5).random(shape)
+        return np.asarray(draw < self.imperfections.link_loss)
+
+    def of_weights(self, projection: int, shape: tuple[int, ...]) -> Array | None:
+        """Shift of every weight, of the largest; None: none."""
+        if self.imperfections.weight_trial == 0:
+            return None
+        draw = self._generator(projection, 6).standard_normal(shape)
+        return self.imperfections.weight_trial * draw
+
+    def of_membranes(self, layer: int) -> np.random.Generator:
+        """Noise of membranes, step by step."""
+        return self._generator(layer, 7)
 
     def of_delay(self, projection: int, batch: int, pre: int, rank: int) -> Array:
         """``(batch, pre)``: by how much later the delay neurons of a projection fire.

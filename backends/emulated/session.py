@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from hxloop.activity import RunInfo, Spikes
 from hxloop.backends.emulated.chip import EmulatedChip
 from hxloop.backends.emulated.event_solver import ChipLayer, EventSolver
+from hxloop.backends.emulated.imperfections import FIRST_SPIKES_ONLY
 from hxloop.backends.emulated.knob_session import KnobSession
+from hxloop.backends.emulated.layers import layers_in_trial
+from hxloop.backends.emulated.link import cross
 from hxloop.backends.emulated.model import ChipModel, TrialNoise
 from hxloop.backends.emulated.readout import ChipReadout, ReadoutNoise
+from hxloop.backends.emulated.synapses import Synapses
 from hxloop.backends.emulated.trains import (
     ChipRun,
     counted,
-    in_trial,
     run_in_trial,
     with_refractory,
 )
@@ -30,6 +33,7 @@ from hxloop.chip.operating_point import OperatingPoint
 from hxloop.chip.placement import PlacedLayer
 from hxloop.chip.readout import Codes, check_codes
 from hxloop.chip.weight_grid import WeightGrid
+from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec, Parameters
 from hxloop.substrate import Simulated
 
@@ -96,6 +100,8 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         self._grid = WeightGrid(lsb) if backend.quantise_weights else None
         if self._grid is not None:
             self.capabilities = replace(self.capabilities, weight_limit=self._grid.limit)
+        limit = None if self._grid is None else self._grid.limit
+        self._synapses = Synapses(network, self._statistics, backend.chip, limit)
         self._dtype = PRECISIONS[backend.precision]
         self._solver = _make_solver(backend, network)
 
@@ -144,9 +150,13 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         scaled = input_times * self._time_scale
         delivered = self._truncate(scaled)
         held = self._hold(weights)
-        layers = self._in_trial(trial, placed, held.values, len(input_times))
-        exact = self._solver.run(delivered, layers)
-        spikes = [self._recorded(layer) for layer in exact]
+        noise = TrialNoise(self._statistics, self.seed, trial)
+        arrived = cross([delivered], noise, 0)
+        driven = self._synapses.driven(held.values, noise)
+        layers = layers_in_trial(placed, driven, len(input_times), noise, self.backend.dt)
+        exact = self._solver.run(arrived.times[0], layers)
+        left = cross(exact, noise, 1)
+        spikes = [self._recorded(layer) for layer in left.times]
         return Simulated(
             first_spike_times=spikes,
             input_times=delivered / self._time_scale,
@@ -155,13 +165,20 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
             clipped_weights=held.clipped,
             zeroed_weights=held.zeroed,
             rounded_inputs=n_moved(scaled, delivered, self.backend.tick, self.network.t_window),
-            tied_outputs=n_tied(spikes[-1], exact[-1]),
-            lost_spikes=sum(int(layer.lost.sum()) for layer in layers if layer.lost is not None),
+            tied_outputs=n_tied(spikes[-1], left.times[-1]),
+            lost_spikes=arrived.lost
+            + left.lost
+            + sum(int(layer.lost.sum()) for layer in layers if layer.lost is not None),
         )
 
     def _simulate_trains(
         self, parameters: Parameters, inputs: Spikes, trial: int | None
     ) -> Simulated:
+        if only_first := self._statistics.of_these(FIRST_SPIKES_ONLY):
+            raise RunInputError(
+                f"{self._where}: imperfections {', '.join(only_first)} are modelled for inputs "
+                "that spike once, and feed-forward networks of neurons that do. Set them to 0"
+            )
         with self._knob_lock:
             placed, shifts, trial = self._layers, self._delay_shifts, self._stream(trial)
         scale, network = self._time_scale, self.network
@@ -174,7 +191,8 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
             for each, shift in zip(delays, shifts, strict=True)
         ]
         noise = TrialNoise(self._statistics, self.seed, trial)
-        run = run_in_trial(self._placed_network, placed, held.values, made, noise)
+        driven = self._synapses.driven(held.values, noise)
+        run = run_in_trial(self._placed_network, placed, driven, made, noise)
         exact = self._solver.run_trains(delivered, run)
         spikes = [s.at(self._recorded(s.times), network.t_window) for s in exact]
         decides = network.output_index
@@ -203,24 +221,6 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
             tuple(held.n_clipped for held in grid),
             tuple(held.n_zeroed for held in grid),
         )
-
-    def _in_trial(
-        self, trial: int, placed: Sequence[PlacedLayer], weights: Sequence[Array], batch: int
-    ) -> list[ChipLayer]:
-        """The layers as they are in one run, with its noise."""
-        noise = TrialNoise(self._statistics, self.seed, trial)
-        layers = []
-        for index, (layer, held) in enumerate(zip(placed, weights, strict=True)):
-            post = held.shape[1]
-            layers.append(
-                ChipLayer(
-                    weights=layer.effective_weights(held),
-                    parameters=in_trial(layer, index, noise),
-                    jitter=noise.jitter(index, batch, post),
-                    lost=noise.lost(index, batch, post),
-                )
-            )
-        return layers
 
     def _as_counted(self) -> NetworkSpec:
         """The network with the refractory times that the chip's counters have."""

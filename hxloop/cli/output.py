@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -21,7 +22,8 @@ from hxloop.training.progress import counting, say
 if TYPE_CHECKING:
     from hxloop.analysis.run import AnalysisRun
     from hxloop.conformance import Report, Result
-from hxloop.runs.plan import Prepared, RunResult
+    from hxloop.runs.drift import DriftPoint
+    from hxloop.runs.plan import Prepared, RunResult
 
 
 def line(text: str) -> None:
@@ -137,6 +139,17 @@ def evaluated(result: RunResult, as_json: bool) -> None:
     for name in ("undecided", "ties"):
         if summary[name]:
             line(f"{_COUNTED[name] + ':':<14} {summary[name]} of {summary['test_samples']} samples")
+
+
+def drifted(points: Sequence[DriftPoint], as_json: bool) -> None:
+    """Accuracies of a chip as it drifts."""
+    if as_json:
+        json_object({"drift": [asdict(point) for point in points]})
+        return
+    line("     hours  test accuracy  thresholds moved by (rms, leak to threshold)")
+    for point in points:
+        moved = point.drift.get("v_threshold", 0.0)
+        line(f"{point.hours:>10g}  {100 * point.accuracy:>11.2f} %  {moved:.4f}")
 
 
 def analysed(run: AnalysisRun, as_json: bool) -> None:

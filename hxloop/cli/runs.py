@@ -17,6 +17,7 @@ from hxloop.cli.own_data import Data, Ignore, Label, Split, configuration_of_dat
 from hxloop.errors import ConfigError, TrainingInterrupted, UnknownNameError
 from hxloop.experiments.registry import load_experiment, study_of
 from hxloop.runs.config import ExperimentConfig, apply_override
+from hxloop.runs.drift import drift_curve
 from hxloop.runs.folder import RunDirectory
 from hxloop.runs.run import evaluate_run, prepare, train_prepared
 from hxloop.runs.run import resume as resume_run
@@ -122,6 +123,10 @@ def evaluate(
         typer.Option(metavar="FILE", help="Write what all layers did to an activity log."),
     ] = None,
     state: Annotated[str, typer.Option(help="Its name in that log.")] = TRAINED,
+    hours: Annotated[
+        str | None,
+        typer.Option(help="On the chip after so many hours of drift, e.g. 0,1,10,100."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Evaluate a finished run on the test split, here or on another backend.
@@ -139,6 +144,17 @@ def evaluate(
             )
         apply_override(values, setting)
     chosen = values["backend"]
+    if hours is not None:
+        if activity is not None:
+            raise ConfigError(
+                "--hours with --activity: a log holds one evaluation; give one of both"
+            )
+        ages = _numbers("--hours", hours)
+        points = drift_curve(
+            run_dir, ages, backend, chosen["options"], calibration=chosen["calibration"]
+        )
+        output.drifted(points, json_)
+        return
     with progress_of.counting("samples") as progress:
         result = evaluate_run(
             run_dir,
@@ -156,6 +172,15 @@ def _only_with_data(**given: Any) -> None:
     for name, value in given.items():
         if value:
             raise ConfigError(f"--{name}: of which data? Expected --data PATH, too")
+
+
+def _numbers(where: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(
+            f"{where}: expected numbers with commas between them, such as 0,1,10; got {text!r}"
+        ) from error
 
 
 def _study(config: ExperimentConfig, folder: Path, force: bool, as_json: bool) -> None:

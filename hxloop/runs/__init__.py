@@ -1,5 +1,6 @@
 """What a configuration becomes on disk: a training, its folder, recordings and report."""
 
+from hxloop.runs.drift import drift_curve
 from hxloop.runs.plan import Prepared, prepare
 from hxloop.runs.run import (
     RunResult,
@@ -14,6 +15,7 @@ from hxloop.runs.run import (
 __all__ = [
     "Prepared",
     "RunResult",
+    "drift_curve",
     "evaluate_prepared",
     "evaluate_run",
     "prepare",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hxloop import checks
 from hxloop.activity import TRAINED, ActivityWriter
 from hxloop.errors import OutputError
+from hxloop.network import Parameters
 from hxloop.runs.elsewhere import evaluation_backend, without_foreign_calibration
 from hxloop.runs.folder import RunDirectory
 from hxloop.runs.identity import (
@@ -59,19 +60,7 @@ def evaluate_run(
         OutputError: the log cannot be written, has such a state already, or another process is
             writing it.
     """
-    run_dir = checks.path("run_dir", run_dir)
-    run = RunDirectory.open(run_dir)
-    config = run.config()
-    chosen = evaluation_backend(config.backend, backend, options, calibration)
-    identity = run.identity
-    if identity is not None:
-        check_evaluated(identity, config, str(run_dir))
-    prepared = plan(config.model_copy(update={"backend": chosen}), first="test")
-    if calibration is None and options:
-        prepared = without_foreign_calibration(prepared)
-    if identity is not None:
-        check_evaluated_parts(identity, prepared, str(run_dir))
-    weights = run.weights(prepared.network)
+    prepared, weights = planned_evaluation(run_dir, backend, options, calibration=calibration)
     if activity is None:
         return evaluate_prepared(prepared, weights, run_dir, progress=progress)
     # Locked until the end: of two evaluations into one log the second is refused at once.
@@ -87,6 +76,36 @@ def evaluate_run(
         again = data.spikes_again or None
         with log.state(state, split="test", n_samples=len(data), input_trains=again) as writer:
             return evaluate_prepared(prepared, weights, run_dir, writer.append, progress)
+
+
+def planned_evaluation(
+    run_dir: str | os.PathLike[str],
+    backend: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    calibration: str | os.PathLike[str] | None = None,
+) -> tuple[Prepared, Parameters]:
+    """What ``evaluate_run`` runs, not run yet, and the weights of the training.
+
+    Args:
+        run_dir, backend, options, calibration: see there.
+
+    Raises:
+        FileFormatError, ConfigError, UnknownNameError, CalibrationError: see there.
+    """
+    run_dir = checks.path("run_dir", run_dir)
+    run = RunDirectory.open(run_dir)
+    config = run.config()
+    chosen = evaluation_backend(config.backend, backend, options, calibration)
+    identity = run.identity
+    if identity is not None:
+        check_evaluated(identity, config, str(run_dir))
+    prepared = plan(config.model_copy(update={"backend": chosen}), first="test")
+    if calibration is None and options:
+        prepared = without_foreign_calibration(prepared)
+    if identity is not None:
+        check_evaluated_parts(identity, prepared, str(run_dir))
+    return prepared, run.weights(prepared.network)
 
 
 def evaluate_prepared(

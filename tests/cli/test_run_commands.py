@@ -77,6 +77,20 @@ def test_a_wrong_backend_is_told_before_a_folder_that_is_there(run, finished):
     assert code == 2 and "unknown backend" in err and "--force" not in err
 
 
+def test_a_drifting_chip_is_evaluated_hour_by_hour(run, finished):
+    code, _, err = run("evaluate", finished, "--hours", "0,1")
+    assert code == 2 and "nothing can drift on backend 'ideal'" in err
+    code, _, err = run("evaluate", finished, "--hours", "0,soon")
+    assert code == 2 and "expected numbers with commas" in err
+    chip = ["--backend", "emulated-chip", "--set", "backend.options.solver=event"]
+    code, out, _ = run("evaluate", finished, *chip, "--hours", "0,1000", "--json")
+    points = one_object(out)["drift"]
+    assert code == 0 and [point["hours"] for point in points] == [0, 1000]
+    assert points[0]["drift"] == {} and points[1]["drift"]["v_threshold"] > 0
+    code, out, _ = run("evaluate", finished, *chip, "--hours", "0,1000")
+    assert code == 0 and "1000" in out.splitlines()[2]
+
+
 # --- damaged files ------------------------------------------------------------------------
 
 

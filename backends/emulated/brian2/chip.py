@@ -33,7 +33,7 @@ class _ChipOnBrian2:
         return self._solver.run(
             input_times,
             [layer.weights for layer in layers],
-            [_dynamics(layer, batch) for layer in layers],
+            [dynamics_of(layer, batch) for layer in layers],
         )
 
     def run_trains(self, inputs: Spikes, run: ChipRun) -> tuple[Spikes, ...]:
@@ -69,9 +69,12 @@ def make_brian2_solver(
     return _ChipOnBrian2(solver, Brian2Blocks(options))
 
 
-def _dynamics(layer: ChipLayer, batch: int) -> LayerDynamics:
+def dynamics_of(layer: ChipLayer, batch: int) -> LayerDynamics:
+    """A layer of a run in the arrays of the solver, for so many samples."""
     parameters = layer.parameters
     threshold = np.tile(parameters.v_threshold - parameters.v_leak, (batch, 1))
+    if layer.shifts is not None:
+        threshold = threshold + layer.shifts
     if layer.lost is not None:
         threshold[layer.lost] = np.inf
     return LayerDynamics(
