@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -126,3 +128,64 @@ class Registry:
                 "of it"
             )
         return made
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of something that is found by name.
+
+    Attributes:
+        name: as a configuration has it.
+        default: what it is unless it is said; None may be one.
+        required: whether it has to be said.
+        meaning: what its docstring says of it.
+    """
+
+    name: str
+    default: Any
+    required: bool
+    meaning: str
+
+
+def options_of(kind: type[Any]) -> tuple[Option, ...]:
+    """The options of a dataclass: its fields, with what its docstring says of them.
+
+    That is the section ``Args:``, or else ``Attributes:``; none for what is no dataclass.
+    """
+    if not is_dataclass(kind):
+        return ()
+    meanings: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        meanings |= _meanings(each.__doc__ or "")
+    found = []
+    for field in fields(kind):
+        if not field.init:
+            continue
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        required = default is MISSING
+        found.append(
+            Option(
+                field.name, None if required else default, required, meanings.get(field.name, "")
+            )
+        )
+    return tuple(found)
+
+
+def _meanings(docstring: str) -> dict[str, str]:
+    """Names and texts of the section of a docstring that lists arguments."""
+    _, found, section = inspect.cleandoc(docstring).partition("Args:\n")
+    if not found:
+        _, found, section = inspect.cleandoc(docstring).partition("Attributes:\n")
+    texts: dict[str, list[str]] = {}
+    names: list[str] = []
+    for line in section.splitlines():
+        if line.strip() and not line.startswith("    "):
+            break
+        entry = re.match(r" {4}(\w+(?:, \w+)*): (.*)", line)
+        if entry:
+            names = entry[1].split(", ")
+            texts |= {name: [entry[2]] for name in names}
+        elif names and line.strip():
+            for name in names:
+                texts[name].append(line.strip())
+    return {name: " ".join(lines) for name, lines in texts.items()}

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from hxloop.cli import catalogue as cli_catalogue
+from hxloop.cli import look as cli_look
 from hxloop.cli import output as output
 from hxloop.cli import runs as cli_runs
 from hxloop.cli import tools as cli_tools
@@ -28,7 +30,7 @@ from hxloop.text import printable
 from hxloop.version import __version__
 
 # Importing them adds their commands to the application.
-COMMANDS = (cli_runs, cli_tools)
+COMMANDS = (cli_runs, cli_look, cli_tools, cli_catalogue)
 _USAGE_ERRORS = (ConfigError, UnknownNameError, OutputError, NetworkError, CapacityError)
 
 
@@ -57,12 +59,11 @@ def _run(words: list[str], debug: bool) -> int:
     if words[:1] == ["--version"]:
         output.line(f"hxloop {__version__}")
         return 0
-    if not words or (not words[0].startswith("-") and words[0] not in known):
+    if words and not words[0].startswith("-") and words[0] not in known:
         # Said here, since what typer would say does not list the commands.
-        missing = f"a command is missing; known: {', '.join(known)}."
-        problem = unknown_name("command", words[0], known) if words else missing
-        output.error(f"{problem} More: hxloop --help")
+        output.error(f"{unknown_name('command', words[0], known)} More: hxloop --help")
         return USAGE
+    words = words or ["--help"]
     try:
         with output.warnings_as_lines():
             status = typer.main.get_command(app).main(words, "hxloop", standalone_mode=False)

@@ -230,6 +230,16 @@ def listing(kind: str, entries: Mapping[str, str], as_json: bool) -> None:
         line(f"{name:<{width}}  {words}")
 
 
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows below their heads, each column as wide as its longest word."""
+    if not rows:
+        return
+    widths = [max(len(row[place]) for row in (heads, *rows)) for place in range(len(heads))]
+    for row in (heads, *rows):
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        line("  ".join(cells).rstrip())
+
+
 def measured(result: Mapping[str, Any], as_json: bool) -> None:
     """The figures of a benchmark."""
     if as_json:

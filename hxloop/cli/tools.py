@@ -29,12 +29,11 @@ from hxloop.cli import output as output
 from hxloop.cli.app import FAILURE, Json, app
 from hxloop.cli.words import keyword_names, read_settings
 from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, chosen_checks, run_checks
-from hxloop.data import dataset_descriptions
-from hxloop.errors import ConfigError, HxloopError, OutputError, UnknownNameError, unknown_name
-from hxloop.experiments.registry import experiment_description, experiment_names, reanalysis_of
+from hxloop.errors import ConfigError, OutputError, UnknownNameError, unknown_name
+from hxloop.experiments.registry import reanalysis_of
 from hxloop.provenance import provenance
 from hxloop.runs.folder import RunDirectory
-from hxloop.substrate import backend_class, backend_names, get_backend
+from hxloop.substrate import get_backend
 from hxloop.training import progress as progress_of
 
 _OPTIONS = {"backend.options": "an option of the backend"}
@@ -249,28 +248,3 @@ def bench(
         raise UnknownNameError(unknown_name("benchmark", what, known))
     options = read_settings(settings, {"bench": "how much is measured"})["bench"]
     output.measured(run_benchmark(what, output.note, options), json_)
-
-
-@app.command()
-def experiments(json_: Json = False) -> None:
-    """List the shipped experiments."""
-    found = {name: experiment_description(name) for name in experiment_names()}
-    output.listing("experiments", found, json_)
-
-
-@app.command()
-def backends(json_: Json = False) -> None:
-    """List the installed backends."""
-    found = {}
-    for name in backend_names():
-        try:
-            found[name] = (backend_class(name).__doc__ or "").strip().partition("\n")[0]
-        except HxloopError as error:
-            found[name] = f"not usable: {error}"
-    output.listing("backends", found, json_)
-
-
-@app.command()
-def datasets(json_: Json = False) -> None:
-    """List the data sets."""
-    output.listing("datasets", dataset_descriptions(), json_)

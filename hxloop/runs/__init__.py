@@ -1,6 +1,7 @@
 """What a configuration becomes on disk: a training, its folder, recordings and report."""
 
 from hxloop.runs.drift import drift_curve
+from hxloop.runs.opened import Run, runs_in
 from hxloop.runs.plan import Prepared, prepare
 from hxloop.runs.run import (
     RunResult,
@@ -14,6 +15,7 @@ from hxloop.runs.run import (
 
 __all__ = [
     "Prepared",
+    "Run",
     "RunResult",
     "drift_curve",
     "evaluate_prepared",
@@ -21,6 +23,7 @@ __all__ = [
     "prepare",
     "resume",
     "resume_prepared",
+    "runs_in",
     "train",
     "train_prepared",
 ]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
-import tomli_w
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -53,6 +52,7 @@ from hxloop.runs.config_sections import (
     TrainingConfig as TrainingConfig,
 )
 from hxloop.runs.config_words import explained
+from hxloop.runs.toml_text import toml_text
 from hxloop.text import check_printable
 from hxloop.training.initialisation import (
     Initialisation,
@@ -157,7 +157,7 @@ class ExperimentConfig(Section):
 
     def to_toml(self) -> str:
         """The whole configuration with every default; options that are off are left out."""
-        return tomli_w.dumps(_without_none(self.model_dump()))
+        return toml_text(self.model_dump())
 
     def with_absolute_paths(self) -> ExperimentConfig:
         """The same, its relative paths taken from where one is now."""
@@ -285,11 +285,3 @@ def _with_tuples(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(_with_tuples(item) for item in value)
     return checks.plain(value)
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list | tuple):
-        return [_without_none(item) for item in value]
-    return value

@@ -23,6 +23,7 @@ from hxloop.network.weights_file import write_weights
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.folder_state import (
     CONFIG,
+    EVALUATION,
     IDENTITY,
     LOCK,
     MARK,
@@ -167,7 +168,7 @@ class RunDirectory:
     @property
     def is_finished(self) -> bool:
         """Whether its training came to its end and was evaluated."""
-        return (self.path / "evaluation.json").is_file()
+        return (self.path / EVALUATION).is_file()
 
     @property
     def report(self) -> Path:

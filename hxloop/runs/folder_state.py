@@ -17,6 +17,7 @@ from hxloop.training.checkpoint import CHECKPOINTS, METRICS
 
 CONFIG = "config.toml"
 IDENTITY = "identity.json"
+EVALUATION = "evaluation.json"
 PROVENANCE = "provenance.json"
 WEIGHTS = "weights.safetensors"
 REPORT = "report.html"
@@ -27,7 +28,7 @@ MARK = ".unfinished"
 _BEFORE_TRAINING = {CONFIG, IDENTITY, PROVENANCE, LOG_NAME, MARK, LOCK}
 # What hxloop writes into the folders of runs and studies, for those that lost their config.toml.
 _FILES = _BEFORE_TRAINING | {
-    METRICS, WEIGHTS, REPORT, "evaluation.json", "results.json", "results.md", "figure.png",
+    METRICS, WEIGHTS, REPORT, EVALUATION, "results.json", "results.md", "figure.png",
 }  # fmt: skip
 _FOLDERS = {CHECKPOINTS, "analysis"}
 _TEMPORARY = re.compile(r"\..+\.tmp(\.\w+)?")

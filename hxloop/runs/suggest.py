@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-import tomli_w
-
 from hxloop.data import OwnData, suggested_encoding
 from hxloop.data.own.suggest import LONG
+from hxloop.runs.toml_text import toml_text
 
 STEPS = 2000  # of the optimiser, about
 EPOCHS = (10, 50)
 BATCHES = (10, 100)
-# A list of which every item has a line of its own.
-_SHORT_LIST = re.compile(r"\[\n((?:    [^\n]*,\n)+)\]")
 _SPIKING = ("spike-trains", "level-crossing")
 
 
@@ -39,12 +35,12 @@ class Suggestion:
         """A file that says why, above each table that there is a reason for."""
         tables = {key: value for key, value in self.values.items() if isinstance(value, dict)}
         plain = {key: value for key, value in self.values.items() if key not in tables}
-        parts = [tomli_w.dumps(plain)]
+        parts = [toml_text(plain)]
         for key, value in tables.items():
             lines = textwrap.wrap(self.reasons.get(key, ""), 96)
             head = "".join(f"# {line}\n" for line in lines)
-            parts.append(head + tomli_w.dumps({key: value}))
-        return _SHORT_LIST.sub(_on_a_line, "\n".join(parts))
+            parts.append(head + toml_text({key: value}))
+        return "\n".join(parts)
 
 
 def suggestion_for(data: OwnData, name: str) -> Suggestion:
@@ -108,7 +104,3 @@ def suggestion_for(data: OwnData, name: str) -> Suggestion:
         "training": f"{sizes['train']} samples in batches of {batch}.",
     }
     return Suggestion(values, reasons["dataset"], reasons)
-
-
-def _on_a_line(found: re.Match[str]) -> str:
-    return f"[{', '.join(line.strip().rstrip(',') for line in found[1].splitlines())}]"

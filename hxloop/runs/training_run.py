@@ -12,7 +12,7 @@ from hxloop.errors import OutputError
 from hxloop.provenance import now, provenance
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.folder import RunDirectory
-from hxloop.runs.folder_state import IDENTITY, PROVENANCE
+from hxloop.runs.folder_state import EVALUATION, IDENTITY, PROVENANCE
 from hxloop.runs.identity import change_notes, identity_of, run_digest
 from hxloop.runs.plan import Prepared, RunResult
 from hxloop.runs.recorder import FINAL, ActivityRecorder
@@ -170,7 +170,7 @@ class TrainingRun:
     def _write_results(
         self, folder: RunDirectory, result: RunResult, origin: dict[str, Any]
     ) -> RunResult:
-        folder.write_json("evaluation.json", result.as_dict())
+        folder.write_json(EVALUATION, result.as_dict())
         # Imported here: figures take a second to import, and not every run has a report.
         from hxloop.runs.report.training_report import report_failure
 

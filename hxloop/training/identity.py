@@ -73,7 +73,7 @@ def describe_weights(matrix: NDArray[np.float64]) -> dict[str, Any]:
 
 def setting_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
     """What differs between nested settings, by dotted keys, in the order of the later ones."""
-    before, after = _flat(then), _flat(now)
+    before, after = flat_settings(then), flat_settings(now)
     keys = [*after, *(key for key in before if key not in after)]
     return [
         Difference(key, before.get(key), after.get(key))
@@ -89,11 +89,12 @@ def listed(differences: Sequence[Difference]) -> str:
     return named + (f"; and {more} more" if more > 0 else "")
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= flat_settings(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value
     return flat

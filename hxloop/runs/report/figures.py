@@ -42,7 +42,8 @@ def colour(index: int) -> str:
     return to_hex((red, green, blue))
 
 
-def _axes(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Any]]:
+def axes_of(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Any]]:
+    """A figure of so many axes, without frames above and right; sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes:
@@ -52,7 +53,7 @@ def _axes(rows: int, columns: int, width: float, height: float) -> tuple[Figure,
 
 def learning(report: TrainingReport) -> Figure:
     """Accuracy and loss over the epochs."""
-    figure, (left, right) = _axes(1, 2, 9, 3.2)
+    figure, (left, right) = axes_of(1, 2, 9, 3.2)
     epochs = [m["epoch"] for m in report.metrics]
     kinds = ((left, "accuracy", 100, "accuracy (%)"), (right, "loss", 1, "loss"))
     for axis, key, factor, label in kinds:
@@ -61,7 +62,7 @@ def learning(report: TrainingReport) -> Figure:
             marker = "." if len(epochs) < 20 else ""
             axis.plot(epochs, values, marker=marker, color=colour, label=split)
         axis.set(xlabel="epoch", ylabel=label)
-        _whole_epochs(axis, epochs)
+        whole_epochs(axis, epochs)
     accuracy = 100 * float((report.test.decisions == report.test.labels).mean())
     left.axhline(
         accuracy, color="black", linestyle=":", linewidth=1, label=f"test {accuracy:.1f} %"
@@ -72,15 +73,16 @@ def learning(report: TrainingReport) -> Figure:
     return figure
 
 
-def _whole_epochs(axis: Any, epochs: list[int]) -> None:
+def whole_epochs(axis: Any, epochs: list[int]) -> None:
+    """Ticks at whole epochs, and room where there is one alone."""
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if len(epochs) == 1:
+    if len(set(epochs)) == 1:
         axis.set_xlim(epochs[0] - 1, epochs[0] + 1)
 
 
 def confusion(test: Evaluation) -> Figure:
     """Counts of decisions by class."""
-    figure, (axis,) = _axes(1, 1, 4.2, 3.6)
+    figure, (axis,) = axes_of(1, 1, 4.2, 3.6)
     _draw_confusion(axis, test)
     return figure
 
@@ -140,7 +142,7 @@ def raster(test: Evaluation) -> Figure:
     """All spikes of the first test sample, layer above layer."""
     rows = test.shown_sample()
     sizes = [test.input_times.shape[1], *(times.shape[1] for times in test.first_spike_times)]
-    figure, (axis,) = _axes(1, 1, 9, 2.6 + 0.7 * len(rows))
+    figure, (axis,) = axes_of(1, 1, 9, 2.6 + 0.7 * len(rows))
     base, ticks, names = 0.0, [], []
     # Small layers get room, so that they can be seen, and named, beside wide ones.
     room = max(20.0, 0.08 * sum(sizes))
@@ -189,7 +191,7 @@ def histograms(test: Evaluation) -> Figure:
     ]
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
-    figure, axes = _axes(rows, columns, 9, 2.8 * rows)
+    figure, axes = axes_of(rows, columns, 9, 2.8 * rows)
     bins = np.linspace(0, test.t_window, 60)
     for axis, (index, times) in zip(axes, shown, strict=False):
         if not test.is_output(index):
@@ -222,7 +224,7 @@ def chip(substrate: Mapping[str, NDArray[np.float64]]) -> Figure:
     shown = {name: values for name, values in substrate.items() if name != "dead"}
     columns = 4
     rows = -(-len(shown) // columns)
-    figure, axes = _axes(rows, columns, 9.5, 2.4 * rows)
+    figure, axes = axes_of(rows, columns, 9.5, 2.4 * rows)
     for axis, (name, values) in zip(axes, shown.items(), strict=False):
         axis.hist(values, 24, color=COLOURS[0])
         axis.set_title(f"{_CHIP_LABELS.get(name, name)}\nsd {np.std(values):.3f}", fontsize=9)
@@ -242,7 +244,7 @@ def counts(report: TrainingReport) -> Figure:
     first = report.metrics[0]
     # What there is to say of neurons that may spike more than once.
     of_spikes = "spikes_per_neuron" in first
-    figure, axes = _axes(2 + of_spikes, 2, 9, 5.4 + 2.5 * of_spikes)
+    figure, axes = axes_of(2 + of_spikes, 2, 9, 5.4 + 2.5 * of_spikes)
     epochs = [m["epoch"] for m in report.metrics]
 
     def draw(axis: Any, label: str, lines: Mapping[str, list[float]]) -> None:
@@ -289,5 +291,5 @@ def counts(report: TrainingReport) -> Figure:
     for axis in axes[-2:]:
         axis.set(xlabel="epoch")
     for axis in axes:
-        _whole_epochs(axis, epochs)
+        whole_epochs(axis, epochs)
     return figure

@@ -74,7 +74,15 @@ class ShiftInvariantTargetLoss:
     As ``TargetTimeLoss``, with the mean over the output neurons taken off both times and
     targets, so that only differences count. Silent neurons count as spiking at ``t_silent``.
     The decision is the class whose pattern is nearest: among the neurons that spiked the
-    earliest for ``t_correct < t_wrong``, else the latest. Arguments and errors as there.
+    earliest for ``t_correct < t_wrong``, else the latest.
+
+    Args:
+        t_correct: target of the labelled neuron, model time.
+        t_wrong: target of every other neuron.
+        t_silent: time at which a silent neuron counts as spiking.
+
+    Raises:
+        ConfigError: as there.
     """
 
     t_correct: float = 1.0

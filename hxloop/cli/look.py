@@ -1,0 +1,99 @@
+"""Commands that look at runs: which there are, and several beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hxloop.cli import output as output
+from hxloop.cli.app import Json, app
+from hxloop.errors import HxloopError, OutputError
+from hxloop.runs.comparison import compare as compared
+from hxloop.runs.opened import Run, runs_in
+from hxloop.runs.report.comparison_page import in_words, setting, write_comparison
+
+HEADS = ("run", "experiment", "backend", "chip", "seed", "epochs", "accuracy", "when")
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Where to look, folders below included.")] = Path(
+        "runs"
+    ),
+    json_: Json = False,
+) -> None:
+    """List the runs in a folder: what they are of, how far they are, what they reached."""
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: expected a folder with runs; there is none of that name")
+    found = runs_in(folder)
+    entries = [_entry(run) for run in found]
+    if json_:
+        output.json_object({"runs": entries})
+        return
+    if not found:
+        output.note(f"{folder}: no runs in it")
+    output.table(HEADS, [[_cell(entry[head]) for head in HEADS] for entry in entries])
+    for entry in entries:
+        if problem := entry.get("problem"):
+            output.note(f"note: {problem}")
+
+
+@app.command()
+def compare(
+    run_dirs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Folders of runs.")],
+    out: Annotated[Path | None, typer.Option(help="Page to write [compare.html].")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file --out.")] = False,
+    json_: Json = False,
+) -> None:
+    """Put runs beside each other: accuracies with intervals, curves, what differs; a page."""
+    page = out if out is not None else Path("compare.html")
+    if page.exists() and not force:
+        raise OutputError(f"{page}: is there already; give another --out, or replace it: --force")
+    found = compared([Run.open(path) for path in run_dirs])
+    write_comparison(found, page)
+    if json_:
+        output.json_object({**found.as_dict(), "page": str(page)})
+        return
+    rows = [
+        [
+            run.label,
+            str(run.group + 1),
+            in_words(run),
+            *(setting(run.settings[k]) for k in found.keys),
+        ]
+        for run in found.runs
+    ]
+    output.table(("run", "group", "test accuracy", *found.keys), rows)
+    for number, (members, mean, spread) in enumerate(found.groups()):
+        if mean is not None and spread is not None:
+            output.line(
+                f"group {number + 1}: {100 * mean:.2f} %, standard deviation {100 * spread:.2f} of "
+                f"{sum(run.accuracy is not None for run in members)} runs"
+            )
+    output.line(f"Page: {page}")
+
+
+def _entry(run: Run) -> dict[str, Any]:
+    try:
+        config, evaluation, origin = run.config, run.evaluation, run.provenance
+        done = len(run.metrics)
+    except HxloopError as error:
+        return {**dict.fromkeys(HEADS), "run": str(run.path), "problem": str(error)}
+    return {
+        "run": str(run.path),
+        "experiment": config.name,
+        "backend": config.backend.name,
+        "chip": config.backend.options.get("chip"),
+        "seed": config.seed,
+        "epochs": f"{done}/{config.training.epochs}",
+        "accuracy": None if evaluation is None else evaluation["test_accuracy"],
+        "when": origin.get("finished") or origin.get("started"),
+    }
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.2f} %" if isinstance(value, float) else str(value)
