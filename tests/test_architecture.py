@@ -83,7 +83,7 @@ LIBRARIES = {
     "neuron": ("hxloop.backends.pynn",),
     "pynn_brainscales": ("hxloop.backends.brainscales2",),
     "sklearn": ("hxloop.analysis.measures", "hxloop.data.scikit"),
-    "pandas": ("hxloop.data.own.tables",),
+    "pandas": ("hxloop.data.own.tables", "hxloop.runs.opened"),
     "elephant": ("hxloop.analysis.measures",),
     "neo": ("hxloop.activity.formats", "hxloop.analysis.measures"),
     "pynwb": ("hxloop.activity.formats",),

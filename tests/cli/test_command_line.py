@@ -92,7 +92,6 @@ def test_help_version_and_lists(run):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "a command is missing; known: .*train"),
         (["trian"], "unknown command 'trian'.*train"),
         (["train"], "train: what.*--data PATH"),
         (["resume"], "Missing argument"),
