@@ -11,11 +11,18 @@ It sees a session and its knobs (``hxloop.chip.readout``), never a backend's ins
     session = chip.open(network, calibration=result)
 """
 
-from hxloop.calibration.files import load_calibration, save_calibration
-from hxloop.calibration.options import CalibrationOptions, CalibrationTarget
-from hxloop.calibration.procedures import calibrate
-from hxloop.calibration.result import CalibrationResult
-from hxloop.calibration.scales import fit_scales, scale_network
+from typing import TYPE_CHECKING
+
+from hxloop import late
+
+if TYPE_CHECKING:
+    from hxloop.calibration.files import load_calibration, save_calibration
+    from hxloop.calibration.options import CalibrationOptions, CalibrationTarget
+    from hxloop.calibration.procedures import calibrate
+    from hxloop.calibration.result import CalibrationResult
+    from hxloop.calibration.scales import fit_scales, scale_network
+else:
+    __getattr__, __dir__ = late.names(__name__)
 
 __all__ = [
     "CalibrationOptions",

@@ -1,14 +1,12 @@
 """hxloop: train spiking networks in the loop on analog chips, with exact gradients.
 
-The public names, listed once. Importing hxloop imports no simulator. Its modules need no import
-of their own: ``hxloop.runs.train`` is there when it is asked for.
+The public names, listed once. They and the modules are imported when they are asked for
+(``hxloop.late``): importing hxloop imports neither torch nor a simulator, and ``hxloop.runs.train``
+needs no import of its own.
 """
 
-import importlib
-import importlib.util
 import os
-import pkgutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 # Before torch is loaded: else its idle OpenMP threads spin for milliseconds after every parallel
 # operation, on the cores that the exact engine's threads need (measured on two cores: 9 ms for
@@ -16,62 +14,61 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-from hxloop import moved
-from hxloop.activity import Activity, RunInfo, Spikes
-from hxloop.data import Dataset, OwnData, dataset_from, dataset_names, load_dataset, yin_yang
-from hxloop.data.encoding import LatencyEncoding
-from hxloop.engine import NeuronParameters, first_spike_times, recorded_spike_times
-from hxloop.errors import HxloopError, HxloopWarning
-from hxloop.network import (
-    Feature,
-    LayerSpec,
-    NetworkSpec,
-    NeuronSpec,
-    Parameters,
-    Population,
-    Projection,
-)
-from hxloop.substrate import (
-    Backend,
-    Capabilities,
-    Session,
-    backend_names,
-    check_run,
-    get_backend,
-)
-from hxloop.substrate.recording.record import record
-from hxloop.training.evaluation import evaluate
-from hxloop.training.initialisation import initial_weights
-from hxloop.training.loop import LoopNetwork
-from hxloop.training.losses import (
-    Loss,
-    ShiftInvariantTargetLoss,
-    TargetTimeLoss,
-    TimeToFirstSpikeLoss,
-    get_loss,
-    loss_names,
-)
-from hxloop.training.notes import Note
-from hxloop.training.options import (
-    EvaluationResult,
-    SpikeData,
-    TrainingOptions,
-    TrainingResult,
-)
-from hxloop.training.silent_neurons import SilentNeuronPolicy
-from hxloop.training.trainer import Trainer
-from hxloop.units import TimeBase
+from hxloop import late, moved
 from hxloop.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from hxloop import calibration as calibration
     from hxloop import runs as runs
+    from hxloop.activity import Activity, RunInfo, Spikes
+    from hxloop.data import Dataset, OwnData, dataset_from, dataset_names, load_dataset, yin_yang
+    from hxloop.data.encoding import LatencyEncoding
+    from hxloop.engine import NeuronParameters, first_spike_times, recorded_spike_times
+    from hxloop.errors import HxloopError, HxloopWarning
     from hxloop.experiments.registry import load_experiment
+    from hxloop.network import (
+        Feature,
+        LayerSpec,
+        NetworkSpec,
+        NeuronSpec,
+        Parameters,
+        Population,
+        Projection,
+    )
+    from hxloop.substrate import (
+        Backend,
+        Capabilities,
+        Session,
+        backend_names,
+        check_run,
+        get_backend,
+    )
+    from hxloop.substrate.recording.record import record
+    from hxloop.training.evaluation import evaluate
+    from hxloop.training.initialisation import initial_weights
+    from hxloop.training.loop import LoopNetwork
+    from hxloop.training.losses import (
+        Loss,
+        ShiftInvariantTargetLoss,
+        TargetTimeLoss,
+        TimeToFirstSpikeLoss,
+        get_loss,
+        loss_names,
+    )
+    from hxloop.training.notes import Note
+    from hxloop.training.options import (
+        EvaluationResult,
+        SpikeData,
+        TrainingOptions,
+        TrainingResult,
+    )
+    from hxloop.training.silent_neurons import SilentNeuronPolicy
+    from hxloop.training.trainer import Trainer
+    from hxloop.units import TimeBase
+else:
+    __getattr__, __dir__ = late.names(__name__)
 
 moved.install()
-
-# Names that are looked up when they are asked for: they take longer to import.
-_LATE = {"load_experiment": "hxloop.experiments.registry"}
 
 __all__ = [
     "Activity",
@@ -122,16 +119,3 @@ __all__ = [
     "recorded_spike_times",
     "yin_yang",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LATE:
-        return getattr(importlib.import_module(_LATE[name]), name)
-    if not name.startswith("_") and importlib.util.find_spec(f"hxloop.{name}") is not None:
-        return importlib.import_module(f"hxloop.{name}")
-    raise AttributeError(f"module 'hxloop' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted({*globals(), *_LATE, *modules})

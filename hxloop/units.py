@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from hxloop import checks
 from hxloop.errors import NetworkError
 
+# Where a file wants seconds, and a network in model time has none: a time constant as in cortex.
+DEFAULT_TAU_SYN_MS = 10.0
+
 
 @dataclass(frozen=True)
 class TimeBase:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 
 import hxloop
+from hxloop.late import names_for_type_checkers
 from tests.syntax import (
     MODULES,
     ROOT,
@@ -41,7 +42,7 @@ FLOORS = (
     ("network",),
     ("units", "files", "page"),
     ("checks", "text", "machine", "registry"),
-    ("errors", "version", "provenance", "moved"),
+    ("errors", "version", "provenance", "moved", "late"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -114,12 +115,7 @@ def in_all_modules(rule: Callable[[str, str], list[str]]) -> dict[str, list[str]
 @cache
 def public_origin() -> dict[str, str]:
     """Name exported by ``hxloop`` -> module that defines it."""
-    return {
-        alias.asname or alias.name: node.module or ""
-        for node in tree_of(source_of("hxloop")).body
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hxloop")
-        for alias in node.names
-    }
+    return names_for_type_checkers(tree_of(source_of("hxloop")).body)
 
 
 @cache
@@ -317,7 +313,7 @@ def test_no_room_gives_out_a_name_that_hides_one_of_its_modules() -> None:
         f"{module}: {alias.asname or alias.name}"
         for module in MODULES
         if MODULES[module].name == "__init__.py" and module != "hxloop"
-        for node in tree_of(source_of(module)).body
+        for node in nodes_of(source_of(module))
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
         if f"{module}.{alias.asname or alias.name}" in MODULES
@@ -330,7 +326,6 @@ def test_public_names_have_docstrings() -> None:
 
 
 def test_public_names_are_listed_and_exist() -> None:
-    late = [name for name in hxloop.__all__ if name not in public_origin()]
-    assert late == ["load_experiment"]
-    assert sorted(hxloop.__all__) == sorted({*public_origin(), *late} - {"__version__", "moved"})
+    modules = {"calibration", "runs"}
+    assert sorted(hxloop.__all__) == sorted({*public_origin()} - modules)
     assert [name for name in hxloop.__all__ if not hasattr(hxloop, name)] == []

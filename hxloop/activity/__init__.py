@@ -6,18 +6,25 @@ whole or in parts, ``read_activity`` reads one or plain ``.npz`` arrays
 (``hxloop.activity.formats.plain``). They all give ``RecordedActivity``, which the analysis takes.
 """
 
-from hxloop.activity.formats.load import LOG_NAME, read_activity
-from hxloop.activity.formats.neo import to_neo
-from hxloop.activity.formats.nwb import write_nwb
-from hxloop.activity.formats.plain import read_plain, write_plain
-from hxloop.activity.further import FurtherSpikes
-from hxloop.activity.log.reader import ActivityLog
-from hxloop.activity.log.schema import epoch_name
-from hxloop.activity.log.state_writer import StateWriter
-from hxloop.activity.log.writer import ActivityWriter
-from hxloop.activity.recorded import TRAINED, UNTRAINED, RecordedActivity, first_output
-from hxloop.activity.spikes import Spikes
-from hxloop.activity.types import Activity, RunInfo
+from typing import TYPE_CHECKING
+
+from hxloop import late
+
+if TYPE_CHECKING:
+    from hxloop.activity.formats.load import LOG_NAME, read_activity
+    from hxloop.activity.formats.neo import to_neo
+    from hxloop.activity.formats.nwb import write_nwb
+    from hxloop.activity.formats.plain import read_plain, write_plain
+    from hxloop.activity.further import FurtherSpikes
+    from hxloop.activity.log.reader import ActivityLog
+    from hxloop.activity.log.schema import epoch_name
+    from hxloop.activity.log.state_writer import StateWriter
+    from hxloop.activity.log.writer import ActivityWriter
+    from hxloop.activity.recorded import TRAINED, UNTRAINED, RecordedActivity, first_output
+    from hxloop.activity.spikes import Spikes
+    from hxloop.activity.types import Activity, RunInfo
+else:
+    __getattr__, __dir__ = late.names(__name__)
 
 __all__ = [
     "LOG_NAME",

@@ -1,4 +1,7 @@
-"""Commands that list what there is by name, and tell all about one of them."""
+"""Commands that list what there is by name, and tell all about one of them.
+
+Each imports what it needs when it is run, as in ``hxloop.cli.runs``.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,8 @@ import typer
 
 from hxloop.cli import output as output
 from hxloop.cli.app import Json, app
-from hxloop.data import dataset_descriptions
-from hxloop.data.encoding import REGISTRY as ENCODINGS
 from hxloop.errors import HxloopError, UnknownNameError, unknown_name
-from hxloop.experiments.registry import experiment_description, experiment_names, load_experiment
 from hxloop.registry import Option, options_of
-from hxloop.runs.complete import complete_toml
-from hxloop.substrate import backend_class, backend_names
-from hxloop.training.losses import REGISTRY as LOSSES
 
 Name = Annotated[str | None, typer.Argument(help="Of one, to be told all about it.")]
 
@@ -26,6 +23,13 @@ Name = Annotated[str | None, typer.Argument(help="Of one, to be told all about i
 @app.command()
 def experiments(name: Name = None, json_: Json = False) -> None:
     """List the shipped experiments; or print the configuration of one, with every key."""
+    from hxloop.experiments.registry import (
+        experiment_description,
+        experiment_names,
+        load_experiment,
+    )
+    from hxloop.runs.complete import complete_toml
+
     if name is not None:
         config = load_experiment(name)
         if json_:
@@ -40,6 +44,8 @@ def experiments(name: Name = None, json_: Json = False) -> None:
 @app.command()
 def backends(name: Name = None, json_: Json = False) -> None:
     """List the installed backends; or the options of one, with defaults and meanings."""
+    from hxloop.substrate import backend_class, backend_names
+
     if name is not None:
         _one("backend", name, backend_class(name), "backend.options", json_)
         return
@@ -55,18 +61,24 @@ def backends(name: Name = None, json_: Json = False) -> None:
 @app.command()
 def losses(name: Name = None, json_: Json = False) -> None:
     """List the losses; or the options of one, with defaults and meanings."""
-    _of_registry("losses", LOSSES, name, "loss.options", json_)
+    from hxloop.training.losses import REGISTRY
+
+    _of_registry("losses", REGISTRY, name, "loss.options", json_)
 
 
 @app.command()
 def encodings(name: Name = None, json_: Json = False) -> None:
     """List the encodings; or the options of one, with defaults and meanings."""
-    _of_registry("encodings", ENCODINGS, name, "encoding", json_)
+    from hxloop.data.encoding import REGISTRY
+
+    _of_registry("encodings", REGISTRY, name, "encoding", json_)
 
 
 @app.command()
 def datasets(name: Name = None, json_: Json = False) -> None:
     """List the data sets, or tell about one."""
+    from hxloop.data import dataset_descriptions
+
     found: Mapping[str, str] = dataset_descriptions()
     if name is not None:
         if name not in found:

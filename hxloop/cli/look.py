@@ -1,18 +1,21 @@
-"""Commands that look at runs: which there are, and several beside each other."""
+"""Commands that look at runs: which there are, and several beside each other.
+
+Each imports what it needs when it is run, as in ``hxloop.cli.runs``.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hxloop.cli import output as output
 from hxloop.cli.app import Json, app
 from hxloop.errors import HxloopError, OutputError
-from hxloop.runs.comparison import compare as compared
-from hxloop.runs.opened import Run, runs_in
-from hxloop.runs.report.comparison_page import in_words, setting, write_comparison
+
+if TYPE_CHECKING:
+    from hxloop.runs.opened import Run
 
 HEADS = ("run", "experiment", "backend", "chip", "seed", "epochs", "accuracy", "when")
 
@@ -25,6 +28,8 @@ def runs(
     json_: Json = False,
 ) -> None:
     """List the runs in a folder: what they are of, how far they are, what they reached."""
+    from hxloop.runs.opened import runs_in
+
     if not folder.is_dir():
         raise OutputError(f"{folder}: expected a folder with runs; there is none of that name")
     found = runs_in(folder)
@@ -40,18 +45,22 @@ def runs(
             output.note(f"note: {problem}")
 
 
-@app.command()
-def compare(
+@app.command("compare")
+def compare_(
     run_dirs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Folders of runs.")],
     out: Annotated[Path | None, typer.Option(help="Page to write [compare.html].")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file --out.")] = False,
     json_: Json = False,
 ) -> None:
     """Put runs beside each other: accuracies with intervals, curves, what differs; a page."""
+    from hxloop.runs.comparison import compare
+    from hxloop.runs.opened import Run
+    from hxloop.runs.report.comparison_page import in_words, setting, write_comparison
+
     page = out if out is not None else Path("compare.html")
     if page.exists() and not force:
         raise OutputError(f"{page}: is there already; give another --out, or replace it: --force")
-    found = compared([Run.open(path) for path in run_dirs])
+    found = compare([Run.open(path) for path in run_dirs])
     write_comparison(found, page)
     if json_:
         output.json_object({**found.as_dict(), "page": str(page)})

@@ -1,22 +1,25 @@
-"""Training on files of one's own: a configuration that is written, or made for once."""
+"""Training on files of one's own: a configuration that is written, or made for once.
+
+Each imports what it needs when it is run, as in ``hxloop.cli.runs``.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hxloop.cli import output as output
 from hxloop.cli.app import Json, app
-from hxloop.data import OwnData
 from hxloop.errors import ConfigError, OutputError
 from hxloop.files.atomic import write_atomically
-from hxloop.runs.config import ExperimentConfig
-from hxloop.runs.config_overrides import apply_overrides
-from hxloop.runs.suggest import Suggestion, suggestion_for
+
+if TYPE_CHECKING:
+    from hxloop.runs.config import ExperimentConfig
+    from hxloop.runs.suggest import Suggestion
 
 Data = Annotated[
     Path | None,
@@ -44,6 +47,8 @@ def new(
     json_: Json = False,
 ) -> None:
     """Write a configuration that trains on data of your own, with its reasons."""
+    from hxloop.runs.suggest import Suggestion
+
     if data is None:
         raise ConfigError("new: which data? Expected --data PATH, a file or a folder")
     file = Path(name if name.endswith(".toml") else f"{name}.toml")
@@ -69,6 +74,9 @@ def suggestion(
     name: str, data: Path, label: str | None, split: str | None, ignore: list[str] | None
 ) -> Suggestion:
     """A configuration for data that are given on the command line."""
+    from hxloop.data import OwnData
+    from hxloop.runs.suggest import suggestion_for
+
     columns: dict[str, Any] = {"label": label, "split": split, "ignore": tuple(ignore or ())}
     return suggestion_for(OwnData(path=data, **columns), name)
 
@@ -77,6 +85,8 @@ def of_data(
     data: Path, label: str | None, split: str | None, ignore: list[str] | None
 ) -> list[str]:
     """Settings of an experiment that is to be trained on these data."""
+    from hxloop.data import OwnData
+
     given = {"path": str(data), "label": label, "split": split, "ignore": ignore}
     name = OwnData(path=data).title
     return [
@@ -90,6 +100,10 @@ def configuration_of_data(
     overrides: list[str],
 ) -> ExperimentConfig:  # fmt: skip
     """What ``train --data`` trains without an experiment: what ``new`` would write."""
+    from hxloop.data import OwnData
+    from hxloop.runs.config import ExperimentConfig
+    from hxloop.runs.config_overrides import apply_overrides
+
     found = suggestion(OwnData(path=data).title, data, label, split, ignore)
     output.note(f"Found: {found.found}")
     values: dict[str, Any] = {

@@ -1,4 +1,7 @@
-"""Commands that train and evaluate."""
+"""Commands that train and evaluate.
+
+Each imports what it needs when it is run: ``hxloop --help`` waits for neither torch nor numba.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,20 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hxloop.activity import TRAINED
+from hxloop.activity.recorded import TRAINED
 from hxloop.cli import output as output
 from hxloop.cli.app import BackendName, Json, RunDir, Settings, app
 from hxloop.cli.own_data import Data, Ignore, Label, Split, configuration_of_data, of_data
 from hxloop.errors import ConfigError, TrainingInterrupted, UnknownNameError
-from hxloop.experiments.registry import load_experiment, study_of
-from hxloop.runs.config import ExperimentConfig, apply_override
-from hxloop.runs.drift import drift_curve
-from hxloop.runs.folder import RunDirectory
-from hxloop.runs.run import evaluate_run, prepare, train_prepared
-from hxloop.runs.run import resume as resume_run
-from hxloop.substrate import get_backend
 from hxloop.training import progress as progress_of
 from hxloop.training.events import TrainingEvents
+
+if TYPE_CHECKING:
+    from hxloop.runs.config import ExperimentConfig
 
 
 @app.command()
@@ -48,6 +47,11 @@ def train(
     With --data and an experiment, the experiment is trained on that data; without one, a
     configuration is made for it (written by: hxloop new).
     """
+    from hxloop.experiments.registry import load_experiment, study_of
+    from hxloop.runs import prepare, train_prepared
+    from hxloop.runs.folder import RunDirectory
+    from hxloop.substrate import get_backend
+
     overrides = list(settings or [])
     if epochs is not None:
         overrides.append(f"training.epochs={epochs}")
@@ -82,8 +86,8 @@ def train(
     output.trained(result, json_)
 
 
-@app.command()
-def resume(
+@app.command("resume")
+def resume_(
     run_dir: RunDir,
     epochs: Annotated[
         int | None, typer.Option(help="Train to so many epochs, more than were planned, say.")
@@ -96,6 +100,10 @@ def resume(
     the training of so many epochs; with "cosine" the learning rate goes on at that of the new
     number.
     """
+    from hxloop.experiments.registry import study_of
+    from hxloop.runs import resume
+    from hxloop.runs.folder import RunDirectory
+
     run = RunDirectory.open(run_dir)
     config = run.config()
     if study_of(config) is not None:
@@ -109,7 +117,7 @@ def resume(
             "evaluated again. Longer: --epochs N"
         )
     with progress_of.training() as progress, _stop_on_interrupt() as stop:
-        result = resume_run(run_dir, epochs=epochs, events=(stop, progress))
+        result = resume(run_dir, epochs=epochs, events=(stop, progress))
     output.trained(result, json_)
 
 
@@ -135,6 +143,9 @@ def evaluate(
     calibration of its chip, --set backend.calibration=FILE ("": none). Without, the run's own
     calibration goes along as long as the chip is the one that it was made on.
     """
+    from hxloop.runs import evaluate_run
+    from hxloop.runs.config_overrides import apply_override
+
     values: dict[str, Any] = {"backend": {"options": {}, "calibration": None}}
     for setting in settings or []:
         if not setting.startswith(("backend.options.", "backend.calibration=")):
@@ -149,6 +160,8 @@ def evaluate(
             raise ConfigError(
                 "--hours with --activity: a log holds one evaluation; give one of both"
             )
+        from hxloop.runs import drift_curve
+
         ages = _numbers("--hours", hours)
         points = drift_curve(
             run_dir, ages, backend, chosen["options"], calibration=chosen["calibration"]
@@ -184,6 +197,8 @@ def _numbers(where: str, text: str) -> list[float]:
 
 
 def _study(config: ExperimentConfig, folder: Path, force: bool, as_json: bool) -> None:
+    from hxloop.experiments.registry import study_of
+
     study = study_of(config)
     if study is None:
         raise UnknownNameError(f"experiment {config.name!r} is not a study")

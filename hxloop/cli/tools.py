@@ -1,4 +1,7 @@
-"""Commands about recordings, backends and this machine: all but those that train."""
+"""Commands about recordings, backends and this machine: all but those that train.
+
+Each imports what it needs when it is run, as in ``hxloop.cli.runs``.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
-from hxloop.activity import LOG_NAME
-from hxloop.activity.formats.export import DEFAULT_TAU_SYN_MS, export_activity
-from hxloop.analysis.measures.options import AnalysisOptions
-from hxloop.analysis.run import analyse_recording
-from hxloop.bench import benchmark_names, run_benchmark
-from hxloop.calibration import load_calibration
-from hxloop.calibration.options import options_from
-from hxloop.calibration.workflow import (
-    RATIO_BOUNDS,
-    calibrate_backend,
-    chip_backend,
-    judge_result,
-    verify_backend,
-)
-from hxloop.calibration.workflow import summary as result_summary
-from hxloop.chip.operating_point import OperatingPoint
 from hxloop.cli import output as output
 from hxloop.cli.app import FAILURE, Json, app
 from hxloop.cli.words import keyword_names, read_settings
-from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, chosen_checks, run_checks
 from hxloop.errors import ConfigError, OutputError, UnknownNameError, unknown_name
-from hxloop.experiments.registry import reanalysis_of
 from hxloop.provenance import provenance
-from hxloop.runs.folder import RunDirectory
-from hxloop.substrate import get_backend
 from hxloop.training import progress as progress_of
+from hxloop.units import DEFAULT_TAU_SYN_MS
 
 _OPTIONS = {"backend.options": "an option of the backend"}
 
@@ -59,6 +43,8 @@ def export(
     json_: Json = False,
 ) -> None:
     """Write recorded activity for other programs: NWB, or plain arrays."""
+    from hxloop.activity.formats.export import export_activity
+
     output.exported(
         export_activity(
             source, out, to, state=state, samples=samples, tau_syn_ms=tau_syn_ms, force=force
@@ -89,6 +75,9 @@ def analyse(
     json_: Json = False,
 ) -> None:
     """Ask recorded activity what the network learned; writes a report with figures."""
+    from hxloop.analysis.measures.options import AnalysisOptions
+    from hxloop.analysis.run import analyse_recording
+
     if (again := _reanalysis(recording)) is not None:
         if settings:
             raise ConfigError("--set: a study is analysed as its configuration says; leave it out")
@@ -103,6 +92,10 @@ def analyse(
 
 def _reanalysis(folder: Path) -> Callable[[Path, Path | None], dict[str, Any]] | None:
     """How the study in a folder is analysed anew; None where there is no study in it."""
+    from hxloop.activity import LOG_NAME
+    from hxloop.experiments.registry import reanalysis_of
+    from hxloop.runs.folder import RunDirectory
+
     if not (folder / "config.toml").is_file() or (folder / LOG_NAME).is_file():
         return None
     config = RunDirectory.open(folder).config()
@@ -148,6 +141,10 @@ def calibrate(
 
     Stopped with Ctrl-C, the same command goes on.
     """
+    from hxloop.calibration import workflow
+    from hxloop.calibration.options import options_from
+    from hxloop.chip.operating_point import OperatingPoint
+
     tables = {**_OPTIONS, "calibration": "how it is done", "target": "what neurons are to be"}
     values = read_settings([*(settings or []), *(f"target.{t}" for t in target or [])], tables)
     own = values["backend.options"]
@@ -158,22 +155,29 @@ def calibrate(
         return
     if out.exists() and not force:
         raise OutputError(f"{out}: exists. Give another --out, or --force to replace it.")
-    chosen = chip_backend(backend, chip, own, point)
+    chosen = workflow.chip_backend(backend, chip, own, point)
     with progress_of.calibration() as progress:
-        result = calibrate_backend(chosen, point, options, out=out, cache=cache, progress=progress)
-    judgement = judge_result(chosen, result)
-    # Imported here: figures take a second to import, and not every command has a report.
+        result = workflow.calibrate_backend(
+            chosen, point, options, out=out, cache=cache, progress=progress
+        )
+    judgement = workflow.judge_result(chosen, result)
+    # With the figures, which take a second to import, and which --verify does not need.
     from hxloop.calibration.report import write_calibration_report
 
     report = out.with_suffix(".html")
-    summary = result_summary(result, judgement, chosen)
+    summary = workflow.summary(result, judgement, chosen)
     write_calibration_report(report, result, summary, provenance(backend=backend))
-    output.calibrated({**summary, "file": str(out), "report": str(report)}, RATIO_BOUNDS, json_)
+    output.calibrated(
+        {**summary, "file": str(out), "report": str(report)}, workflow.RATIO_BOUNDS, json_
+    )
 
 
 def _verify(
     path: Path, backend: str, chip: int | None, options: dict[str, Any], as_json: bool
 ) -> None:
+    from hxloop.calibration import load_calibration
+    from hxloop.calibration.workflow import chip_backend, verify_backend
+
     result = load_calibration(path)
     chosen = chip_backend(backend, chip, options, result.target)
     seen = verify_backend(chosen, result)
@@ -216,6 +220,9 @@ def check_backend(
     json_: Json = False,
 ) -> int:
     """Check that a backend does what every backend must do."""
+    from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, chosen_checks, run_checks
+    from hxloop.substrate import get_backend
+
     options = read_settings(settings, _OPTIONS, bare="backend.options")["backend.options"]
     subject = Subject(
         get_backend(name, **options),
@@ -243,6 +250,8 @@ def bench(
     json_: Json = False,
 ) -> None:
     """Measure what this machine does: step times, epochs, memory."""
+    from hxloop.bench import benchmark_names, run_benchmark
+
     known = benchmark_names()
     if what not in known:
         raise UnknownNameError(unknown_name("benchmark", what, known))

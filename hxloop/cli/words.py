@@ -8,7 +8,6 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from hxloop.errors import ConfigError, HxloopError, unknown_name
-from hxloop.runs.config import apply_override
 from hxloop.substrate import backend_class, backend_names
 
 # name=value as one writes an argument in Python.
@@ -55,6 +54,8 @@ def read_settings(
     Raises:
         ConfigError: a key of another table.
     """
+    from hxloop.runs.config_overrides import apply_override
+
     values: dict[str, Any] = {}
     found: dict[str, dict[str, Any]] = {table: {} for table in tables}
     for setting in settings or []:

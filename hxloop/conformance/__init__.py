@@ -16,11 +16,18 @@
         assert result.good, result.detail
 """
 
-from hxloop.conformance.check import Check, CheckGroup
-from hxloop.conformance.report import Report, Result
-from hxloop.conformance.runner import require_substrate, run_check, run_checks
-from hxloop.conformance.subject import Subject, Tolerance
-from hxloop.conformance.suite import ALL_CHECKS, CHECKS, chosen_checks
+from typing import TYPE_CHECKING
+
+from hxloop import late
+
+if TYPE_CHECKING:
+    from hxloop.conformance.check import Check, CheckGroup
+    from hxloop.conformance.report import Report, Result
+    from hxloop.conformance.runner import require_substrate, run_check, run_checks
+    from hxloop.conformance.subject import Subject, Tolerance
+    from hxloop.conformance.suite import ALL_CHECKS, CHECKS, chosen_checks
+else:
+    __getattr__, __dir__ = late.names(__name__)
 
 __all__ = [
     "ALL_CHECKS",

@@ -6,24 +6,31 @@ is checked here, before any substrate sees it. ``BaseBackend`` and ``BaseSession
 the simulation.
 """
 
-from hxloop.substrate.base_backend import BaseBackend
-from hxloop.substrate.base_session import BaseSession, OwnedSession
-from hxloop.substrate.capabilities import Capabilities
-from hxloop.substrate.checks import (
-    check_input,
-    check_network,
-    check_run,
-    check_stream,
-    refuse_calibration,
-)
-from hxloop.substrate.protocol import Backend, Calibration, Session
-from hxloop.substrate.registry import (
-    ENTRY_POINT_GROUP,
-    backend_class,
-    backend_names,
-    get_backend,
-)
-from hxloop.substrate.simulated import Simulated
+from typing import TYPE_CHECKING
+
+from hxloop import late
+
+if TYPE_CHECKING:
+    from hxloop.substrate.base_backend import BaseBackend
+    from hxloop.substrate.base_session import BaseSession, OwnedSession
+    from hxloop.substrate.capabilities import Capabilities
+    from hxloop.substrate.checks import (
+        check_input,
+        check_network,
+        check_run,
+        check_stream,
+        refuse_calibration,
+    )
+    from hxloop.substrate.protocol import Backend, Calibration, Session
+    from hxloop.substrate.registry import (
+        ENTRY_POINT_GROUP,
+        backend_class,
+        backend_names,
+        get_backend,
+    )
+    from hxloop.substrate.simulated import Simulated
+else:
+    __getattr__, __dir__ = late.names(__name__)
 
 __all__ = [
     "ENTRY_POINT_GROUP",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hxloop.training.options import ProgressListener, TrainingResult
+if TYPE_CHECKING:
+    from hxloop.training.options import ProgressListener, TrainingResult
 
 
 class TrainingEvents:

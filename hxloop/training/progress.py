@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
@@ -19,10 +19,11 @@ from rich.text import Text
 
 from hxloop.text import printable
 from hxloop.training.events import OfListener, TrainingEvents
-from hxloop.training.options import ProgressListener
+
+if TYPE_CHECKING:
+    from hxloop.training.options import ProgressListener
 
 Say = Callable[[str], None]
-
 # Off a terminal nothing is told more often than this, in seconds.
 EVERY = 5.0
 # What share of a calibration must be done before the time left is told: what happens once, in its
@@ -225,8 +226,7 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
         task = shown.add_task(what.capitalize(), total=None, left="", news="")
 
         def update(done: int, total: int) -> None:
-            news = f"{done} of {total}"
-            left = pace.left(done, total)
+            left, news = pace.left(done, total), f"{done} of {total}"
             shown.update(task, total=total, completed=done, left=left, news=news)
 
         yield update

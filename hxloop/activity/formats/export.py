@@ -12,11 +12,9 @@ from hxloop.activity.formats.plain import plain_leaves_out, write_plain
 from hxloop.activity.formats.spike_lists import left_out
 from hxloop.activity.recorded import TRAINED
 from hxloop.errors import OutputError, UnknownNameError
-from hxloop.units import TimeBase
+from hxloop.units import DEFAULT_TAU_SYN_MS, TimeBase
 
 FORMATS = ("nwb", "npz")
-# NWB wants seconds, and a network in model time has none: a time constant as in cortex.
-DEFAULT_TAU_SYN_MS = 10.0
 
 
 def export_activity(
