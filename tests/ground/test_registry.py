@@ -110,7 +110,9 @@ def test_what_is_chosen_wrongly_is_told(overrides, message):
 
 
 def test_encodings_and_initialisations_are_made_by_name():
-    assert encoding_names() == ("both", "latency", "level-crossing", "spike-trains", "weights")
+    assert encoding_names() == (
+        "both", "latency", "level-crossing", "population", "spike-trains", "weights",
+    )  # fmt: skip
     assert get_encoding("latency", replicate=2).n_channels(4) == 10
     assert initialisation_names() == ("balanced", "crooked", "even", "normal")
     with pytest.raises(UnknownNameError, match=r"option of initialisation.method 'normal' 'mean'"):
