@@ -121,7 +121,7 @@ class ReplaySession(OwnedSession[ReplayBackend]):
         )
         self._file = file
         self._asked: Counter[tuple[int, ...]] = Counter()
-        # (inputs, weights and delays of each projection) -> numbers of runs.
+        # (inputs, what neurons have of their own, weights, delays and that) -> numbers of runs.
         self._numbers: dict[tuple[str | None, ...], list[int]] = {}
         for number, run in enumerate(file.runs):
             for key in dict.fromkeys(run.keys()):
@@ -131,7 +131,8 @@ class ReplaySession(OwnedSession[ReplayBackend]):
         self, weights: tuple[Array, ...], input_times: Array, trial: int | None
     ) -> Simulated:
         """What the substrate did when it was asked this, as recorded but for the name."""
-        activity = self._answer_of(weights, digest_of(input_times), len(input_times), trial)
+        asked = digest_of(input_times)
+        activity = self._answer_of(weights, "", asked, len(input_times), trial)
         return Simulated(
             first_spike_times=activity.first_spike_times,
             input_times=activity.input_times,
@@ -142,46 +143,64 @@ class ReplaySession(OwnedSession[ReplayBackend]):
     def _simulate_trains(
         self, parameters: Parameters, inputs: Spikes, trial: int | None
     ) -> Simulated:
-        arrays = (*parameters.weights, *parameters.delays)
+        own = {
+            f"{population}.{name}": values
+            for population, each in parameters.neurons.items()
+            for name, values in each.items()
+        }
+        arrays = (*parameters.weights, *parameters.delays, *own.values())
         asked = digest_of(train_array(inputs))
-        activity = self._answer_of(arrays, asked, inputs.batch, trial)
+        activity = self._answer_of(arrays, " ".join(own), asked, inputs.batch, trial)
         return Simulated(
             spikes=activity.spikes,
             inputs=activity.inputs,
             weights_used=activity.parameters.weights,
             delays_used=activity.parameters.delays,
+            neurons_used=activity.parameters.neurons,
             info=replace(activity.info, backend=self.backend.name),
         )
 
     def _answer_of(
-        self, arrays: Sequence[Array | None], inputs: str, batch: int, trial: int | None
+        self, arrays: Sequence[Array | None], own: str, inputs: str, batch: int, trial: int | None
     ) -> Activity:
-        """The next recorded run of these weights and delays, on inputs of this digest."""
-        found = self._find(arrays, inputs, batch)
+        """The next recorded run of these arrays, on inputs of this digest.
+
+        Args:
+            arrays: weights, delays, and what neurons have of their own.
+            own: what that is, by name.
+            inputs: digest.
+            batch: number of samples.
+            trial: as asked.
+        """
+        found = self._find(arrays, own, inputs, batch)
         of_trial = [n for n in found if trial is not None and self._file.runs[n].trial == trial]
         turn = tuple(of_trial or found)
         number = turn[self._asked[turn] % len(turn)]
         self._asked[turn] += 1
         return self._file.activity(self._file.runs[number])
 
-    def _find(self, arrays: Sequence[Array | None], inputs: str, batch: int) -> list[int]:
+    def _find(self, arrays: Sequence[Array | None], own: str, inputs: str, batch: int) -> list[int]:
         weights = tuple(None if array is None else digest_of(array) for array in arrays)
-        if found := self._numbers.get((inputs, *weights)):
+        if found := self._numbers.get((inputs, own, *weights)):
             return found
         runs = self._file.runs
         nearest, distance = -1, math.inf
         for number, run in enumerate(runs):
-            if inputs in (run.asked_inputs, run.delivered_inputs):
+            if own == run.own and inputs in (run.asked_inputs, run.delivered_inputs):
                 off = self._distance(arrays, run)
                 if off < distance:
                     nearest, distance = number, off
         if distance <= self.backend.tolerance:
-            return self._numbers[runs[nearest].asked_inputs, *runs[nearest].asked]
+            return self._numbers[next(runs[nearest].keys())]
         text = (
             f"backend 'replay': a run of {batch} samples with these weights and inputs is not "
             f"in {self._file.path}, which holds {len(runs)} runs"
         )
-        same = [n for n, run in enumerate(runs) if weights in (run.asked, run.held)]
+        if own and all(own != run.own for run in runs):
+            text += f", none of neurons that have {own.replace(' ', ', ')} of their own"
+        same = [
+            n for n, run in enumerate(runs) if own == run.own and weights in (run.asked, run.held)
+        ]
         if nearest >= 0:
             text += (
                 f". Run {nearest} has these inputs, and weights that differ by up to "

@@ -21,7 +21,7 @@ from hxloop.backends.pynn.schedule import Array, SampleSchedule
 from hxloop.backends.pynn.simulators import check_options
 from hxloop.backends.pynn.trains import FEATURES, check_steps, simulate_trains
 from hxloop.errors import UnknownNameError, unknown_name
-from hxloop.network import LayerSpec, NetworkSpec, Parameters
+from hxloop.network import NetworkSpec, NeuronSpec, Parameters
 from hxloop.substrate import (
     BaseBackend,
     Calibration,
@@ -169,9 +169,9 @@ class Brian2Dialect(GridDialect):
         super().setup(sim)
         brian2.defaultclock.dt = self.step_ms * brian2.ms
 
-    def time_constants(self, layer: LayerSpec) -> tuple[float, float]:
+    def time_constants(self, neuron: NeuronSpec) -> tuple[float, float]:
         """Never nearer than Brian2 can do."""
-        tau_mem, tau_syn = layer.neuron.tau_mem, layer.neuron.tau_syn
+        tau_mem, tau_syn = neuron.tau_mem, neuron.tau_syn
         near = abs(tau_mem - tau_syn) < NEAREST * tau_mem
         return tau_mem, tau_mem * (1 - NEAREST) if near else tau_syn
 

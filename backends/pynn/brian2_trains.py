@@ -27,13 +27,21 @@ from hxloop.backends.pynn.given import HeldNetwork
 from hxloop.backends.pynn.trains import silence, simulated_populations
 from hxloop.engine.psp import psp_after
 from hxloop.errors import RunFailed
-from hxloop.network import LayerSpec, NetworkSpec
+from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
 
 # The membrane is measured from leak. Brian2's second is one unit of model time.
 EQUATIONS = """
 dv/dt = -v/tau_mem + current/second : 1 (unless refractory)
 dcurrent/dt = -current/tau_syn : 1
+tau_mem : second (constant)
+tau_syn : second (constant)
+decay : 1 (constant)
+gain : 1 (constant)
+distance : 1 (constant)
+after : 1 (constant)
 """
+
+_CONSTANTS = ("tau_mem", "tau_syn", "decay", "gain", "distance", "after")
 
 
 @dataclass
@@ -44,6 +52,7 @@ class _Built:
         copies: of the network.
         network: Brian2's.
         inputs: a SpikeGeneratorGroup.
+        groups: neurons of each population that may spike, stored as nominal ones.
         synapses: of each projection that leads to a population that may spike.
         monitors: of each population that may spike.
     """
@@ -51,6 +60,7 @@ class _Built:
     copies: int
     network: Any
     inputs: Any
+    groups: dict[int, Any]
     synapses: dict[int, Any]
     monitors: dict[int, Any]
 
@@ -99,6 +109,10 @@ class Brian2Trains:
             if kind is not None:
                 late = np.tile(held.each_delay(index, kind).ravel(), copies)
                 synapses.delay = late * second
+        for population, group in built.groups.items():
+            asked = held.neurons[population]
+            if set(asked) != {network.layers[population].neuron}:
+                self._set_neurons(group, asked, copies)
         built.inputs.set_spikes(inputs.cells, inputs.times * second)
         built.network.run(self._slots * dt * second)
         found = silence(network, inputs.batch)
@@ -122,7 +136,8 @@ class Brian2Trains:
         inputs = brian2.SpikeGeneratorGroup(
             copies * network.n_inputs, none, none * brian2.second, clock=clock
         )
-        groups, monitors, synapses = {-1: inputs}, {}, {}
+        groups: dict[int, Any] = {-1: inputs}
+        monitors, synapses = {}, {}
         for index in simulated_populations(network):
             groups[index] = self._neurons(copies, network.layers[index], clock)
             monitors[index] = brian2.SpikeMonitor(groups[index])
@@ -139,7 +154,8 @@ class Brian2Trains:
             made.connect(i=(first * rows + i).ravel(), j=(first * columns + j).ravel())
             synapses[index] = made
         parts = [*groups.values(), *monitors.values(), *synapses.values()]
-        built = _Built(copies, brian2.Network(*parts), inputs, synapses, monitors)
+        neurons = {index: group for index, group in groups.items() if index >= 0}
+        built = _Built(copies, brian2.Network(*parts), inputs, neurons, synapses, monitors)
         built.network.store()
         return built
 
@@ -152,9 +168,8 @@ class Brian2Trains:
         import brian2
 
         dt, neuron = self._dialect.dt, layer.neuron
-        tau_mem, tau_syn = self._dialect.time_constants(layer)
         steps = self._slots + 1 if neuron.spikes_once else round(neuron.t_refractory / dt)
-        return brian2.NeuronGroup(
+        group = brian2.NeuronGroup(
             copies * layer.n_neurons,
             EQUATIONS,
             threshold="v * decay + current * gain >= distance",
@@ -162,12 +177,26 @@ class Brian2Trains:
             refractory=(steps + 1) * dt * brian2.second,
             method="exact",
             clock=clock,
-            namespace={
-                "tau_mem": tau_mem * brian2.second,
-                "tau_syn": tau_syn * brian2.second,
-                "decay": math.exp(-0.5 * dt / tau_mem),
-                "gain": float(psp_after(0.5 * dt, tau_mem, tau_syn)),
-                "distance": neuron.v_threshold - neuron.v_leak,
-                "after": neuron.v_reset - neuron.v_leak,
-            },
+            namespace={},
+        )
+        self._set_neurons(group, (neuron,) * layer.n_neurons, copies)
+        return group
+
+    def _set_neurons(self, group: Any, neurons: tuple[NeuronSpec, ...], copies: int) -> None:
+        """Parameters of the neurons of a population, in all copies."""
+        each = {neuron: self._constants(neuron) for neuron in set(neurons)}
+        rows = np.tile(np.array([each[neuron] for neuron in neurons]), (copies, 1))
+        for name, column in zip(_CONSTANTS, rows.T, strict=True):
+            group.variables[name].set_value(column)
+
+    def _constants(self, neuron: NeuronSpec) -> tuple[float, ...]:
+        """What ``_CONSTANTS`` are of a neuron; times in seconds."""
+        dt, (tau_mem, tau_syn) = self._dialect.dt, self._dialect.time_constants(neuron)
+        return (
+            tau_mem,
+            tau_syn,
+            math.exp(-0.5 * dt / tau_mem),
+            float(psp_after(0.5 * dt, tau_mem, tau_syn)),
+            neuron.v_threshold - neuron.v_leak,
+            neuron.v_reset - neuron.v_leak,
         )

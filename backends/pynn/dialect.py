@@ -19,7 +19,7 @@ from hxloop.backends.pynn.given import Delivered, HeldLayer
 from hxloop.backends.pynn.packages import Packages
 from hxloop.backends.pynn.schedule import Array, SampleSchedule, Spacing, spacing
 from hxloop.errors import CapacityError, RunInputError
-from hxloop.network import LayerSpec, NetworkSpec
+from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec
 
 # A time step of a simulator: exact in binary, so that points of the grid are exact, too.
 STEP_MS = 0.5
@@ -77,14 +77,17 @@ class Dialect(Packages):
             CapacityError: a time constant that the time step cannot resolve.
         """
         for index, layer in enumerate(network.layers):
-            for which in ("tau_mem", "tau_syn"):
-                tau = getattr(layer.neuron, which)
-                if tau < 5 * self.dt:
-                    raise CapacityError(
-                        f"backend {self.name!r}: layer {index} has {which} = {tau:g}, which a time "
-                        f"step of dt = {self.dt:g} does not resolve (at least 5 steps). Choose "
-                        f"dt <= {tau / 5:.3g}."
-                    )
+            self.check_neuron(layer.neuron, f"layer {index}")
+
+    def check_neuron(self, neuron: NeuronSpec, which: str) -> None:
+        """The same for a neuron, nominal or with parameters of its own; ``which`` in messages."""
+        for name, tau in (("tau_mem", neuron.tau_mem), ("tau_syn", neuron.tau_syn)):
+            if tau < 5 * self.dt:
+                raise CapacityError(
+                    f"backend {self.name!r}: {which} has {name} = {tau:g}, which a time "
+                    f"step of dt = {self.dt:g} does not resolve (at least 5 steps). Choose "
+                    f"dt <= {tau / 5:.3g}."
+                )
 
     def setup(self, sim: Any) -> None:
         """Start with an empty simulator."""
@@ -100,11 +103,11 @@ class Dialect(Packages):
         """Cell type of the input."""
         return sim.SpikeSourceArray()
 
-    def time_constants(self, layer: LayerSpec) -> tuple[float, float]:
+    def time_constants(self, neuron: NeuronSpec) -> tuple[float, float]:
         """``tau_mem, tau_syn`` as simulated, in model time."""
-        return layer.neuron.tau_mem, layer.neuron.tau_syn
+        return neuron.tau_mem, neuron.tau_syn
 
-    def capacitance(self, layer: LayerSpec) -> float:
+    def capacitance(self, neuron: NeuronSpec) -> float:
         """Capacitance as simulated, in nF; a weight acts in inverse proportion."""
         return CAPACITANCE_NF
 
@@ -119,9 +122,9 @@ class Dialect(Packages):
     def lif_cells(self, sim: Any, layer: LayerSpec, t_refractory: float, v_reset: float) -> Any:
         """Cell type of neurons that are held at ``v_reset`` for ``t_refractory``, model time."""
         neuron = layer.neuron
-        tau_mem, tau_syn = self.time_constants(layer)
+        tau_mem, tau_syn = self.time_constants(neuron)
         return sim.IF_curr_exp(
-            cm=self.capacitance(layer),
+            cm=self.capacitance(neuron),
             tau_m=tau_mem * self.ms_per_tau,
             tau_syn_E=tau_syn * self.ms_per_tau,
             tau_syn_I=tau_syn * self.ms_per_tau,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hxloop.backends.pynn.schedule import Array
+from hxloop.network import NeuronSpec
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,12 @@ class HeldNetwork:
     Attributes:
         layers: the weights, of each projection.
         delays: of each projection, as ``Parameters.delays``; model time.
+        neurons: of each population, one by one: nominal, or with parameters of their own.
     """
 
     layers: tuple[HeldLayer, ...]
     delays: tuple[Array | None, ...]
+    neurons: tuple[tuple[NeuronSpec, ...], ...]
 
     def each_delay(self, projection: int, kind: str | None) -> Array:
         """Delays of a projection, of each pre and post.

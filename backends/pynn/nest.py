@@ -20,7 +20,7 @@ from hxloop.backends.pynn.nest_trains import MOST_SYNAPSES, PA_PER_NA, run_in_ne
 from hxloop.backends.pynn.schedule import Array, SampleSchedule
 from hxloop.backends.pynn.simulators import check_options, environment
 from hxloop.backends.pynn.trains import FEATURES, check_steps, simulate_trains
-from hxloop.network import LayerSpec, NetworkSpec, Parameters
+from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec, Parameters
 from hxloop.substrate import (
     BaseBackend,
     Calibration,
@@ -177,9 +177,9 @@ class NestDialect(Dialect):
         )
         _remove_folders(sim)
 
-    def time_constants(self, layer: LayerSpec) -> tuple[float, float]:
+    def time_constants(self, neuron: NeuronSpec) -> tuple[float, float]:
         """Equal, if they are nearer than NEST can tell."""
-        tau_mem, tau_syn = layer.neuron.tau_mem, layer.neuron.tau_syn
+        tau_mem, tau_syn = neuron.tau_mem, neuron.tau_syn
         return tau_mem, tau_mem if abs(tau_mem - tau_syn) < NEAREST * tau_mem else tau_syn
 
     def create_inputs(self, sim: Any, size: int) -> Nodes:

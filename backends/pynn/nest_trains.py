@@ -11,6 +11,7 @@ waits for as long. Within a loop nothing can run behind itself: there a delay of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from hxloop.backends.pynn.dialect import CAPACITANCE_NF, MV_PER_UNIT, Dialect
 from hxloop.backends.pynn.given import HeldNetwork
 from hxloop.backends.pynn.trains import silence, simulated_populations, trains_by_cell
 from hxloop.errors import RunFailed
-from hxloop.network import NetworkSpec
+from hxloop.network import NetworkSpec, NeuronSpec
 
 PA_PER_NA = 1000.0  # NEST counts currents in pA, PyNN in nA
 # Synapses of all copies together; with more, part of the batch runs after the other.
@@ -53,7 +54,7 @@ def run_in_nest(
         dialect: of NEST.
         sim: the simulator.
         network: what runs.
-        held: its weights and delays.
+        held: its weights, delays and neurons.
         inputs: as delivered, none after the window.
 
     Returns:
@@ -78,7 +79,7 @@ def run_in_nest(
     nodes, recorders = {-1: sources}, {}
     for population in simulated_populations(network):
         size = batch * network.sizes[1 + population]
-        cells = _cells(dialect, network, population, steps)
+        cells = _cells(dialect, held.neurons[population], steps, batch)
         nodes[population] = nest.Create(MODEL, size, params=cells)
         recorders[population] = nest.Create("spike_recorder")
         nest.Connect(nodes[population], recorders[population])
@@ -137,11 +138,19 @@ def _read(
     return found, discarded
 
 
-def _cells(dialect: Dialect, network: NetworkSpec, population: int, steps: int) -> dict[str, float]:
-    """Parameters of the neurons of a population, in NEST's words."""
-    layer = network.layers[population]
-    neuron, unit = layer.neuron, dialect.ms_per_tau
-    tau_mem, tau_syn = dialect.time_constants(layer)
+def _cells(
+    dialect: Dialect, neurons: Sequence[NeuronSpec], steps: int, batch: int
+) -> dict[str, float] | dict[str, list[float]]:
+    """Parameters of the neurons of a population, in NEST's words; of all copies if they differ."""
+    each = {neuron: _cell(dialect, neuron, steps) for neuron in set(neurons)}
+    if len(each) == 1:
+        return each[neurons[0]]
+    return {name: [each[neuron][name] for neuron in neurons] * batch for name in each[neurons[0]]}
+
+
+def _cell(dialect: Dialect, neuron: NeuronSpec, steps: int) -> dict[str, float]:
+    unit = dialect.ms_per_tau
+    tau_mem, tau_syn = dialect.time_constants(neuron)
     whole = 2 * steps if neuron.spikes_once else round(neuron.t_refractory / dialect.dt)
     return {
         "C_m": CAPACITANCE_NF * 1000.0,

@@ -19,7 +19,7 @@ from hxloop.backends.pynn.schedule import Array, SampleSchedule
 from hxloop.backends.pynn.simulators import check_options, environment
 from hxloop.backends.pynn.trains import FEATURES, check_steps, simulate_trains
 from hxloop.engine.psp import psp_after
-from hxloop.network import LayerSpec, NetworkSpec, Parameters
+from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec, Parameters
 from hxloop.substrate import (
     BaseBackend,
     Calibration,
@@ -157,16 +157,16 @@ class NeuronDialect(GridDialect):
     # What is in NEURON now, whichever session put it there.
     _populations: ClassVar[list[Any]] = []
 
-    def time_constants(self, layer: LayerSpec) -> tuple[float, float]:
+    def time_constants(self, neuron: NeuronSpec) -> tuple[float, float]:
         """The membrane's such that a step of NEURON is the exact one."""
-        tau_mem, tau_syn = super().time_constants(layer)
+        tau_mem, tau_syn = super().time_constants(neuron)
         return self.dt / math.expm1(self.dt / tau_mem), tau_syn
 
-    def capacitance(self, layer: LayerSpec) -> float:
+    def capacitance(self, neuron: NeuronSpec) -> float:
         """Such that a step of NEURON is the exact one."""
-        neuron, h = layer.neuron, self.dt
+        h = self.dt
         exact = float(psp_after(h, neuron.tau_mem, neuron.tau_syn))
-        return super().capacitance(layer) * h * math.exp(-h / neuron.tau_mem) / exact
+        return super().capacitance(neuron) * h * math.exp(-h / neuron.tau_mem) / exact
 
     def load(self) -> ModuleType:
         """Import ``pyNN.neuron``; compile its mechanisms if that has not been done."""
@@ -206,6 +206,16 @@ class NeuronDialect(GridDialect):
         population = sim.Population(layer.n_neurons, cells, initial_values=rest)
         self._populations.append(population)
         return [cell._cell for cell in population.all_cells]
+
+    def set_cell(self, cell: Any, neuron: NeuronSpec) -> None:
+        """Make one of these a neuron of other parameters; its refractory time stays."""
+        tau_mem, tau_syn = self.time_constants(neuron)
+        # The time constant of the membrane is held as a conductance, to this capacitance.
+        cell.c_m = self.capacitance(neuron)
+        cell.tau_m = tau_mem * self.ms_per_tau
+        cell.tau_e = cell.tau_i = tau_syn * self.ms_per_tau
+        cell.v_thresh = neuron.v_threshold * MV_PER_UNIT
+        cell.v_reset = neuron.v_reset * MV_PER_UNIT
 
     def close(self, sim: Any) -> None:
         """Free the cells."""

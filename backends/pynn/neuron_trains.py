@@ -24,7 +24,7 @@ from hxloop.activity import Spikes
 from hxloop.backends.pynn.given import HeldNetwork
 from hxloop.backends.pynn.trains import silence, simulated_populations, trains_by_cell
 from hxloop.errors import RunFailed
-from hxloop.network import NetworkSpec
+from hxloop.network import NetworkSpec, NeuronSpec
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,20 @@ class Trains:
     Attributes:
         sources: one object for each neuron, from which connections lead.
         targets: one synapse for each neuron; []: of inputs.
+        cells: one for each neuron; []: of inputs.
         recorded: vectors of times (ms) and neurons; of inputs the trains that are played, one each.
         kept: what must not be freed.
     """
 
     sources: list[Any]
     targets: list[Any]
+    cells: list[Any]
     recorded: list[Any]
     kept: list[Any]
 
     def clear(self) -> None:
         """Let go of all of it, whoever holds this: an object of a cell that is gone is an error."""
-        for each in (self.kept, self.recorded, self.targets, self.sources):
+        for each in (self.kept, self.recorded, self.cells, self.targets, self.sources):
             each.clear()
 
 
@@ -61,6 +63,7 @@ class NeuronTrains:
         self._dialect, self._network = dialect, network
         self._populations: dict[int, Trains] = {}
         self._connections: dict[int, list[Any]] = {}
+        self._neurons: dict[int, tuple[NeuronSpec, ...]] = {}
 
     def drop(self) -> None:
         """Forget the network: NEURON is about to be emptied."""
@@ -98,10 +101,12 @@ class NeuronTrains:
             for connection, weight, delay in each:
                 connection.weight[0] = weight
                 connection.delay = delay
+        simulated = simulated_populations(network)
+        for population in simulated:
+            self._set_neurons(population, held.neurons[population])
         # A spike at the end of the window is found when the step after it begins.
         steps = math.floor(network.t_window / dialect.dt + 1e-9) + 1
         trains = [train * dialect.ms_per_tau for train in trains_by_cell(inputs)]
-        simulated = simulated_populations(network)
         samples: dict[int, list[tuple[Any, Any]]] = {index: [] for index in simulated}
         for sample in range(inputs.batch):
             played = trains[sample * network.n_inputs : (sample + 1) * network.n_inputs]
@@ -143,16 +148,19 @@ class NeuronTrains:
         for source, vector in zip(sources, vectors, strict=True):
             source.ping = 0
             source.play(vector)
-        populations = {-1: Trains(sources, [], vectors, [])}
+        populations = {-1: Trains(sources, [], [], vectors, [])}
         for index in simulated_populations(network):
             cells = dialect.create_cells(sim, network.layers[index], self._held_for(index))
             times, neurons = h.Vector(), h.Vector()
             watching = [h.NetCon(cell.source, None) for cell in cells]
             for number, each in enumerate(watching):
                 each.record(times, neurons, number)
+            layer = network.layers[index]
+            self._neurons[index] = (layer.neuron,) * layer.n_neurons
             populations[index] = Trains(
                 [cell.source for cell in cells],
                 [cell.esyn for cell in cells],
+                list(cells),
                 [times, neurons],
                 watching,
             )
@@ -164,6 +172,15 @@ class NeuronTrains:
                     for source in populations[pre].sources
                     for target in populations[post].targets
                 ]
+
+    def _set_neurons(self, population: int, neurons: tuple[NeuronSpec, ...]) -> None:
+        """Make the cells those neurons, where they are not."""
+        before = self._neurons[population]
+        cells = self._populations[population].cells
+        for k, (neuron, there) in enumerate(zip(neurons, before, strict=True)):
+            if neuron != there:
+                self._dialect.set_cell(cells[k], neuron)
+        self._neurons[population] = neurons
 
     def _held_for(self, population: int) -> float:
         """Refractory time; longer than a run where a neuron spikes once."""

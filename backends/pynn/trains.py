@@ -23,14 +23,22 @@ from hxloop.activity import Spikes
 from hxloop.backends.pynn.dialect import Dialect
 from hxloop.backends.pynn.given import HeldNetwork
 from hxloop.errors import CapacityError
-from hxloop.network import Feature, NetworkSpec, Parameters
+from hxloop.network import Feature, NetworkSpec, NeuronSpec, Parameters
+from hxloop.network.own_neurons import each_neuron
 from hxloop.substrate import Simulated
 
 Array = NDArray[np.float64]
 
 # What can be done with every sample in a network at rest.
 FEATURES = frozenset(
-    {Feature.MULTI_SPIKE, Feature.RECURRENT, Feature.SKIP, Feature.DELAYS, Feature.READOUT}
+    {
+        Feature.MULTI_SPIKE,
+        Feature.RECURRENT,
+        Feature.SKIP,
+        Feature.DELAYS,
+        Feature.READOUT,
+        Feature.NEURON_PARAMETERS,
+    }
 )
 # Runs some samples: spikes of each population, and how many came after the window.
 RunOfSamples = Callable[[HeldNetwork, Spikes], tuple[list[Spikes], int]]
@@ -87,14 +95,15 @@ def simulate_trains(
     Args:
         dialect: of the simulator.
         network: any that ``check_steps`` lets pass.
-        parameters: weights and delays, as asked. Delays are held in whole steps, the nearest that
-            is not below ``min_delay``.
+        parameters: weights, delays and neurons, as asked. Delays are held in whole steps, the
+            nearest that is not below ``min_delay``.
         inputs: any number of spikes of each channel.
         run: runs some samples.
         at_once: how many at most.
 
     Raises:
         RunFailed: the simulator returned spikes that cannot be.
+        CapacityError: a neuron's own time constant that the time step does not resolve.
         RunInputError: a channel spikes more often than there are steps.
     """
     held = HeldNetwork(
@@ -103,6 +112,7 @@ def simulate_trains(
             None if array is None else _in_steps(array, projection.min_delay, dialect.dt)
             for array, projection in zip(parameters.delays, network.all_projections, strict=True)
         ),
+        _neurons(dialect, network, parameters),
     )
     delivered, moved = dialect.deliver_trains(inputs, network.t_window)
     played, _ = delivered.before(network.t_window)
@@ -123,6 +133,20 @@ def simulate_trains(
         rounded_inputs=moved,
         discarded_spikes=discarded,
     )
+
+
+def _neurons(
+    dialect: Dialect, network: NetworkSpec, parameters: Parameters
+) -> tuple[tuple[NeuronSpec, ...], ...]:
+    """The neurons of each population; those of their own within what the step resolves."""
+    found = []
+    for population in network.populations:
+        neurons = each_neuron(population, parameters.neurons)
+        if population.name in parameters.neurons and not population.neuron.never_spikes:
+            for k, neuron in enumerate(neurons):
+                dialect.check_neuron(neuron, f"neuron {k} of population {population.name!r}")
+        found.append(neurons)
+    return tuple(found)
 
 
 def _in_steps(delays: Array, min_delay: float, dt: float) -> Array:

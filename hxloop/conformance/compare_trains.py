@@ -15,7 +15,8 @@ from hxloop.conformance.subject import Subject
 from hxloop.conformance.train_membrane import Membrane
 from hxloop.engine.spike_trains import spike_trains
 from hxloop.errors import ConformanceError, RunFailed
-from hxloop.network import NetworkSpec, NeuronSpec, Parameters, Population
+from hxloop.network import NetworkSpec, NeuronSpec, Parameters
+from hxloop.network.own_neurons import each_neuron
 from hxloop.substrate import Session
 from hxloop.substrate.check_trains import check_trains
 
@@ -65,7 +66,7 @@ def judge_trains(subject: Subject, session: Session, activity: Activity) -> Figu
         zip(network.populations, activity.spikes, strict=True)
     ):
         arrivals = arrivals_at(network, activity, index)
-        neurons = nominal_neurons(population, activity.parameters)
+        neurons = each_neuron(population, activity.parameters.neurons)
         for sample in range(activity.batch):
             mine = spikes.samples == sample
             for neuron in range(population.n_neurons):
@@ -130,15 +131,6 @@ class _Judge:
         """Whether the membrane is below the threshold again within one resolution."""
         after = t + self.resolution * np.linspace(0, 1, _LOOKS)[1:]
         return min(membrane.at(float(u)) for u in after) < distance
-
-
-def nominal_neurons(population: Population, parameters: Parameters) -> list[NeuronSpec]:
-    """Each neuron of a population: the nominal one, but for what it has of its own."""
-    own = parameters.neurons.get(population.name, {})
-    return [
-        replace(population.neuron, **{name: float(values[k]) for name, values in own.items()})
-        for k in range(population.n_neurons)
-    ]
 
 
 def arrivals_at(network: NetworkSpec, activity: Activity, population: int) -> list[list[Arrivals]]:

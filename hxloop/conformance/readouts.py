@@ -12,7 +12,6 @@ from hxloop.conformance.check import CheckGroup, Figures
 from hxloop.conformance.compare_trains import (
     arrivals_at,
     judge_trains,
-    nominal_neurons,
     run_trains,
 )
 from hxloop.conformance.plan import WINDOW, peak_psp
@@ -32,6 +31,7 @@ from hxloop.conformance.train_plan import (
 )
 from hxloop.errors import ConformanceError
 from hxloop.network import Feature, NetworkSpec, NeuronSpec, Parameters
+from hxloop.network.own_neurons import each_neuron
 from hxloop.substrate import Session
 from hxloop.training.readout import membranes_of
 
@@ -157,7 +157,7 @@ def judge_membranes(subject: Subject, session: Session, played: Played) -> Figur
 def _highest(network: NetworkSpec, activity: Activity) -> tuple[Array, Array]:
     """Highest membranes ``(batch, post)`` of the output, and what 1 more in all weights adds."""
     index = network.output_index
-    neurons = nominal_neurons(network.populations[index], activity.parameters)
+    neurons = each_neuron(network.populations[index], activity.parameters.neurons)
     arrivals = arrivals_at(network, activity, index)
     found = np.zeros((activity.batch, len(neurons)))
     per_weight = np.zeros(found.shape)

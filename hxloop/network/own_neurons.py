@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.errors import HxloopError
-from hxloop.network.neuron import Population
+from hxloop.network.neuron import NeuronSpec, Population
 from hxloop.network.parameters import NeuronParameters
 from hxloop.network.spec import NetworkSpec
 
@@ -83,6 +83,22 @@ def _of_population(
                 f"got {below[neuron]:g} and {thresholds[neuron]:g} at neuron {neuron}"
             )
     return own
+
+
+def each_neuron(population: Population, own: OwnNeurons) -> tuple[NeuronSpec, ...]:
+    """The neurons of a population one by one, nominal but for what they have of their own.
+
+    Args:
+        population: which.
+        own: of a network, checked, see ``checked_own``. All the same where it has none.
+    """
+    given, nominal = own.get(population.name, {}), population.neuron
+    if not given:
+        return (nominal,) * population.n_neurons
+    return tuple(
+        replace(nominal, **{name: float(values[k]) for name, values in given.items()})
+        for k in range(population.n_neurons)
+    )
 
 
 def neurons_with(network: NetworkSpec, own: OwnNeurons) -> tuple[NeuronParameters, ...]:

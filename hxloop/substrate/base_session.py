@@ -152,8 +152,9 @@ class BaseSession(ABC, Generic[S]):
         done = self._simulate_trains(parameters, inputs, trial)
         weights = parameters.weights if done.weights_used is None else done.weights_used
         delays = parameters.delays if done.delays_used is None else done.delays_used
+        neurons = parameters.neurons if done.neurons_used is None else done.neurons_used
         # Of their own: the caller goes on changing what it gave.
-        held = Parameters(tuple(weights), tuple(delays), parameters.neurons).copy()
+        held = Parameters(tuple(weights), tuple(delays), neurons).copy()
         delivered = (inputs if done.inputs is None else done.inputs).copy()
         seconds = time.perf_counter() - start
         info = self._counted(done, seconds) if done.info is None else done.info

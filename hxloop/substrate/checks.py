@@ -67,7 +67,7 @@ def check_takes_neurons(names: Sequence[str], capabilities: Capabilities, where:
         f"{where}: parameters of neurons ({', '.join(names)}): this substrate takes none "
         f"(feature {Feature.NEURON_PARAMETERS.value}); its neurons are the nominal ones, or what a "
         "calibration makes of them. Give weights and delays alone, or use a backend that takes "
-        'them, as "ideal" does'
+        'them: "ideal", or a simulator ("pynn-nest", "pynn-neuron", "pynn-brian2")'
     )
 
 

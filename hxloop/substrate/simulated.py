@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import RunInfo, Spikes
+from hxloop.network.own_neurons import OwnNeurons
 
 Array = NDArray[np.float64]
 
@@ -23,6 +24,8 @@ class Simulated:
         spikes: of each population, in place of them, where neurons may spike more than once.
         inputs: all input spikes, as delivered; with ``spikes`` only, None: as asked for.
         delays_used: of each projection, as held; with ``spikes`` only, None: as asked for.
+        neurons_used: what neurons have of their own, as held; with ``spikes`` only, None: as asked
+            for.
         input_times: ``(batch, n_inputs)``, as delivered; None: as asked for.
         weights_used: one array ``(pre, post)`` for each layer, as held; None: as asked for.
         trial: stream of noise that was used; None: there is no noise.
@@ -37,6 +40,7 @@ class Simulated:
     spikes: Sequence[Spikes] = ()
     inputs: Spikes | None = None
     delays_used: Sequence[Array | None] | None = None
+    neurons_used: OwnNeurons | None = None
     input_times: Array | None = None
     weights_used: Sequence[NDArray[Any]] | None = None
     trial: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hxloop import get_backend, record
+from hxloop import get_backend
 from hxloop.activity import Activity, Spikes
 from hxloop.errors import CapacityError, RunFailed
 from hxloop.network import Feature, NetworkSpec, NeuronSpec, Parameters, Population, Projection
@@ -71,8 +71,8 @@ def test_each_neuron_has_its_own_also_where_neurons_spike_once():
     assert told.tolist() == thresholds.tolist() and not np.shares_memory(told, thresholds)
 
 
-@pytest.mark.parametrize("backend", ["emulated-chip", "pynn-nest"])
-def test_other_substrates_refuse_them_by_name(backend):
+@pytest.mark.parametrize("backend", ["emulated-chip", "pynn-brainscales2"])
+def test_chips_refuse_them_by_name(backend):
     capabilities = get_backend(backend).capabilities
     assert Feature.NEURON_PARAMETERS not in capabilities.features
 
@@ -84,14 +84,6 @@ def test_a_chip_refuses_them_before_anything_runs():
         with pytest.raises(CapacityError, match=r"tau_mem of output\): .*\(feature neuron-param"):
             session.run(Parameters((np.ones((2, 3)),), neurons=own), INPUTS)
         assert session.run([np.ones((2, 3))], INPUTS).info.trial == 0
-
-
-def test_recordings_refuse_what_they_do_not_hold(tmp_path):
-    network = NetworkSpec.feed_forward(2, 3)
-    own = {"output": {"tau_mem": np.ones(3)}}
-    recording = record(get_backend("ideal").open(network), tmp_path / "runs.h5")
-    with recording as session, pytest.raises(CapacityError, match="neuron-parameters"):
-        session.run(Parameters((np.ones((2, 3)),), neurons=own), INPUTS)
 
 
 def test_a_substrate_that_forgets_them_is_found_out():

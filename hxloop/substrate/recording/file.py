@@ -16,7 +16,8 @@ Checksums were not in files of earlier versions.
 Version 2 is written where neurons or inputs may spike more than once, or the network has loops,
 delays, or connections that pass populations over; version 1 else. Its runs say ``trains``: inputs
 and spikes are arrays of all spikes (``hxloop.substrate.recording.trains``), and delays stand
-beside the weights, as asked and as held.
+beside the weights, as asked and as held. Version 3 is written where neurons of a run have
+parameters of their own: these stand beside the delays, by name.
 
 While a session is recorded, its runs are added behind the end of the HDF5 file, see
 ``hxloop.substrate.recording.journal``: what is there is never touched, so that a kill at any
@@ -42,13 +43,15 @@ from hxloop.errors import FileFormatError
 from hxloop.files import digest_of, reading, sha256_of
 from hxloop.files.hdf5 import SEAL, end_of_hdf5, open_checked, seal_end
 from hxloop.network import Feature, Parameters
+from hxloop.network.own_neurons import checked_own
+from hxloop.network.values import NEURONS, named_neurons
 from hxloop.substrate.recording.journal import MARK, Journal, read_array, read_journal
 from hxloop.substrate.recording.texts import RecordedRun, capabilities_from_json
 from hxloop.substrate.recording.trains import train_of
 from hxloop.version import __version__
 
-# The newest version, and that of files without trains.
-SCHEMA, VERSION, WITHOUT_TRAINS = "hxloop-session", 2, 1
+# The newest version, that of files without neurons of their own, and without trains.
+SCHEMA, VERSION, WITHOUT_OWN, WITHOUT_TRAINS = "hxloop-session", 3, 2, 1
 WHAT = "a recorded session (made by hxloop.record)"
 
 Array = NDArray[np.float64]
@@ -98,7 +101,8 @@ class SessionFile:
         check_signed(self._file["arrays"], self._file)
         self.runs = tuple(RecordedRun.from_json(text, self.network) for text in self._texts())
         again = {Feature.MULTI_SPIKE} if self.has_trains else set()
-        features = self.network.features | again
+        own = {Feature.NEURON_PARAMETERS} if self.has_own_neurons else set()
+        features = self.network.features | again | own
         self.capabilities = replace(self.capabilities, features=frozenset(features))
 
     def _texts(self) -> list[str]:
@@ -115,6 +119,11 @@ class SessionFile:
     def has_trains(self) -> bool:
         """Whether any run has spikes beyond first ones, so that version 1 cannot hold it."""
         return bool(self.network.features) or any(run.trains for run in self.runs)
+
+    @property
+    def has_own_neurons(self) -> bool:
+        """Whether neurons of any run have parameters of their own."""
+        return any(run.asked_neurons for run in self.runs)
 
     @property
     def backends(self) -> str:
@@ -179,7 +188,11 @@ class SessionFile:
                 f"{self.path}: expected {WHAT}; a run has arrays of the shapes {got}; expected "
                 f"{expected}"
             )
-        return Activity.of_spikes(inputs, spikes, Parameters(weights, delays), run.info)
+        own = named_neurons(
+            {f"{NEURONS}.{name}": self.array(each) for name, each in run.held_neurons.items()}
+        )
+        checked = checked_own(network, own, f"{self.path}: {NEURONS}", FileFormatError)
+        return Activity.of_spikes(inputs, spikes, Parameters(weights, delays, checked), run.info)
 
     @property
     def digests(self) -> frozenset[str]:

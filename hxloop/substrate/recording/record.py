@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +14,7 @@ from numpy.typing import ArrayLike
 from hxloop import checks
 from hxloop.activity import Activity
 from hxloop.errors import OutputError, SessionClosedError
-from hxloop.network import Feature, NetworkSpec
+from hxloop.network import NetworkSpec
 from hxloop.substrate.capabilities import Capabilities
 from hxloop.substrate.checks import check_input
 from hxloop.substrate.guard import ForkSafeLock, SessionGuard, UncopiedSession
@@ -73,9 +72,8 @@ class RecordingSession(UncopiedSession):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Those of the session, but for parameters of neurons, which recordings do not hold."""
-        own = self.session.capabilities
-        return replace(own, features=own.features - {Feature.NEURON_PARAMETERS})
+        """Those of the session."""
+        return self.session.capabilities
 
     def run(
         self,
@@ -98,7 +96,7 @@ class RecordingSession(UncopiedSession):
             asked, inputs = check_input(
                 self.network, weights, input_times, self.capabilities, names
             )
-            if self.network.features or not inputs.once:
+            if self.network.features or asked.neurons or not inputs.once:
                 activity = self.session.run(asked, inputs, record=names, trial=trial)
             else:  # as any session knows it
                 times = np.asarray(inputs, np.float64)

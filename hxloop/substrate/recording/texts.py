@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 
 from hxloop.activity import RunInfo
 from hxloop.activity.log.schema import info_from_json, info_to_json
@@ -16,6 +16,8 @@ from hxloop.substrate.capabilities import Capabilities
 
 # Of a run of trains only.
 _OF_TRAINS = ("trains", "asked_delays", "held_delays")
+# Of a run whose neurons have parameters of their own only.
+_OWN = ("asked_neurons", "held_neurons")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -35,6 +37,9 @@ class RecordedRun:
             and there are delays; these three are left out of the text of a run without.
         asked_delays: one for each projection, as asked; None: it has none.
         held_delays: the same, as the substrate held them.
+        asked_neurons: what neurons have of their own, as asked, by names such as "hidden.tau_mem";
+            left out of the text of a run without, as the next one.
+        held_neurons: the same, as the substrate held them.
     """
 
     trial: int | None
@@ -47,32 +52,38 @@ class RecordedRun:
     trains: bool = False
     asked_delays: tuple[str | None, ...] = ()
     held_delays: tuple[str | None, ...] = ()
+    asked_neurons: Mapping[str, str] = field(default_factory=dict)
+    held_neurons: Mapping[str, str] = field(default_factory=dict)
 
     def keys(self) -> Iterator[tuple[str | None, ...]]:
-        """What this run answers: its inputs, weights and delays, as asked and as held.
+        """What this run answers: its inputs, weights, delays and neurons, as asked and as held.
 
         The substrate's own values are answered, too: it would hold them unchanged.
         """
         for inputs in (self.asked_inputs, self.delivered_inputs):
-            yield (inputs, *self.asked)
-            yield (inputs, *self.held)
+            yield (inputs, self.own, *self.asked)
+            yield (inputs, self.own, *self.held)
+
+    @property
+    def own(self) -> str:
+        """What neurons have of their own, by name; "": nothing."""
+        return " ".join(self.asked_neurons)
 
     @property
     def asked(self) -> tuple[str | None, ...]:
-        """Weights and delays, as asked."""
-        return (*self.asked_weights, *self.asked_delays)
+        """Weights, delays and what neurons have of their own, as asked."""
+        return (*self.asked_weights, *self.asked_delays, *self.asked_neurons.values())
 
     @property
     def held(self) -> tuple[str | None, ...]:
-        """Weights and delays, as held."""
-        return (*self.held_weights, *self.held_delays)
+        """Weights, delays and what neurons have of their own, as held."""
+        return (*self.held_weights, *self.held_delays, *self.held_neurons.values())
 
     def to_json(self) -> str:
         """As text."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        if not self.trains:
-            for name in _OF_TRAINS:
-                del values[name]
+        for name in (*(() if self.trains else _OF_TRAINS), *(() if self.asked_neurons else _OWN)):
+            del values[name]
         values["info"] = json.loads(info_to_json(self.info))
         return json.dumps(values)
 
@@ -104,6 +115,10 @@ class RecordedRun:
                 if [digest is not None for digest in values[name]] != expected:
                     raise ValueError(f"{name} of other projections than those that have delays")
             digests += [d for d in values[name] if d is not None or name not in delays]
+        own = [values.get(name, {}) for name in _OWN]
+        if list(own[0]) != list(own[1]) or (own[0] and not trains):
+            raise ValueError(f"neurons {list(own[0])} as asked, {list(own[1])} as held")
+        digests += [digest for each in own for digest in each.values()]
         for digest in digests:
             if not _DIGEST.fullmatch(digest):
                 raise ValueError(f"{digest!r} is no digest")

@@ -18,7 +18,13 @@ from hxloop.files.hdf5_new_file import new_file
 from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec, Parameters
 from hxloop.substrate.capabilities import Capabilities
-from hxloop.substrate.recording.file import SCHEMA, VERSION, WITHOUT_TRAINS, SessionFile
+from hxloop.substrate.recording.file import (
+    SCHEMA,
+    VERSION,
+    WITHOUT_OWN,
+    WITHOUT_TRAINS,
+    SessionFile,
+)
 from hxloop.substrate.recording.journal import JournalWriter, array_entry, run_entry
 from hxloop.substrate.recording.texts import RecordedRun, capabilities_to_json
 from hxloop.substrate.recording.trains import train_array
@@ -101,7 +107,7 @@ class SessionWriter:
                 new[digest] = array_entry(array, digest)
             return digest
 
-        trains = bool(self.network.features) or not inputs.once
+        trains = bool(self.network.features or parameters.neurons) or not inputs.once
 
         def spikes(train: Spikes) -> str:
             return store(train_array(train) if trains else np.asarray(train, np.float64))
@@ -109,6 +115,13 @@ class SessionWriter:
         def delays(held: Parameters) -> tuple[str | None, ...]:
             found = tuple(None if array is None else store(array) for array in held.delays)
             return found if trains else ()
+
+        def neurons(held: Parameters) -> dict[str, str]:
+            return {
+                f"{population}.{name}": store(values)
+                for population, own in held.neurons.items()
+                for name, values in own.items()
+            }
 
         held = activity.parameters
         run = RecordedRun(
@@ -124,6 +137,8 @@ class SessionWriter:
             trains=trains,
             asked_delays=delays(parameters),
             held_delays=delays(held),
+            asked_neurons=neurons(parameters),
+            held_neurons=neurons(held),
         )
         with writing(self.path):
             self._check_place(self._journal)
@@ -159,7 +174,7 @@ class SessionWriter:
         try:
             with replacing(self.path) as new, new_file(new) as file:
                 file.attrs["schema"] = SCHEMA
-                file.attrs["version"] = VERSION if self._has_trains() else WITHOUT_TRAINS
+                file.attrs["version"] = self._version()
                 file.attrs["created_with"] = f"hxloop {__version__}"
                 file.attrs["network"] = network_to_json(self.network)
                 file.attrs["capabilities"] = capabilities_to_json(self.capabilities)
@@ -174,11 +189,13 @@ class SessionWriter:
                 raise _NoRoom(str(error)) from cause
             raise
 
-    def _has_trains(self) -> bool:
-        if self.network.features or not self.path.exists():
-            return bool(self.network.features)
+    def _version(self) -> int:
+        if not self.path.exists():
+            return WITHOUT_OWN if self.network.features else WITHOUT_TRAINS
         with SessionFile(self.path) as file:
-            return file.has_trains
+            if file.has_own_neurons:
+                return VERSION
+            return WITHOUT_OWN if file.has_trains else WITHOUT_TRAINS
 
     def _check_place(self, journal: JournalWriter) -> None:
         if not journal.is_at(self.path):
