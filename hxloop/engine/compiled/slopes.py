@@ -15,10 +15,30 @@ from hxloop.engine.compiled.intervals import (
     alike,
     fill,
     own_arrivals,
-    passing,
 )
 from hxloop.engine.compiled.psp import psp
 from hxloop.engine.compiled.spiking_neuron import EXC, HOLD, INH, MEM, ONE, RESET
+from hxloop.engine.compiled.steps import (
+    ENTER_EXC,
+    ENTER_INH,
+    FREED_BY_EXC,
+    FREED_BY_INH,
+    FREED_EXC,
+    FREED_INH,
+    FREED_MEM,
+    GROUP,
+    KEPT,
+    LAST_BY_EXC,
+    LAST_BY_INH,
+    LAST_EXC,
+    LAST_INH,
+    LAST_MEM,
+    LEAVE_EXC,
+    LEAVE_INH,
+    MET,
+    fill_steps,
+    room,
+)
 from hxloop.machine.jit import njit
 
 # Columns of what the model says of a spike: slope of the membrane before it, 0 where it is held;
@@ -26,55 +46,59 @@ from hxloop.machine.jit import njit
 BEFORE, AFTER, RELEASED = range(3)
 
 
-@njit(cache=True, nogil=True)
-def slopes_of_neuron(arrival, row, table, weights, neuron, times, said, met):  # type: ignore[no-untyped-def]
-    """What the model says of the spikes of a neuron in a sample.
+@njit(cache=True, nogil=True, forceinline=True)
+def slopes_of_neuron(  # type: ignore[no-untyped-def]
+    j, start, end, shift, row, table, into, neurons, times, steps, met, said
+):
+    """What the model says of the spikes of neuron j in a sample.
 
-    Args: its arrivals, sorted, and what passes between them; ``weights`` by row; ``times`` of its
-    spikes. Results ``said (spikes, 3)``, and ``met``, how many arrivals came before each.
+    Args: its spikes, from ``start`` to ``end`` of ``times``; their ``steps`` and what they have
+    ``met``, as the results ``said (spikes, 3)``, stand ``shift`` places earlier; the rows of the
+    arrivals, what passes between them, and weights ``into (post, rows)``.
     """
-    n, one = len(arrival), neuron[ONE] == 1.0
-    mem, exc, inh = neuron[MEM], neuron[EXC], neuron[INH]
-    u, e, i, at, k, held, after = 0.0, 0.0, 0.0, 0.0, 0, -math.inf, 0.0
-    along = True  # whether it is now that of the arrival before
-    for s in range(len(times)):
-        when = times[s]
-        said[s, RELEASED] = held
-        while s > 0 and k < n and arrival[k] < min(held, when):
-            if along:
+    neuron = neurons[j]
+    one, per_mem, hold = neuron[ONE] == 1.0, 1.0 / neuron[MEM], neuron[HOLD]
+    u, e, i, after, release = 0.0, 0.0, 0.0, 0.0, -math.inf
+    for s in range(start, end):
+        c = s - shift
+        kept, last = met[KEPT, c], met[MET, c]
+        if s > start:
+            before = met[MET, c - 1]
+            e *= steps[ENTER_EXC, c]
+            i = 0.0 if one else i * steps[ENTER_INH, c]
+            for k in range(before, kept):
+                if k > before:
+                    e, i = e * table[OF_EXC, k], i * table[OF_INH, k]
+                weight = into[j, row[k]]
+                exciting = one or weight > 0.0
+                e += weight if exciting else 0.0
+                i += 0.0 if exciting else weight
+            e *= steps[LEAVE_EXC, c]
+            i = 0.0 if one else i * steps[LEAVE_INH, c]
+            u = neuron[RESET]
+            after = e + i - u * per_mem
+        for k in range(kept, last):
+            if k == kept:
+                u = u * steps[FREED_MEM, c] + e * steps[FREED_BY_EXC, c]
+                e *= steps[FREED_EXC, c]
+                if not one:
+                    u += i * steps[FREED_BY_INH, c]
+                    i *= steps[FREED_INH, c]
+            else:
+                u = u * table[OF_MEM, k] + e * table[BY_EXC, k] + i * table[BY_INH, k]
                 e, i = e * table[OF_EXC, k], i * table[OF_INH, k]
-            else:
-                e *= math.exp((at - arrival[k]) / exc)
-                i = 0.0 if one else i * math.exp((at - arrival[k]) / inh)
-            if one or weights[row[k]] > 0.0:
-                e += weights[row[k]]
-            else:
-                i += weights[row[k]]
-            at, along, k = arrival[k], True, k + 1
-        if s > 0 and held <= when:
-            e *= math.exp((at - held) / exc)
-            i = 0.0 if one else i * math.exp((at - held) / inh)
-            u, at, along = neuron[RESET], held, False
-            after = e + i - u / mem
-        while k < n and arrival[k] < when:
-            if along:
-                of_mem, of_exc, of_inh = table[OF_MEM, k], table[OF_EXC, k], table[OF_INH, k]
-                by_exc, by_inh = table[BY_EXC, k], table[BY_INH, k]
-            else:
-                of_mem, of_exc, of_inh, by_exc, by_inh = passing(arrival[k] - at, neuron)
-            u = u * of_mem + e * by_exc + i * by_inh
-            e, i = e * of_exc, i * of_inh
-            if one or weights[row[k]] > 0.0:
-                e += weights[row[k]]
-            else:
-                i += weights[row[k]]
-            at, along, k = arrival[k], True, k + 1
-        of_mem, of_exc, of_inh, by_exc, by_inh = passing(when - at, neuron)
-        u = u * of_mem + e * by_exc + i * by_inh
-        e, i, at, along = e * of_exc, i * of_inh, when, False
-        said[s, BEFORE] = 0.0 if held > when else e + i - u / mem
-        said[s, AFTER], met[s] = after, k
-        held = when + neuron[HOLD]
+            weight = into[j, row[k]]
+            exciting = one or weight > 0.0
+            e += weight if exciting else 0.0
+            i += 0.0 if exciting else weight
+        u = u * steps[LAST_MEM, c] + e * steps[LAST_BY_EXC, c]
+        e *= steps[LAST_EXC, c]
+        if not one:
+            u += i * steps[LAST_BY_INH, c]
+            i *= steps[LAST_INH, c]
+        said[c, BEFORE] = 0.0 if release > times[s] else e + i - u * per_mem
+        said[c, AFTER], said[c, RELEASED] = after, release
+        release = times[s] + hold
 
 
 @njit(cache=True, nogil=True)
@@ -110,30 +134,39 @@ def slopes(  # type: ignore[no-untyped-def]
     Results, one for each spike: ``said (spikes, 3)``, see its columns; and, if wanted, the largest
     ``|dV/dw|`` of an arrival, the ``kernel``.
     """
-    post = weights.shape[1]
-    shared = alike(neurons) and extra.size == 0
+    post, own = weights.shape[1], extra.size > 0
+    shared, width = alike(neurons) and not own, 1 if own else GROUP
     into = np.ascontiguousarray(weights.T)
+    steps, met = room(cells, post, width, first, last)
+    own_said = np.empty((met.shape[1], 3))
     for b in range(first, last):
         low, high = offsets[b], offsets[b + 1]
         arrival, row = base[low:high].copy(), rows[low:high].copy()
         table = np.empty((5, high - low + 1))
-        filled = False
-        for j in range(post):
-            start, end = cells[b * post + j], cells[b * post + j + 1]
-            if start == end:
+        if shared:
+            fill(table, arrival, high - low, math.inf, neurons[0])
+        for group in range(0, post, width):
+            beyond = min(group + width, post)
+            bounds = cells[b * post + group : b * post + beyond + 1]
+            if bounds[0] == bounds[-1]:
                 continue
-            if extra.size > 0:
-                own_arrivals(base[low:high], rows[low:high], extra, j, arrival, row)
-            if not (shared and filled):
-                fill(table, arrival, high - low, math.inf, neurons[j])
-                filled = True
-            met = np.empty(end - start, np.int64)
-            slopes_of_neuron(
-                arrival, row, table, into[j], neurons[j], times[start:end], said[start:end], met
-            )
-            for s in range(start, end):
-                if want_kernel:
-                    kernel[s] = largest_kernel(
-                        arrival, row, met[s - start], into[j], neurons[j], times[s],
-                        said[s, RELEASED],
-                    )  # fmt: skip
+            if own:
+                own_arrivals(base[low:high], rows[low:high], extra, group, arrival, row)
+            fill_steps(arrival, bounds, times, neurons[group:beyond], steps, met)
+            for j in range(group, beyond):
+                start, end = cells[b * post + j], cells[b * post + j + 1]
+                if start == end:
+                    continue
+                if not shared:
+                    fill(table, arrival, high - low, math.inf, neurons[j])
+                shift = bounds[0]
+                slopes_of_neuron(
+                    j, start, end, shift, row, table, into, neurons, times, steps, met, own_said
+                )
+                for s in range(start, end):
+                    said[s] = own_said[s - shift]
+                    if want_kernel:
+                        kernel[s] = largest_kernel(
+                            arrival, row, met[MET, s - shift], into[j], neurons[j], times[s],
+                            said[s, RELEASED],
+                        )  # fmt: skip
