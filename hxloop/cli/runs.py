@@ -5,6 +5,7 @@ Each imports what it needs when it is run: ``hxloop --help`` waits for neither t
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,10 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of everything.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder [runs/EXPERIMENT].")] = None,
     settings: Settings = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN_DIR", help="Begin with the weights that this run ended with."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a run in --out.")] = False,
     json_: Json = False,
 ) -> None:
@@ -57,6 +62,9 @@ def train(
         overrides.append(f"training.epochs={epochs}")
     if seed is not None:
         overrides.append(f"seed={seed}")
+    if init_from is not None:
+        start = json.dumps(str(init_from))
+        overrides += [f"initialisation.run={start}", "initialisation.method=from-run"]
     if backend is not None:
         overrides.insert(0, f'backend.name="{backend}"')
     if data is None:

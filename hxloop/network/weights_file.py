@@ -17,6 +17,8 @@ from hxloop.files import sha256_of, write_atomically
 from hxloop.network.spec import NetworkSpec
 from hxloop.network.values import Parameters
 
+FILE_NAME = "weights.safetensors"  # in the folder of a run
+
 
 def write_weights(
     path: Path,

@@ -164,7 +164,10 @@ class ExperimentConfig(Section):
         values = with_absolute_paths(self.model_dump(), Path.cwd())
         backend = BackendConfig.model_construct(**values["backend"])
         dataset = DatasetConfig.model_construct(**values["dataset"])
-        return self.model_copy(update={"backend": backend, "dataset": dataset})
+        start = InitialisationConfig.model_construct(**values["initialisation"])
+        return self.model_copy(
+            update={"backend": backend, "dataset": dataset, "initialisation": start}
+        )
 
     @property
     def digest(self) -> str:

@@ -12,6 +12,7 @@ PATH_KEYS = (
     "dataset.path",
     "dataset.test_path",
     "dataset.validation_path",
+    "initialisation.run",
     "backend.calibration",
     "backend.record",
     "backend.options.path",

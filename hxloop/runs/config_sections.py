@@ -28,6 +28,7 @@ from hxloop.training.initialisation import (
 from hxloop.training.options import LATER_OPTIONS, TrainingOptions
 from hxloop.training.overactive_neurons import OveractiveNeuronPolicy, SpikeCountPenalty
 from hxloop.training.silent_neurons import SilentNeuronPolicy
+from hxloop.training.weights_of_run import FromRunInitialisation
 
 
 class DatasetConfig(Section):
@@ -132,7 +133,8 @@ class EncodingConfig(ChoiceSection):
 
 
 class InitialisationConfig(ChoiceSection):
-    """See ``training.initialisation``: "normal" takes means and stdevs, "balanced" the rest.
+    """See ``training.initialisation``: "normal" takes means and stdevs, "balanced" spread
+    and active, "from-run" the weights of a ``run``.
 
     With the ``method`` of another package ``options`` are its own. Delays are drawn evenly from
     ``delays = [shortest, longest]``, beyond the ``min_delay`` of their projection.
@@ -140,7 +142,7 @@ class InitialisationConfig(ChoiceSection):
 
     CHOICE: ClassVar[str] = "method"
     COME_ALONG: ClassVar[Mapping[str, type[Any]]] = INITIALISATIONS
-    LATER: ClassVar[frozenset[str]] = frozenset({"delays"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"delays", "run"})
     OF_ALL: ClassVar[frozenset[str]] = frozenset({"delays"})
 
     method: str = "normal"
@@ -149,6 +151,7 @@ class InitialisationConfig(ChoiceSection):
     spread: float = BalancedInitialisation.spread
     active: float = BalancedInitialisation.active
     delays: tuple[float, float] = (0.0, 0.0)
+    run: str = FromRunInitialisation.run
 
 
 class BackendConfig(Section):

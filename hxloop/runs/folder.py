@@ -18,6 +18,7 @@ from hxloop.files import remove_leftovers_in, write_atomically
 from hxloop.files.json_text import parse_json
 from hxloop.files.lock import FileLock
 from hxloop.network import NetworkSpec, Parameters
+from hxloop.network.weights_file import FILE_NAME as WEIGHTS
 from hxloop.network.weights_file import load_weights as load_weights
 from hxloop.network.weights_file import write_weights
 from hxloop.runs.config import ExperimentConfig
@@ -28,7 +29,6 @@ from hxloop.runs.folder_state import (
     LOCK,
     MARK,
     REPORT,
-    WEIGHTS,
     FolderState,
     state_of,
 )

@@ -13,13 +13,13 @@ import re
 from pathlib import Path
 
 from hxloop.activity import LOG_NAME
+from hxloop.network.weights_file import FILE_NAME as WEIGHTS
 from hxloop.training.checkpoint import CHECKPOINTS, METRICS
 
 CONFIG = "config.toml"
 IDENTITY = "identity.json"
 EVALUATION = "evaluation.json"
 PROVENANCE = "provenance.json"
-WEIGHTS = "weights.safetensors"
 REPORT = "report.html"
 LOCK = ".lock"
 MARK = ".unfinished"

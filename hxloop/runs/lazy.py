@@ -49,8 +49,13 @@ class LazySequence(Sequence[Any]):
         self._make = make
 
     @cached_property
+    def made(self) -> Sequence[Any]:
+        """What they were made as; now, if they were not yet."""
+        return self._make()
+
+    @cached_property
     def _items(self) -> tuple[Any, ...]:
-        return tuple(self._make())
+        return tuple(self.made)
 
     def __getitem__(self, index: Any) -> Any:
         return self._items[index]

@@ -118,8 +118,9 @@ class Prepared(Brief):
     @property
     def initial(self) -> Parameters:
         """Initial weights and delays; drawn now, if they were not yet."""
-        if isinstance(self.weights, Parameters):
-            return self.weights
+        drawn = _drawn(self.weights)
+        if isinstance(drawn, Parameters):
+            return drawn
         return Parameters(tuple(self.weights), tuple(self.delays))
 
     @property
@@ -224,7 +225,7 @@ def prepare(config: ExperimentConfig) -> Prepared:
     # Whatever cannot be made is told before anything is run.
     return replace(
         made,
-        weights=tuple(made.weights),
+        weights=_drawn(made.weights),
         datasets=dict(made.datasets),
         data=dict(made.data),
         configured=dict(made.configured),
@@ -263,6 +264,8 @@ def plan(config: ExperimentConfig, first: str = "train") -> Prepared:
 
     def initial() -> Sequence[NDArray[np.float64]]:
         drawn = config.weights_drawn_by()(network, data["train"].input_times, config.seed)
+        if isinstance(drawn, Parameters):
+            return drawn
         return checks.matrices(
             f"weights of initialisation.method {config.initialisation.method!r}",
             drawn, network.shapes, of=f"network {network}", error=ConfigError,
@@ -282,3 +285,9 @@ def plan(config: ExperimentConfig, first: str = "train") -> Prepared:
         LazyMapping(splits, lambda split: data_digest(data[split])),
         initial_delays(network, *config.initialisation.delays, config.seed),
     )  # fmt: skip
+
+
+def _drawn(weights: Sequence[NDArray[np.float64]]) -> Sequence[NDArray[np.float64]]:
+    """Initial weights, made if they were not yet; ``Parameters`` stay such."""
+    made = weights.made if isinstance(weights, LazySequence) else weights
+    return made if isinstance(made, Parameters) else tuple(made)

@@ -18,6 +18,7 @@ from hxloop.network import NetworkSpec, NeuronParameters
 from hxloop.registry import Registry
 from hxloop.training.balanced_populations import balanced
 from hxloop.training.drawn_weights import drawn_weights, obey_dale
+from hxloop.training.weights_of_run import FromRunInitialisation
 
 Inputs = NDArray[np.floating] | Spikes
 
@@ -31,7 +32,7 @@ class Initialisation(Protocol):
     """
 
     def __call__(self, network: NetworkSpec, input_times: Inputs, seed: int) -> Sequence[ArrayLike]:
-        """One ``(pre, post)`` matrix for each layer.
+        """One ``(pre, post)`` matrix for each projection; or ``Parameters``, delays with them.
 
         Args:
             network: whose weights.
@@ -260,6 +261,7 @@ class BalancedInitialisation:
 
 INITIALISATIONS: dict[str, type[Any]] = {
     "balanced": BalancedInitialisation,
+    "from-run": FromRunInitialisation,
     "normal": NormalInitialisation,
 }
 REGISTRY = Registry("initialisation.method", "hxloop.initialisations", INITIALISATIONS)

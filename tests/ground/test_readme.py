@@ -33,6 +33,7 @@ _SMALL = (
 _QUICK = "--set calibration.search=prediction --set calibration.repeats=2 --set "
 SMALLER = {
     "train yin-yang-in-the-loop": f"{_SMALL} --set backend.options.solver=event",
+    "train yin-yang --init-from": f"{_SMALL} --set backend.options.solver=event",
     "train flowers.toml --backend emulated-chip": "--epochs 1 --set backend.options.solver=event",
     "train flowers.toml": "--epochs 1",
     "train": _SMALL,

@@ -12,7 +12,7 @@ import pytest
 
 from hxloop.errors import ConfigError, FileFormatError
 from hxloop.experiments.registry import experiment_names, load_experiment
-from hxloop.runs import train
+from hxloop.runs import evaluate_run, prepare, train
 from hxloop.runs.comparison import compare
 from hxloop.runs.complete import complete_toml
 from hxloop.runs.config import ExperimentConfig
@@ -103,3 +103,24 @@ def test_a_complete_configuration_is_the_same_configuration(name: str) -> None:
         for key in set(type(known).model_fields) - set(type(known).model_fields) & {"options"}:
             if section not in ("encoding",):  # keys of other encodings
                 assert key in text, (section, key)
+
+
+def test_a_training_begins_with_what_another_one_ended_with(folder: Path, tmp_path: Path) -> None:
+    begin = [*TINY, "initialisation.method=from-run", f"initialisation.run={folder / 'a'}"]
+    kept = Run.open(folder / "a").parameters
+    assert prepare(load_experiment("yin-yang", begin)).initial.digest == kept.digest
+    # What it began with is needed for that alone.
+    shutil.copytree(folder / "a", tmp_path / "source")
+    begin[-1] = f"initialisation.run={tmp_path / 'source'}"
+    train(load_experiment("yin-yang", begin), tmp_path / "again")
+    shutil.rmtree(tmp_path / "source")
+    assert evaluate_run(tmp_path / "again").test.accuracy > 0
+    with pytest.raises(FileFormatError, match="expected shapes"):
+        train(
+            load_experiment(
+                "yin-yang",
+                [*begin[:-1], "network.hidden=[7]", f"initialisation.run={folder / 'a'}"],
+            )
+        )
+    with pytest.raises(ConfigError, match=r"initialisation.run: expected the folder"):
+        train(load_experiment("yin-yang", begin[:-1]))
