@@ -99,6 +99,9 @@ SLOW = {
 }
 
 
+# Before xdist looks for groups: it hung a file's tests on nothing, and both workers made the files'
+# calibrations, trainings and pages.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of a file share a worker, and with it compiled models, pages and open simulators.
 

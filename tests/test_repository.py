@@ -88,5 +88,10 @@ def test_the_oldest_versions_that_are_tried_are_those_that_are_admitted() -> Non
 def test_what_is_shared_by_a_group_of_tests_stays_in_one_process(
     request: pytest.FixtureRequest,
 ) -> None:
-    """pytest-xdist marks groups in ``_nodeid``; a pytest without it spreads them in silence."""
+    """pytest-xdist marks groups in ``_nodeid``; a pytest without it spreads them in silence.
+
+    So did it the files whose group was given after it had looked: module fixtures were made twice.
+    """
     assert request.node.nodeid == request.node._nodeid
+    if request.config.getoption("loadgroup", False):  # set in the workers of xdist
+        assert request.node.nodeid.endswith("@test_repository.py")
