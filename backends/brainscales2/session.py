@@ -10,7 +10,7 @@ from hxloop.backends.brainscales2.dialect import BrainScaleS2Dialect
 from hxloop.backends.brainscales2.pieces import joined, pieces
 from hxloop.backends.pynn.adapter import PynnSession
 from hxloop.backends.pynn.schedule import Array, Units
-from hxloop.chip.clock import n_moved, n_tied, truncate
+from hxloop.chip.clock import n_moved, n_tied, stamps
 from hxloop.network import NetworkSpec, Parameters
 from hxloop.substrate import Capabilities, Simulated
 from hxloop.substrate.base_session import Substrate
@@ -60,7 +60,7 @@ class BrainScaleS2Session(PynnSession):
     def _one_run(self, parameters: Parameters, inputs: Spikes) -> Simulated:
         dialect, network = self._chip_dialect, self.network
         held = [dialect.hold(matrix) for matrix in parameters.weights]
-        truncated = truncate(inputs.times, dialect.options.tick)
+        truncated = stamps(inputs, dialect.options.tick)
         delivered = inputs.at(truncated)
         played, _ = delivered.before(network.t_window)
         discarded = repeated = 0

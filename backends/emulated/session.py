@@ -27,7 +27,7 @@ from hxloop.backends.emulated.trains import (
 )
 from hxloop.backends.precision import PRECISIONS
 from hxloop.chip.calibration import KnobCalibration
-from hxloop.chip.clock import n_moved, n_tied, truncate
+from hxloop.chip.clock import n_moved, n_tied, stamps, truncate
 from hxloop.chip.delay_neurons import DelayNeurons
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.chip.placement import PlacedLayer
@@ -182,8 +182,9 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         with self._knob_lock:
             placed, shifts, trial = self._layers, self._delay_shifts, self._stream(trial)
         scale, network = self._time_scale, self.network
-        scaled = inputs.times * scale
-        delivered = inputs.at(self._truncate(scaled))
+        scaled = inputs.at(inputs.times * scale)
+        given = self._stamps(scaled)
+        delivered = scaled.at(given)
         held = self._hold(parameters.weights)
         delays = self._delay_neurons.hold(parameters.delays, self._where)
         made = [
@@ -194,7 +195,7 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         driven = self._synapses.driven(held.values, noise)
         run = run_in_trial(self._placed_network, placed, driven, made, noise)
         exact = self._solver.run_trains(delivered, run)
-        spikes = [s.at(self._recorded(s.times), network.t_window) for s in exact]
+        spikes = [self._recorded_trains(spikes) for spikes in exact]
         decides = network.output_index
         return Simulated(
             spikes=spikes,
@@ -204,9 +205,7 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
             trial=trial,
             clipped_weights=held.clipped,
             zeroed_weights=held.zeroed,
-            rounded_inputs=n_moved(
-                scaled, self._truncate(scaled), self.backend.tick, network.t_window
-            ),
+            rounded_inputs=n_moved(scaled.times, given, self.backend.tick, network.t_window),
             tied_outputs=n_tied(spikes[decides].first, exact[decides].first),
             lost_spikes=run.departures.lost,
         )
@@ -249,6 +248,23 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
             return stamped
         times = np.maximum(stamped / self._time_scale - self._calibration.spike_offset, 0.0)
         return np.where(times > self.network.t_window, np.inf, times)
+
+    def _recorded_trains(self, spikes: Spikes) -> Spikes:
+        """All spikes of a population as recorded; none at the moment of another of its neuron."""
+        scale, window = self._time_scale, self.network.t_window
+        until = max(window * scale, float(spikes.times.max(initial=0.0)))
+        times = self._stamps(spikes, until) / scale
+        if self._calibration is not None:
+            # Before the offset there is no time: what comes there comes one a cycle from 0.
+            earliest = spikes.ranks * (self.backend.tick / scale)
+            times = np.maximum(times - self._calibration.spike_offset, earliest)
+        return spikes.at(times, window)
+
+    def _stamps(self, spikes: Spikes, t_window: float = np.inf) -> Array:
+        """Times of all spikes as the chip's clock has them; always a new array."""
+        if not self.backend.quantise_times:
+            return spikes.times.copy()
+        return stamps(spikes, self.backend.tick, t_window)
 
     def _truncate(self, times: Array) -> Array:
         """Times cut down to the chip's clock; always a new array."""

@@ -10,6 +10,7 @@ from hxloop.activity import Spikes
 from hxloop.backends.pynn.dialect import Dialect
 from hxloop.backends.pynn.given import Delivered
 from hxloop.backends.pynn.schedule import Array
+from hxloop.chip.clock import one_a_cycle
 from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec
 
@@ -51,13 +52,7 @@ class GridDialect(Dialect):
         order = played[np.lexsort((inputs.times[played], inputs.cells[played]))]
         times, cells = inputs.times[order], inputs.cells[order]
         last = math.floor(t_window / self.dt + 1e-9)
-        first = np.flatnonzero(np.diff(cells, prepend=-1))
-        counts = np.diff(np.append(first, len(cells)))
-        rank = np.arange(len(cells)) - np.repeat(first, counts)
-        # A number that grows from one channel to the next keeps their maxima apart.
-        apart = np.repeat(np.arange(len(first)), counts) * (2 * last + len(cells) + 2)
-        steps = np.maximum.accumulate(np.rint(times / self.dt).astype(np.int64) - rank + apart)
-        steps = np.minimum(steps - apart + rank, last + 1 + rank - np.repeat(counts, counts))
+        steps = one_a_cycle(cells, np.rint(times / self.dt).astype(np.int64), last)
         if (steps < 0).any():
             k = int(np.argmin(steps))
             sample, channel = divmod(int(cells[k]), inputs.n_units)

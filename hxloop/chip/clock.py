@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
+
+from hxloop.activity import Spikes
 
 Array = NDArray[np.float64]
 
@@ -22,6 +26,50 @@ def truncate(times: Array, tick: float) -> Array:
     truncated: Array = np.floor(times / tick + SLACK)
     truncated *= tick
     return truncated
+
+
+def one_a_cycle(
+    cells: NDArray[np.int64], cycles: NDArray[np.int64], last: int | None = None
+) -> NDArray[np.int64]:
+    """Cycles of spikes of which no two of a channel share one: the later take the next ones.
+
+    Args:
+        cells: ``(spikes,)``, the sample and channel of each, as one growing number.
+        cycles: ``(spikes,)``, not falling within a channel.
+        last: of all cycles; towards it they are as close to each other as there is room, and
+            negative where there is none. None: there are as many as it takes.
+    """
+    first = np.flatnonzero(np.diff(cells, prepend=-1))
+    counts = np.diff(np.append(first, len(cells)))
+    rank = np.arange(len(cells)) - np.repeat(first, counts)
+    # A number that grows from one channel to the next keeps their maxima apart.
+    most = 2 * int(cycles.max(initial=0)) + len(cells) + 2
+    apart = np.repeat(np.arange(len(first)), counts) * most
+    found: NDArray[np.int64] = np.maximum.accumulate(cycles - rank + apart) - apart + rank
+    return found if last is None else np.minimum(found, last + 1 + rank - np.repeat(counts, counts))
+
+
+def stamps(spikes: Spikes, tick: float, t_window: float = np.inf) -> Array:
+    """Times of spikes cut down to whole cycles, no two of a channel to the same one.
+
+    A circuit sends one event a cycle: of spikes that share one, the later come in the next.
+
+    Args:
+        spikes: of any channels.
+        tick: length of a cycle, in the unit of their times.
+        t_window: before the end of which, in the same unit, all stamps lie.
+
+    Returns:
+        ``(spikes,)``, in their order.
+    """
+    times, cells = truncate(spikes.times, tick), spikes.cells
+    order = np.lexsort((spikes.times, cells))
+    cycles = np.rint(times[order] / tick).astype(np.int64)
+    last = None if t_window == np.inf else math.floor(t_window / tick + SLACK)
+    apart = one_a_cycle(cells[order], cycles, last)
+    moved = apart != cycles
+    times[order[moved]] = apart[moved] * tick
+    return times
 
 
 def n_tied(recorded: Array, exact: Array | None = None) -> int:
