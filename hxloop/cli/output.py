@@ -118,7 +118,7 @@ def trained(result: RunResult, as_json: bool) -> None:
         return
     evaluated(result, False)
     if result.run_dir is not None:
-        if not result.problems:
+        if not result.problems and (result.run_dir / "report.html").is_file():
             line(f"Report:        {result.run_dir / 'report.html'}")
         line(f"Run folder:    {result.run_dir} (evaluate it again: hxloop evaluate DIR)")
 

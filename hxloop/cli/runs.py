@@ -45,6 +45,9 @@ def train(
         typer.Option(metavar="RUN_DIR", help="Begin with the weights that this run ended with."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a run in --out.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Whether report.html is written.")
+    ] = True,
     json_: Json = False,
 ) -> None:
     """Train an experiment, or on data of your own; writes a run folder with a report.
@@ -82,6 +85,10 @@ def train(
     named = Path(experiment).stem if experiment else config.name
     folder = out if out is not None else Path("runs") / named
     if study_of(config) is not None:
+        if not report:
+            raise ConfigError(
+                f"--no-report: {config.name} is a study, whose trainings have one each"
+            )
         _study(config, folder, force, json_)
         return
     # Whoever has to correct the backend should not have to correct the folder first.
@@ -90,7 +97,9 @@ def train(
     prepared = prepare(config)
     output.announce(prepared)
     with progress_of.training() as progress, _stop_on_interrupt() as stop:
-        result = train_prepared(prepared, folder, force=force, events=(stop, progress))
+        result = train_prepared(
+            prepared, folder, force=force, events=(stop, progress), report=report
+        )
     output.trained(result, json_)
 
 

@@ -48,6 +48,7 @@ def train(
     events: Iterable[TrainingEvents] = (),
     progress: ProgressListener | bool | None = None,
     on_trainer: OnTrainer | None = None,
+    report: bool = True,
 ) -> RunResult:
     """Train from scratch, evaluate on the test split, write the run folder.
 
@@ -58,6 +59,7 @@ def train(
         events: who watches, and may ask it to stop; see ``TrainingEvents``.
         progress: a line for an epoch on standard error (True), or who else is told how it goes.
         on_trainer: called with the ``Trainer`` before it starts.
+        report: whether ``report.html`` is written; if not, ``resume`` of the finished run does.
 
     Raises:
         OutputError: ``out`` is not empty or cannot be written.
@@ -65,7 +67,7 @@ def train(
         HxloopError: whatever else is wrong, see ``prepare`` and ``Trainer.fit``.
     """
     told = watchers(events, progress, on_trainer)
-    return train_prepared(prepare(config), out, force=force, events=told)
+    return train_prepared(prepare(config), out, force=force, events=told, report=report)
 
 
 def train_prepared(
@@ -76,6 +78,7 @@ def train_prepared(
     events: Iterable[TrainingEvents] = (),
     progress: ProgressListener | bool | None = None,
     on_trainer: OnTrainer | None = None,
+    report: bool = True,
 ) -> RunResult:
     """What ``train`` does, with parts that may have been exchanged; see there."""
     told = watchers(events, progress, on_trainer)
@@ -87,7 +90,7 @@ def train_prepared(
     # The session first: what does not fit the chip must not cost the run that is in ``out``.
     with RunDirectory.reserved(folder), prepared.open_session() as session:
         begun = begun_folder(prepared, folder, force=force)
-        return TrainingRun(prepared, session, begun, told).run()
+        return TrainingRun(prepared, session, begun, told, report=report).run()
 
 
 def resume(

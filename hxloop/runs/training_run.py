@@ -47,6 +47,7 @@ class TrainingRun:
         folder: of the run, see ``begun_folder``; None writes nothing.
         events: who watches; told in this order, and before the activity is recorded.
         changes: settings that are others than those that the training was begun with.
+        report: whether a report is written, which takes longer than a short training.
 
     Attributes:
         prepared, session, folder: as given.
@@ -61,9 +62,10 @@ class TrainingRun:
         folder: RunDirectory | None = None,
         events: Iterable[TrainingEvents] = (),
         changes: Sequence[Difference] = (),
+        report: bool = True,
     ) -> None:
         self.prepared, self.session, self.folder = prepared, session, folder
-        self._changes = changes
+        self._changes, self._report = changes, report
         told = [*events]
         self.trainer = Trainer(
             prepared.loop_network(session),
@@ -171,10 +173,13 @@ class TrainingRun:
         self, folder: RunDirectory, result: RunResult, origin: dict[str, Any]
     ) -> RunResult:
         folder.write_json(EVALUATION, result.as_dict())
-        # Imported here: figures take a second to import, and not every run has a report.
+        origin |= {"finished": now(), "chip": result.chip_id}
+        if not self._report:
+            folder.write_json(PROVENANCE, origin)
+            return result
+        # Imported here: figures take a second to import.
         from hxloop.runs.report.training_report import report_failure
 
-        origin |= {"finished": now(), "chip": result.chip_id}
         network = self.trainer.network
         failure = report_failure(self.prepared, network, result, origin, folder.report)
         # Last: a run is finished when all its files are there.

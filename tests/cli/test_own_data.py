@@ -64,3 +64,13 @@ def test_an_experiment_is_trained_on_other_data(place, run):
 def test_what_makes_no_sense_is_told_in_the_words_that_were_typed(place, run, words, expected):
     status, _, said = run(*words)
     assert status in (1, 2) and expected in said
+
+
+def test_a_report_is_written_when_it_is_asked_for(place, run):
+    words = ["train", "--data", "a.csv", *SHORT, "--out", "one"]
+    status, out, _ = run(*words, "--no-report")
+    assert status == 0 and "Report:" not in out and not (place / "one" / "report.html").exists()
+    # All else is there, and what is finished writes it later.
+    assert run("evaluate", "one")[0] == 0
+    status, out, _ = run("resume", "one")
+    assert status == 0 and "Report:" in out and (place / "one" / "report.html").exists()
