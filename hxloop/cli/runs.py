@@ -60,16 +60,7 @@ def train(
     from hxloop.runs.folder import RunDirectory
     from hxloop.substrate import get_backend
 
-    overrides = list(settings or [])
-    if epochs is not None:
-        overrides.append(f"training.epochs={epochs}")
-    if seed is not None:
-        overrides.append(f"seed={seed}")
-    if init_from is not None:
-        start = json.dumps(str(init_from))
-        overrides += [f"initialisation.run={start}", "initialisation.method=from-run"]
-    if backend is not None:
-        overrides.insert(0, f'backend.name="{backend}"')
+    overrides = _overrides(settings, backend, epochs, seed, init_from)
     if data is None:
         _only_with_data(label=label, split=split, ignore=ignore)
         if experiment is None:
@@ -196,6 +187,23 @@ def evaluate(
             progress=progress,
         )
     output.evaluated(result, json_)
+
+
+def _overrides(
+    settings: list[str] | None, backend: str | None, epochs: int | None, seed: int | None,
+    init_from: Path | None,
+) -> list[str]:  # fmt: skip
+    """What options of the command line set in a configuration."""
+    found = [] if backend is None else [f'backend.name="{backend}"']
+    found += settings or []
+    if epochs is not None:
+        found.append(f"training.epochs={epochs}")
+    if seed is not None:
+        found.append(f"seed={seed}")
+    if init_from is not None:
+        start = json.dumps(str(init_from))
+        found += [f"initialisation.run={start}", "initialisation.method=from-run"]
+    return found
 
 
 def _only_with_data(**given: Any) -> None:
