@@ -22,6 +22,7 @@ from hxloop.backends.emulated.chip import EmulatedChip
 from hxloop.backends.emulated.imperfections import FIRST_SPIKES_ONLY
 from hxloop.backends.emulated.model import circuits_needed, delay_circuits_needed
 from hxloop.backends.emulated.session import EmulatedChipSession
+from hxloop.chip.cost import estimated_cost
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS, merged_circuits
 from hxloop.chip.readout import Codes
@@ -121,6 +122,10 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
             "Brian2 compiles its model once for every shape of network and batch (about 20 s), "
             "then it is kept."
         )
+
+    def cost_of_sample(self, events_in: float, events_out: float) -> Mapping[str, float]:
+        """What a sample would cost on the chip: an estimate, see ``hxloop.chip.cost``."""
+        return estimated_cost(self.tau_syn_us, events_in, events_out).as_dict()
 
     def check_calibration(self, network: NetworkSpec, calibration: Calibration) -> None:
         """Refuse what is no calibration of this chip, or none for this network.

@@ -11,6 +11,7 @@ import typer
 from hxloop.cli import catalogue as cli_catalogue
 from hxloop.cli import look as cli_look
 from hxloop.cli import output as output
+from hxloop.cli import presets as cli_presets
 from hxloop.cli import runs as cli_runs
 from hxloop.cli import tools as cli_tools
 from hxloop.cli.app import FAILURE, INTERRUPTED, USAGE, app
@@ -30,7 +31,7 @@ from hxloop.text import printable
 from hxloop.version import __version__
 
 # Importing them adds their commands to the application.
-COMMANDS = (cli_runs, cli_look, cli_tools, cli_catalogue)
+COMMANDS = (cli_runs, cli_look, cli_tools, cli_catalogue, cli_presets)
 _USAGE_ERRORS = (ConfigError, UnknownNameError, OutputError, NetworkError, CapacityError)
 
 

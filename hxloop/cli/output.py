@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.chip.cost import cost_in_words
 from hxloop.errors import HxloopWarning
+from hxloop.runs.cost import estimated_cost
 from hxloop.substrate.optional import description
 from hxloop.text import printable
 from hxloop.training.progress import counting, say
@@ -139,6 +141,12 @@ def evaluated(result: RunResult, as_json: bool) -> None:
     for name in ("undecided", "ties"):
         if summary[name]:
             line(f"{_COUNTED[name] + ':':<14} {summary[name]} of {summary['test_samples']} samples")
+    _estimate(result)
+
+
+def _estimate(result: RunResult) -> None:
+    if cost := estimated_cost(result.config, result.test):
+        line(f"On the chip:   about {cost_in_words(cost)} (an estimate from published figures)")
 
 
 def drifted(points: Sequence[DriftPoint], as_json: bool) -> None:

@@ -17,6 +17,7 @@ from hxloop.data import Dataset
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec, Parameters
 from hxloop.runs.config import ExperimentConfig
+from hxloop.runs.cost import estimated_cost
 from hxloop.runs.encoded import spike_data
 from hxloop.runs.lazy import LazyMapping, LazySequence
 from hxloop.substrate import Backend, Session, get_backend
@@ -195,6 +196,8 @@ class RunResult(Brief):
             "notes": [note.as_dict() for note in self.notes],
             "run_dir": str(self.run_dir) if self.run_dir else None,
         }
+        if cost := estimated_cost(self.config, self.test):
+            summary["estimated_cost_of_a_sample"] = dict(cost)
         if self.training is not None:
             metrics = self.training.metrics
             summary |= {

@@ -62,6 +62,18 @@ class Calibrated(Protocol):
         ...
 
 
+class Costed(Protocol):
+    """A backend that can estimate what a sample costs on the chip that it is, or stands for."""
+
+    def cost_of_sample(self, events_in: float, events_out: float) -> Mapping[str, float]:
+        """An estimate by name, with the unit in the name.
+
+        Args:
+            events_in, events_out: spikes to the chip and from it in one sample, on the mean.
+        """
+        ...
+
+
 class Placed(Protocol):
     """A session that says where its neurons are."""
 
@@ -139,6 +151,12 @@ def check_calibration(
     found: Calibrated | None = _as(backend, Calibrated)
     if calibration is not None and found is not None:
         found.check_calibration(network, calibration)
+
+
+def cost_of_sample(backend: Backend, events_in: float, events_out: float) -> Mapping[str, float]:
+    """What a sample is estimated to cost on the chip, see ``Costed``; {} where there is none."""
+    found: Costed | None = _as(backend, Costed)
+    return {} if found is None else found.cost_of_sample(events_in, events_out)
 
 
 def circuits_of(session: Session) -> tuple[NDArray[np.int64], ...] | None:

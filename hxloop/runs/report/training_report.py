@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import Spikes
+from hxloop.chip.cost import cost_in_words
 from hxloop.data import Dataset, TimeSeries, yin_yang_class
 from hxloop.errors import ConfigError
+from hxloop.runs.cost import estimated_cost
 from hxloop.runs.encoded import same_inputs, spike_data
 from hxloop.runs.report.page import (
     DecisionPlane,
@@ -69,6 +71,8 @@ def training_report(
             f"weights of epoch {result.training.epoch}",
         ),
     ]
+    if cost := estimated_cost(result.config, result.test):
+        rows.append(("Estimated cost on the chip", cost_in_words(cost)))
     if calibration := prepared.calibration_in_words:
         rows.insert(6, ("Calibration", calibration))
     if law := _dales_law(prepared, result.training.weights):
