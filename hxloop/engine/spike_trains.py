@@ -179,35 +179,45 @@ def exact_block(max_spikes: int = MAX_SPIKES) -> BlockSolver:
 
 
 def _exact(block: Block, max_spikes: int) -> Spikes:
-    rows, coming, table, late = block.rows, block.coming, block.table, block.late
+    rows, coming, table = block.rows, block.coming, block.table
     batch, post, loop = block.batch, block.post, block.in_a_loop
     starts, onward = outgoing(block) if loop else (np.zeros(0, np.int64),) * 2
     per_sample = int(np.diff(coming.offsets).max(initial=0))
     once = block.spikes_once
     most = post if once else max_spikes * post
     capacity = min(most, post if once else 4 * post + 4 * per_sample + 16)
-    parts = samples_of_parts(batch, post * (per_sample + _PAIRS_PER_SPIKE))
-    while True:
-        times = np.empty((batch, capacity))
-        units = np.empty((batch, capacity), np.int64)
-        counts = np.zeros(batch, np.int64)
 
-        def part(samples: slice) -> None:
-            ends = samples.start, samples.stop
-            given = coming.offsets, coming.base, coming.rows, rows.weights, rows.extra
-            results = table, block.network.t_window, times, units, counts  # noqa: B023
+    def run(first: int, last: int, capacity: int) -> tuple[Array, Whole, Whole]:
+        n, offsets = last - first, coming.offsets[first : last + 1]
+        times, units = np.empty((n, capacity)), np.empty((n, capacity), np.int64)
+        counts = np.zeros(n, np.int64)
+        late, carried = (
+            np.ascontiguousarray(each[:, first:last]) for each in (block.late, block.carried)
+        )
+
+        def part(chosen: slice) -> None:
+            given = offsets, coming.base, coming.rows, rows.weights, rows.extra
+            results = table, block.network.t_window, times, units, counts
             if loop:
-                chosen = rows.ranges, rows.delays, starts, onward, late, block.carried
-                loop_block(*ends, *given, *chosen, *results)
+                between = rows.ranges, rows.delays, starts, onward, late, carried
+                loop_block(chosen.start, chosen.stop, *given, *between, *results)
             else:
-                chain_block(*ends, *given, *results)
+                chain_block(chosen.start, chosen.stop, *given, *results)
 
-        run_parts(parts, part)
-        if int(counts.max(initial=0)) <= capacity:
+        run_parts(samples_of_parts(n, post * (per_sample + _PAIRS_PER_SPIKE)), part)
+        return times, units, counts
+
+    while True:
+        times, units, counts = run(0, batch, capacity)
+        more = np.flatnonzero(counts > capacity)
+        if not more.size:
             break
-        if capacity == most:
-            _overflow(block, units[int(np.argmax(counts))], max_spikes, counts)
-        capacity = min(most, 4 * capacity)
+        # One sample tells whether it ever stops, before all of them try.
+        first = int(more[0])
+        _, of_one, count = run(first, first + 1, most)
+        if count[0] > most:
+            _overflow(block, of_one[0], max_spikes, first)
+        capacity = min(most, max(4 * capacity, 2 * int(count[0])))
     kept = np.arange(capacity) < counts[:, None]
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return Spikes(times[kept], units[kept], offsets, post)
@@ -222,9 +232,8 @@ def _part(found: Spikes, start: int, size: int) -> Spikes:
     return Spikes(times[chosen], units[chosen] - start, before[offsets].astype(np.int64), size)
 
 
-def _overflow(block: Block, units: Whole, max_spikes: int, counts: Whole) -> None:
+def _overflow(block: Block, units: Whole, max_spikes: int, sample: int) -> None:
     network = block.network
-    sample = int(np.argmax(counts))
     often = np.bincount(units)
     worst = int(np.argmax(often))
     starts = starts_of(network, block.populations)

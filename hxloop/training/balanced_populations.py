@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from hxloop.activity import Spikes
 from hxloop.checks.random_streams import entropy
 from hxloop.engine.spike_trains import spike_trains
-from hxloop.errors import ConfigError
+from hxloop.errors import ConfigError, RunInputError
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec, Parameters
 from hxloop.training.drawn_weights import DALE_BALANCE, drawn_weights, obey_dale
 
 Array = NDArray[np.float64]
+# How many more spikes there may be with a loop than without, and in one sample; and how often its
+# weights are halved for that.
+_CALM, _BURST, _HALVINGS = 1.5, 4.0, 12
+_SAMPLES = 16  # that this is looked for with
 
 
 def balanced(
@@ -30,6 +34,8 @@ def balanced(
     the neurons spikes at all; of a leaky read-out, at which their membranes rise by 1. Weights
     that close loops are drawn around 0, so that the standard deviation of what they add to the
     drive is ``spread`` times its mean; while a scale is searched they and all delays count as 0.
+    Then they are halved until the populations of the loop spike no more than half as often again
+    as without them: a loop that keeps itself going would drown its input, and never end.
 
     Args:
         network: whose weights.
@@ -62,7 +68,56 @@ def balanced(
                 weights[i] = rng.normal(0, scale * spread / math.sqrt(n), network.shapes[i])
                 obey_dale(weights[i], _n_inhibitory(network, i))
             spikes[population] = found
+        if _loops_of(network, block):
+            factor, calm = _calmed(network, block, weights, spikes)
+            weights |= {i: factor * weights[i] for i in _loops_of(network, block)}
+            spikes |= calm
     return tuple(weights[i] for i in range(len(network.shapes)))
+
+
+def _calmed(
+    network: NetworkSpec, block: Sequence[int], weights: dict[int, Array], spikes: dict[int, Spikes]
+) -> tuple[float, dict[int, Spikes]]:
+    """By what the weights within a block have to be lowered for it to be calm; its spikes then."""
+    inside = _loops_of(network, block)
+    # What is not reached yet is silent; without delays, as while the scales were searched.
+    known = [weights.get(i, np.zeros(shape)) for i, shape in enumerate(network.shapes)]
+    none = tuple(None for _ in known)
+
+    some = spikes[-1].select(slice(_SAMPLES))
+
+    def run(factor: float, inputs: Spikes, most: int) -> list[Spikes] | None:
+        chosen = tuple(factor * w if i in inside else w for i, w in enumerate(known))
+        try:
+            found = spike_trains(network, Parameters(chosen, none), inputs, max_spikes=most)
+        except RunInputError:  # more spikes than that
+            return None
+        return [found[population] for population in block]
+
+    def count(found: Sequence[Spikes]) -> int:
+        return sum(each.n_spikes for each in found)
+
+    alone = count([spikes[population].select(slice(_SAMPLES)) for population in block])
+    neurons = sum(spikes[population].n_units for population in block) * some.batch
+    most = max(4, math.ceil(_BURST * alone / neurons))
+    for factor in (0.5**k for k in range(_HALVINGS)):
+        tried = run(factor, some, most)
+        if tried is None or count(tried) > _CALM * alone:
+            continue
+        whole = run(factor, spikes[-1], 4 * most)
+        if whole is not None:
+            return factor, dict(zip(block, whole, strict=True))
+    return 0.0, {}
+
+
+def _loops_of(network: NetworkSpec, block: Sequence[int]) -> list[int]:
+    """The projections within a block that close its loops."""
+    order = _from_outside_in(network, block)
+    return [
+        i
+        for i, (pre, post) in enumerate(network.ends)
+        if pre in order and post in order and order.index(pre) >= order.index(post)
+    ]
 
 
 def _from_outside_in(network: NetworkSpec, block: Sequence[int]) -> list[int]:
