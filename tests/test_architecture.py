@@ -76,7 +76,7 @@ LIBRARIES = {
     "numba": ("hxloop.machine.jit", "hxloop.engine.compiled"),
     "torch": (
         "hxloop.checks.tensors", "hxloop.engine", "hxloop.training", "hxloop.calibration.scales",
-        "hxloop.conformance", "hxloop.bench",
+        "hxloop.conformance", "hxloop.bench", "hxloop.experiments.reality_check",
     ),
     "brian2": ("hxloop.backends.emulated.brian2", "hxloop.backends.pynn"),
     "pyNN": ("hxloop.backends.pynn",),

@@ -1,0 +1,1 @@
+"""How much of an accuracy is the recipe, and how much the chip."""
