@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hxloop import registry
 from hxloop.activity import Spikes
 from hxloop.backends.emulated.brian2.chip import dynamics_of
 from hxloop.backends.emulated.event_solver import ChipLayer
 from hxloop.backends.emulated.imperfections import FIRST_SPIKES_ONLY, Imperfections
 from hxloop.backends.emulated.link import cross
 from hxloop.backends.emulated.model import TrialNoise
-from hxloop.backends.emulated.presets import preset_registry
+from hxloop.backends.emulated.presets import Preset, preset_registry
 from hxloop.backends.emulated.synapses import Synapses
 from hxloop.errors import CapacityError, ConfigError, RunInputError, UnknownNameError
 from hxloop.network import NetworkSpec, NeuronParameters, NeuronSpec, Population
@@ -236,3 +239,16 @@ def test_a_preset_is_read_from_a_file(tmp_path):
         Imperfections.resolve(str(path))
     with pytest.raises(ConfigError, match="cannot be read"):
         Imperfections.resolve(str(tmp_path / "nowhere.toml"))
+
+
+def test_a_package_brings_a_preset_by_entry_point(monkeypatch):
+    point = EntryPoint("mine", "tests.backends.test_chip_imperfections:MINE", "hxloop.chip_presets")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] * (group == point.group))
+    assert Imperfections.resolve("mine") == Imperfections.resolve(
+        {"preset": "calibrated", "link_loss": 0.01}
+    )
+    with pytest.raises(UnknownNameError, match=r"known: .*mine"):
+        Imperfections.resolve("yours")
+
+
+MINE = Preset(about="a", source="b", start="calibrated", values={"link_loss": 0.01})
