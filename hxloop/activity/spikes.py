@@ -230,10 +230,10 @@ class Spikes:
 
     def nth(self, k: int) -> Times:
         """``(batch, n_units)``, the times of spike number k, from 0; ``inf`` = no such spike."""
-        result = np.full((self.batch, self.n_units), np.inf)
-        chosen = self.ranks == k
-        result[self.samples[chosen], self.units[chosen]] = self.times[chosen]
-        return result
+        result = np.full(self.batch * self.n_units, np.inf)
+        chosen = slice(None, None, -1) if k == 0 else self.ranks == k  # the last written stays
+        result[self.cells[chosen]] = self.times[chosen]
+        return result.reshape(self.shape)
 
     def select(self, samples: slice | Sequence[int] | NDArray[Any]) -> Spikes:
         """The spikes of some samples, which are numbered anew in the order given."""

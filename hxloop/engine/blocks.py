@@ -102,14 +102,16 @@ def arrivals(
         batch = spikes.batch
         row = first + spikes.units
         when = spikes.times + rows.delays[row]
-        which = np.arange(len(when))
+        part = spikes.samples, when, row, first_spike[pre] + np.arange(len(when))
         late = _carried(network, i, spikes, departures)
         if departures is not None and late is not None:
             passed, when = carry(spikes, rows.delays[first : first + spikes.n_units], late)
             departures.lose(int((~passed).sum()))
-            which = np.flatnonzero(passed)
-        parts.append((spikes.samples[which], when[which], row[which], first_spike[pre] + which))
-    samples, base, row, number = (np.concatenate([part[k] for part in parts]) for k in range(4))
+            part = part[0][passed], when[passed], row[passed], part[3][passed]
+        parts.append(part)
+    samples, base, row, number = parts[0]
+    if len(parts) > 1:
+        samples, base, row, number = (np.concatenate([part[k] for part in parts]) for k in range(4))
     if len(parts) > 1 or rows.delays.any():
         order = np.lexsort((base, samples))
         samples, base, row, number = samples[order], base[order], row[order], number[order]

@@ -218,9 +218,11 @@ def _exact(block: Block, max_spikes: int) -> Spikes:
         if count[0] > most:
             _overflow(block, of_one[0], max_spikes, first)
         capacity = min(most, max(4 * capacity, 2 * int(count[0])))
-    kept = np.arange(capacity) < counts[:, None]
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Spikes(times[kept], units[kept], offsets, post)
+    ends = list(enumerate(counts.tolist()))
+    when = np.concatenate([np.empty(0), *(times[b, :n] for b, n in ends)])
+    which = np.concatenate([np.empty(0, np.int64), *(units[b, :n] for b, n in ends)])
+    return Spikes(when, which, offsets, post)
 
 
 def _part(found: Spikes, start: int, size: int) -> Spikes:
