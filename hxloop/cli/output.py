@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.chip.cost import cost_in_words
 from hxloop.errors import HxloopWarning
-from hxloop.runs.cost import estimated_cost
 from hxloop.substrate.optional import description
 from hxloop.text import printable
 from hxloop.training.progress import counting, say
@@ -145,6 +143,9 @@ def evaluated(result: RunResult, as_json: bool) -> None:
 
 
 def _estimate(result: RunResult) -> None:
+    from hxloop.chip.cost import cost_in_words
+    from hxloop.runs.cost import estimated_cost
+
     if cost := estimated_cost(result.config, result.test):
         line(f"On the chip:   about {cost_in_words(cost)} (an estimate from published figures)")
 

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from hxloop.calibration.preset_fit import fit_preset as fitted_preset
 from hxloop.cli import output as output
 from hxloop.cli.app import Json, app
 from hxloop.errors import ConfigError, OutputError
@@ -32,6 +31,8 @@ def fit_preset(
         raise ConfigError(f"--out {out}: expected a file whose name ends with .toml")
     if out.exists() and not force:
         raise OutputError(f"{out}: is there already. Give another --out, or --force to replace it.")
+    from hxloop.calibration.preset_fit import fit_preset as fitted_preset
+
     found = fitted_preset(recordings)
     found.write(out)
     if json_:
