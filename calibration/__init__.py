@@ -17,6 +17,12 @@ from hxloop import late
 
 if TYPE_CHECKING:
     from hxloop.calibration.files import load_calibration, save_calibration
+    from hxloop.calibration.measured_scales import (
+        MeasuredScales,
+        load_scales,
+        measure_scales,
+        save_scales,
+    )
     from hxloop.calibration.options import CalibrationOptions, CalibrationTarget
     from hxloop.calibration.procedures import calibrate
     from hxloop.calibration.result import CalibrationResult
@@ -28,9 +34,13 @@ __all__ = [
     "CalibrationOptions",
     "CalibrationResult",
     "CalibrationTarget",
+    "MeasuredScales",
     "calibrate",
     "fit_scales",
     "load_calibration",
+    "load_scales",
+    "measure_scales",
     "save_calibration",
+    "save_scales",
     "scale_network",
 ]

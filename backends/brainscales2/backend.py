@@ -25,20 +25,30 @@ drops it counts itself (``RunInfo.lost_spikes``); what the link loses is missing
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from hxloop.backends.brainscales2 import vendor
 from hxloop.backends.brainscales2.dialect import BrainScaleS2Dialect
+from hxloop.backends.brainscales2.examine import examine
+from hxloop.backends.brainscales2.link import check_link
 from hxloop.backends.brainscales2.options import BrainScaleS2Options
+from hxloop.backends.brainscales2.prepare import prepare_networks
 from hxloop.backends.brainscales2.session import BrainScaleS2Session
-from hxloop.backends.pynn.adapter import PynnSession
 from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS
 from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import ConfigError
 from hxloop.network import Feature, NetworkSpec
 from hxloop.substrate import BaseBackend, Calibration, Capabilities, check_network
-from hxloop.substrate.optional import digest_of_calibration, usable_circuits
+from hxloop.substrate.chip_software import LinkReport, PreparedNetwork, SoftwareFindings
+from hxloop.substrate.optional import (
+    chip_of_calibration,
+    digest_of_calibration,
+    usable_circuits,
+)
 
 # A batch takes milliseconds of the chip's time; setting up and reading out, a few seconds.
 HUNG_SECONDS = 120.0
@@ -77,7 +87,7 @@ class PynnBrainscales2Backend(BrainScaleS2Options, BaseBackend):
         *,
         calibration: Calibration | None = None,
         seed: int | None = None,
-    ) -> PynnSession:
+    ) -> BrainScaleS2Session:
         """Open a session. ``seed`` is not used: the chip has no say in its noise.
 
         Args:
@@ -92,12 +102,31 @@ class PynnBrainscales2Backend(BrainScaleS2Options, BaseBackend):
             ConfigError: there is no such calibration file, or slots are too short.
             MissingDependencyError: ``pynn_brainscales`` is not installed.
             FileFormatError: the calibration file cannot be read.
+            CalibrationError: the scales were measured on another chip than this one.
         """
         described, digest = self._with(calibration), digest_of_calibration(calibration)
         check_network(network, described.capabilities, self.name)
-        dialect = BrainScaleS2Dialect(described, network, digest)
+        of_chip = chip_of_calibration(calibration)
+        dialect = BrainScaleS2Dialect(described, network, digest, of_chip)
         capabilities = replace(described.capabilities, weight_limit=dialect.grid.limit)
         return BrainScaleS2Session(described, dialect, network, capabilities)
+
+    def prepare_networks(self) -> tuple[str, list[PreparedNetwork]]:
+        """Show networks to the vendor's router; see ``hxloop.substrate.chip_software``."""
+        told = vendor.without_a_chip()
+
+        def opened(network: NetworkSpec, failed: Sequence[int]) -> BrainScaleS2Session:
+            return replace(self, failed_neurons=(*self.failed_neurons, *failed)).open(network)
+
+        return told, prepare_networks(opened)
+
+    def check_link(self, milliseconds: float) -> LinkReport:
+        """Send events at rising rates; see ``hxloop.backends.brainscales2.link``."""
+        return check_link(milliseconds=milliseconds)
+
+    def examine(self, calibration: Path | None, *, connect: bool) -> SoftwareFindings:
+        """What is installed and configured; see ``hxloop.backends.brainscales2.examine``."""
+        return examine(self.name, calibration, connect=connect)
 
     def _with(self, calibration: Calibration | None) -> PynnBrainscales2Backend:
         if calibration is None:

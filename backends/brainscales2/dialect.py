@@ -43,6 +43,7 @@ class BrainScaleS2Dialect(Dialect):
         options: with a calibration's scales applied.
         network: what to run.
         digest: of the calibration.
+        scales_of_chip: the chip that it was measured on; None: any.
 
     Raises:
         CapacityError: layers whose distances from leak to threshold differ.
@@ -58,7 +59,11 @@ class BrainScaleS2Dialect(Dialect):
     known_warnings = ("Recorded at least one spike after t_stop",)
 
     def __init__(
-        self, options: BrainScaleS2Options, network: NetworkSpec, digest: str | None
+        self,
+        options: BrainScaleS2Options,
+        network: NetworkSpec,
+        digest: str | None,
+        scales_of_chip: str | None = None,
     ) -> None:
         self.options = options
         self.calibration_digest = digest
@@ -77,7 +82,10 @@ class BrainScaleS2Dialect(Dialect):
         self._duration_ms, self._lost = 0.0, 0
         self._inputs: Any = None
         self._permutation: list[int] = []
+        self.circuits: tuple[NDArray[np.int64], ...] = ()
         self.events_of_a_spike = 1
+        self.warm_up = True
+        self.scales_of_chip = scales_of_chip
 
     def check(self, network: NetworkSpec) -> None:
         """Refuse what does not fit, before any time of the chip is spent.
@@ -92,28 +100,12 @@ class BrainScaleS2Dialect(Dialect):
         file = options.calibration_file
         if file is not None and not Path(file).is_file():
             raise ConfigError(f"{self.name}: no calibration file {file}")
-        for index, layer in enumerate(network.layers):
-            if not math.isclose(layer.neuron.tau_syn, 1.0):
-                raise CapacityError(
-                    f"backend {self.name!r}: layer {index} has tau_syn = {layer.neuron.tau_syn:g}; "
-                    "expected 1, the unit of model time: a chip is calibrated, and its "
-                    "relative_weight_lsb known, for one synaptic time constant. Another one: "
-                    "option tau_syn_us"
-                )
-        for population in network.populations:
-            options.check_held(population)
-        longest = max(options.refractory_us(layer.neuron) for layer in network.layers)
-        shortest = network.t_window + longest / options.tau_us
-        if options.slot < shortest:
-            raise ConfigError(
-                f"{self.name}: slot = {options.slot:g} is too short: a neuron that spikes at the "
-                f"end of the window of {network.t_window:g} is refractory until {shortest:.3g} "
-                "(model time), in the next sample"
-            )
+        options.check_network(network)
         if file is not None:
             self.refractory = options.refractory(network)
         layers = place_neurons(network, options.failed_neurons, self.name)
         self._permutation = [neuron for layer in layers for neuron in layer]
+        self.circuits = tuple(np.array(layer, dtype=np.int64)[:, None] for layer in layers)
         # An event for each half of the chip that the first layer is in.
         self.events_of_a_spike = len({segment_of(neuron)[0] for neuron in layers[0]})
 
@@ -123,12 +115,14 @@ class BrainScaleS2Dialect(Dialect):
         Raises:
             MissingDependencyError: it is not installed.
             FileFormatError: the file is no calibration.
+            CalibrationError: scales of another chip.
         """
         sim = vendor.import_vendor(self.name)
         if self.options.calibration_file is not None:
             self._chip = vendor.read_calibration(sim, self.options.calibration_file)
             vendor.set_clock(self._chip, self.refractory)
         self.chip_id = vendor.chip_id(sim)
+        vendor.check_chip(self.name, self.chip_id, self.scales_of_chip)
         return sim
 
     def setup(self, sim: Any) -> None:
@@ -202,8 +196,9 @@ class BrainScaleS2Dialect(Dialect):
     def prepare(self, sim: Any) -> None:
         """Map, and calibrate; then a short run, so that the chip holds its configuration."""
         sim.run(None, sim.RunCommand.PREPARE)
-        sim.run(WARM_UP_MS)
-        self.reset(sim)
+        if self.warm_up:
+            sim.run(WARM_UP_MS)
+            self.reset(sim)
 
     def hold(self, matrix: Array) -> HeldLayer:
         """Whole numbers, rounded; clipped to 63."""

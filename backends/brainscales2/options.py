@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -174,6 +175,32 @@ class BrainScaleS2Options:
             return 0.0
         share = (neuron.v_reset - neuron.v_leak) / (neuron.v_threshold - neuron.v_leak)
         return share * (self.v_threshold_lsb - self.v_leak_lsb)
+
+    def check_network(self, network: NetworkSpec) -> None:
+        """Refuse time constants, resets and refractory times that cannot be had.
+
+        Raises:
+            CapacityError: another synaptic time constant, or see ``check_held``.
+            ConfigError: slots too short.
+        """
+        for index, layer in enumerate(network.layers):
+            if not math.isclose(layer.neuron.tau_syn, 1.0):
+                raise CapacityError(
+                    f"backend {self.name!r}: layer {index} has tau_syn = {layer.neuron.tau_syn:g}; "
+                    "expected 1, the unit of model time: a chip is calibrated, and its "
+                    "relative_weight_lsb known, for one synaptic time constant. Another one: "
+                    "option tau_syn_us"
+                )
+        for population in network.populations:
+            self.check_held(population)
+        longest = max(self.refractory_us(layer.neuron) for layer in network.layers)
+        shortest = network.t_window + longest / self.tau_us
+        if self.slot < shortest:
+            raise ConfigError(
+                f"{self.name}: slot = {self.slot:g} is too short: a neuron that spikes at the "
+                f"end of the window of {network.t_window:g} is refractory until {shortest:.3g} "
+                "(model time), in the next sample"
+            )
 
     def check_held(self, population: Population) -> None:
         """Refuse a reset or refractory time that the chip, or the calibration file, has not.

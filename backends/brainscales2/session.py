@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +35,31 @@ class BrainScaleS2Session(PynnSession):
     ) -> None:
         super().__init__(backend, dialect, network, capabilities)
         self._chip_dialect = dialect
+
+    @property
+    def circuits(self) -> tuple[NDArray[np.int64], ...]:
+        """For each layer ``(post, 1)``, the hardware neurons that its neurons are on."""
+        return self._chip_dialect.circuits
+
+    def prepare_only(self) -> float:
+        """Place, route and (without a file) calibrate, in the vendor's software; run nothing.
+
+        Returns:
+            Seconds that it took.
+
+        Raises:
+            RunFailed: the vendor's software refused the network.
+        """
+        dialect, start = self._chip_dialect, time.perf_counter()
+        held = [dialect.hold(np.zeros(shape)) for shape in self.network.shapes]
+        schedule = dialect.schedule(self.network, (), np.zeros((1, self.network.n_inputs)))
+        dialect.warm_up = False
+        try:
+            with self._alone(), self._in_the_simulator():
+                self._build(held, schedule)
+        finally:
+            dialect.warm_up, self._built = True, None
+        return time.perf_counter() - start
 
     def _simulate(
         self, weights: tuple[Array, ...], input_times: Array, trial: int | None

@@ -7,18 +7,26 @@ Two releases are known, told apart by a function that only one of them has: that
 from __future__ import annotations
 
 import importlib
+import os
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
 from hxloop.backends.brainscales2.refractory import Refractory
-from hxloop.errors import FileFormatError, MissingDependencyError
+from hxloop.errors import CalibrationError, FileFormatError, MissingDependencyError
 from hxloop.version import __version__
 
 MODULE = "pynn_brainscales.brainscales2"
 COORDINATES = "dlens_vx_v3"
 # Functions that tell how a run went, of EBRAINS 12 and of master.
 HEALTH, INSTANCES = "get_execution_health_info", "get_execution_instance_data"
+
+# Where a connection is looked for, in this order (hxcomm, ``connection_from_env``).
+ZERO_MOCK = "HXCOMM_ENABLE_ZERO_MOCK"
+CONNECTION = (
+    ZERO_MOCK, "QUIGGELDY_ENABLED", "QUIGGELDY_IP", "QUIGGELDY_PORT", "QUIGGELDY_USER_NO_MUNGE",
+    "SLURM_FPGA_IPS", "SLURM_HARDWARE_LICENSES",
+)  # fmt: skip
 
 # How messages of a run read that the chip or the link to it did not carry out: grenade,
 # ``execution_instance_node.cpp`` and ``stateful_connection_run.cpp``, of both releases.
@@ -93,6 +101,19 @@ def chip_id(sim: Any) -> str | None:
     return str(names[0]) if names else None
 
 
+def check_chip(backend: str, found: str | None, scales_of: str | None) -> None:
+    """Refuse scales of another chip.
+
+    Raises:
+        CalibrationError: both chips are known, and differ.
+    """
+    if found is not None and scales_of is not None and found != scales_of:
+        raise CalibrationError(
+            f"backend {backend!r}: the scales were measured on chip {scales_of}; this is chip "
+            f"{found}. Measure anew: hxloop fit-scales {backend}"
+        )
+
+
 def set_clock(chip: Any, refractory: Refractory) -> None:
     """Let the fast clock of a chip's configuration count refractory times."""
     halco = coordinates()
@@ -100,6 +121,23 @@ def set_clock(chip: Any, refractory: Refractory) -> None:
         backend = chip.neuron_block.backends[place]
         backend.enable_clocks = True
         backend.clock_scale_fast = refractory.clock_scale
+
+
+def connection() -> dict[str, str]:
+    """The environment variables that say where the chip is, as far as they are set."""
+    return {name: os.environ[name] for name in CONNECTION if name in os.environ}
+
+
+def without_a_chip() -> str:
+    """Let the vendor's software work without a chip (zero-mock), unless a connection is configured.
+
+    To be called before it is imported. Returns what a person should know.
+    """
+    found = connection()
+    if found:
+        return f"connection as configured ({', '.join(found)})"
+    os.environ[ZERO_MOCK] = "1"
+    return f"no connection is configured: {ZERO_MOCK}=1 was set, no chip is asked"
 
 
 def dropped_events(sim: Any) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.activity import Spikes
-from hxloop.backends.pynn.given import Delivered, HeldLayer
+from hxloop.backends.pynn.given import Delivered, HeldLayer, give_spikes
 from hxloop.backends.pynn.packages import Packages
 from hxloop.backends.pynn.schedule import Array, SampleSchedule, Spacing, spacing
 from hxloop.errors import CapacityError, RunInputError
@@ -263,9 +263,7 @@ class Dialect(Packages):
 
     def set_inputs(self, sim: Any, population: Any, trains_ms: Sequence[Array]) -> None:
         """Give the input population its spikes."""
-        from pyNN.parameters import Sequence as Train
-
-        population.set(spike_times=[Train(train) for train in trains_ms])
+        give_spikes(population, trains_ms)
 
     def run(self, sim: Any, duration_ms: float) -> None:
         """Run once."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -66,3 +68,10 @@ class Delivered:
 
     times: Array
     n_rounded: int = 0
+
+
+def give_spikes(population: Any, trains_ms: Sequence[Array]) -> None:
+    """Give an input population its spikes (ms), a train for each cell."""
+    from pyNN.parameters import Sequence as Train
+
+    population.set(spike_times=[Train(train) for train in trains_ms])

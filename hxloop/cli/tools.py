@@ -14,6 +14,7 @@ import typer
 
 from hxloop.cli import output as output
 from hxloop.cli.app import FAILURE, Json, app
+from hxloop.cli.chips import prepare_only
 from hxloop.cli.words import keyword_names, read_settings
 from hxloop.errors import ConfigError, OutputError, UnknownNameError, unknown_name
 from hxloop.provenance import provenance
@@ -217,9 +218,18 @@ def check_backend(
         list[str] | None,
         typer.Option("--only", metavar="NAME", help="A check, or a group of them; repeatable."),
     ] = None,
+    prepare: Annotated[
+        bool,
+        typer.Option(
+            "--prepare-only",
+            help="pynn-brainscales2: show networks to the vendor's router, without a chip.",
+        ),
+    ] = False,
     json_: Json = False,
 ) -> int:
     """Check that a backend does what every backend must do."""
+    if prepare:
+        return prepare_only(name, settings, json_)
     from hxloop.conformance import ALL_CHECKS, CHECKS, Subject, chosen_checks, run_checks
     from hxloop.substrate import get_backend
 

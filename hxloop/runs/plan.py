@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxloop import checks
-from hxloop.calibration import CalibrationResult, load_calibration
+from hxloop.calibration import CalibrationResult, MeasuredScales
+from hxloop.calibration.measured_scales import load_any
 from hxloop.data import Dataset
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec, Parameters
@@ -63,7 +64,7 @@ class Prepared(Brief):
     weights: Sequence[NDArray[np.float64]]
     datasets: Mapping[str, Dataset]
     data: Mapping[str, SpikeData]
-    calibration: CalibrationResult | None = None
+    calibration: CalibrationResult | MeasuredScales | None = None
     twin: Mapping[str, NDArray[np.float64]] | None = None
     configured: Mapping[str, str] = field(default_factory=dict)
     delays: Sequence[NDArray[np.float64] | None] = ()
@@ -274,17 +275,17 @@ def plan(config: ExperimentConfig, first: str = "train") -> Prepared:
             drawn, network.shapes, of=f"network {network}", error=ConfigError,
         )  # fmt: skip
 
-    calibration = None
-    if config.backend.calibration is not None:
-        calibration = load_calibration(Path(config.backend.calibration), network=network)
-    elif config.backend.twin:
+    calibration = load_any(config.backend.calibration, network)
+    if config.backend.twin and not isinstance(calibration, CalibrationResult):
         raise ConfigError(
             "backend.twin: needs measurements of the chip; set backend.calibration to a file made "
             "by: hxloop calibrate --out FILE"
         )
     return Prepared(
         config, network, backend, loss, LazySequence(initial), datasets, data, calibration,
-        calibration.pattern() if calibration is not None and config.backend.twin else None,
+        calibration.pattern()
+        if isinstance(calibration, CalibrationResult) and config.backend.twin
+        else None,
         LazyMapping(splits, lambda split: data_digest(data[split])),
         initial_delays(network, *config.initialisation.delays, config.seed),
     )  # fmt: skip

@@ -92,6 +92,15 @@ class Identified(Protocol):
         ...
 
 
+class OfChip(Protocol):
+    """A calibration that knows which chip it was made on."""
+
+    @property
+    def chip_id(self) -> str | None:
+        """The chip; None: any chip will do, or nobody knows."""
+        ...
+
+
 class OfCircuits(Protocol):
     """A calibration that knows the circuits one by one."""
 
@@ -175,6 +184,12 @@ def digest_of_calibration(calibration: Calibration | None) -> str | None:
     """What identifies a calibration; None where there is none, or it does not say."""
     found: Identified | None = _as(calibration, Identified)
     return None if found is None else found.digest
+
+
+def chip_of_calibration(calibration: Calibration | None) -> str | None:
+    """Which chip a calibration was made on; None where it does not say."""
+    found: OfChip | None = _as(calibration, OfChip)
+    return None if found is None else found.chip_id
 
 
 def usable_circuits(calibration: Calibration, n_circuits: int) -> NDArray[np.bool_]:

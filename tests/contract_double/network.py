@@ -214,6 +214,10 @@ class AllToAllConnector:
     """Connects each with each."""
 
 
+class OneToOneConnector:
+    """Connects each with its namesake."""
+
+
 class Projection:
     """Synapses of one sign between two populations."""
 
@@ -227,8 +231,8 @@ class Projection:
         label: Any = None,
     ) -> None:
         _require_setup()
-        if not isinstance(connector, AllToAllConnector):
-            raise NotImplementedError("the double connects all to all")
+        if not isinstance(connector, AllToAllConnector | OneToOneConnector):
+            raise NotImplementedError("the double connects all to all, or one to one")
         if post.hardware is None:
             raise ConnectionError("a spike source has no synapses")
         self.pre, self.post = pre, post
@@ -237,6 +241,10 @@ class Projection:
             raise ConnectionError(f"no receptor {receptor_type!r}")
         synapse = synapse_type or StaticSynapse()
         self.weights = rounded_weights(synapse.weight, self._shape, self.receptor_type)
+        self.connected = np.ones(self._shape, dtype=bool)
+        if isinstance(connector, OneToOneConnector):
+            self.connected = np.eye(*self._shape, dtype=bool)
+            self.weights = self.weights * self.connected
         simulator.state.projections.append(self)
         simulator.state.mapped = False
 

@@ -9,7 +9,12 @@ from typing import Any
 
 from tests.contract_double import control, network, simulator
 from tests.contract_double.chip import Chip, chip_from_file, health
-from tests.contract_double.network import AllToAllConnector, Population, Projection
+from tests.contract_double.network import (
+    AllToAllConnector,
+    OneToOneConnector,
+    Population,
+    Projection,
+)
 from tests.contract_double.router import NeuronPlacement
 
 __version__ = "contract double"
@@ -53,7 +58,8 @@ def setup(timestep: float = 3.4e-5, min_delay: Any = "auto", **extra_params: Any
     if master and isinstance(cache, str):
         raise TypeError("incompatible function arguments: calibration_cache")
     placement = NeuronPlacement(extra_params.get("neuronPermutation"), partitions=master)
-    simulator.state = simulator.State(placement, config, cache)
+    bypass = bool(extra_params.get("enable_neuron_bypass", False))
+    simulator.state = simulator.State(placement, config, cache, bypass)
 
 
 def run(runtime: float | None, command: RunCommand = RunCommand.EXECUTE) -> None:
@@ -112,6 +118,6 @@ def of_flavour(flavour: str) -> types.ModuleType:
 
 
 __all__ = [
-    "AllToAllConnector", "Population", "Projection", "RunCommand", "cells", "end",
-    "get_current_time", "helper", "reset", "run", "setup", "simulator", "synapses",
+    "AllToAllConnector", "OneToOneConnector", "Population", "Projection", "RunCommand", "cells",
+    "end", "get_current_time", "helper", "reset", "run", "setup", "simulator", "synapses",
 ]  # fmt: skip

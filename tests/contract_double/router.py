@@ -54,7 +54,7 @@ def _sources(
     internal: dict[int, Any] = {}
     external: dict[tuple[int, int], Any] = {}
     for projection in projections:
-        count = parallel_synapses(projection.weights)
+        count = parallel_synapses(projection.weights) * connected(projection)
         targets, sources = place[id(projection.post)], place.get(id(projection.pre))
         receptor = RECEPTORS.index(projection.receptor_type)
         for index, row in enumerate(count):
@@ -63,6 +63,11 @@ def _sources(
             degrees = table.setdefault(key, np.zeros((2, N_NEURONS), dtype=np.int64))
             degrees[receptor, targets] += row
     return internal, external
+
+
+def connected(projection: Any) -> Any:
+    """Which pairs have a synapse: all, where a projection does not say."""
+    return vars(projection).get("connected", 1)
 
 
 def _drivers(in_degree: Any) -> list[int]:
