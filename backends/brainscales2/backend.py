@@ -2,12 +2,17 @@
 
 Written to the published interface of ``pynn_brainscales.brainscales2``, and run against a double
 of it that enforces the documented rules (``tests/contract_double``). **It has not yet been run on
-a chip.** If you have one, these three commands tell whether it works there, in rising order of
-what they need::
+a chip.** If you have one, these commands tell whether it works there, in rising order of what they
+need: the vendor's software, a chip, its calibration file, some minutes::
 
-    hxloop check-backend pynn-brainscales2 --set calibration_file=spiking2_cocolist.pbin
+    hxloop check-backend pynn-brainscales2 --prepare-only \
+        --set calibration_file=spiking2_cocolist.pbin
+    hxloop check-link pynn-brainscales2
+    hxloop fit-scales pynn-brainscales2 --out scales.json \
+        --set calibration_file=spiking2_cocolist.pbin
     hxloop train yin-yang-in-the-loop --backend pynn-brainscales2 --epochs 2 --out on-chip \
-        --set backend.options.calibration_file=spiking2_cocolist.pbin
+        --set backend.options.calibration_file=spiking2_cocolist.pbin \
+        --set backend.calibration=scales.json
     hxloop evaluate on-chip
 
 What it relies on. Times are milliseconds of the chip's own clock, input is truncated to its
