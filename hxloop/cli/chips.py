@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hxloop.calibration import measure_scales, save_scales
-from hxloop.chip.placement import N_CIRCUITS
 from hxloop.cli import output as output
 from hxloop.cli.app import FAILURE, Json, app
-from hxloop.cli.doctor import examine
 from hxloop.cli.words import read_settings
 from hxloop.errors import ConfigError, OutputError
-from hxloop.substrate import get_backend
-from hxloop.substrate.chip_software import ChipSoftware, chip_software
 
+if TYPE_CHECKING:
+    from hxloop.substrate.chip_software import ChipSoftware
+
+# Circuits of the chip, as ``hxloop.chip.placement`` has them; its import is not quick.
+N_CIRCUITS = 512
 _OPTIONS = {"backend.options": "an option of the backend"}
 _Settings = Annotated[
     list[str] | None,
@@ -47,6 +47,9 @@ def prepare_only(name: str, settings: list[str] | None, as_json: bool) -> int:
 
 
 def _software(name: str, settings: list[str] | None, asked: str) -> ChipSoftware:
+    from hxloop.substrate import get_backend
+    from hxloop.substrate.chip_software import chip_software
+
     options = read_settings(settings, _OPTIONS, bare="backend.options")["backend.options"]
     found = chip_software(get_backend(name, **options))
     if found is None:
@@ -101,6 +104,9 @@ def fit_scales(
     json_: Json = False,
 ) -> None:
     """Measure weight scale, time constant, offset, usable circuits of a chip from its spikes."""
+    from hxloop.calibration import measure_scales, save_scales
+    from hxloop.substrate import get_backend
+
     if out.suffix != ".json":
         raise ConfigError(f"--out: expected a name that ends with .json; got {out}")
     if out.exists() and not force:
@@ -142,6 +148,8 @@ def doctor(
     json_: Json = False,
 ) -> int:
     """Say what a helper would ask for: versions, connection, chip, compilers, caches."""
+    from hxloop.cli.doctor import examine
+
     found = examine(calibration, connect=connect)
     if json_:
         output.json_object(found.as_dict())

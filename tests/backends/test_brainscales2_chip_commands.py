@@ -14,6 +14,8 @@ from hxloop import get_backend
 from hxloop.backends.brainscales2 import vendor
 from hxloop.backends.brainscales2.link import check_link
 from hxloop.calibration import load_scales, measure_scales, save_scales, scale_network
+from hxloop.chip import placement
+from hxloop.cli import chips
 from hxloop.cli.entry import main
 from hxloop.errors import CalibrationError, FileFormatError
 from hxloop.experiments.registry import load_experiment
@@ -133,6 +135,10 @@ def test_scales_are_trained_with(
     )  # fmt: skip
     assert status == 0, err
     assert json.loads(out)["calibration_digest"] == scales.digest
+
+
+def test_the_command_knows_as_many_circuits_as_the_chip_has() -> None:
+    assert chips.N_CIRCUITS == placement.N_CIRCUITS
 
 
 def test_circuits_that_misbehave_are_found(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
