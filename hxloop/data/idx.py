@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import struct
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,29 +15,29 @@ from hxloop.errors import FileFormatError
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def array_of(data: bytes, path: Path) -> NDArray[Any]:
+def array_of(data: bytes, what: object) -> NDArray[Any]:
     """The array that an IDX file holds, in memory that cannot be written to.
 
     Args:
         data: the uncompressed bytes.
-        path: of the file, for messages.
+        what: the file, for messages.
 
     Raises:
         FileFormatError: no such file, or one that is shorter or longer than it declares.
     """
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in TYPES or data[3] == 0:
         raise FileFormatError(
-            f"{path}: expected an IDX file, as those of MNIST; it begins with {data[:4].hex(' ')}"
+            f"{what}: expected an IDX file, as those of MNIST; it begins with {data[:4].hex(' ')}"
         )
     dtype, axes = np.dtype(TYPES[data[2]]), data[3]
     start = 4 + 4 * axes
     if len(data) < start:
-        raise FileFormatError(f"{path}: truncated: it declares {axes} axes")
+        raise FileFormatError(f"{what}: truncated: it declares {axes} axes")
     shape = struct.unpack(f">{axes}I", data[4:start])
     declared, there = dtype.itemsize * math.prod(shape), len(data) - start
     if declared != there:
         raise FileFormatError(
-            f"{path}: declares {declared} bytes ({' x '.join(map(str, shape))} {dtype}); {there} "
+            f"{what}: declares {declared} bytes ({' x '.join(map(str, shape))} {dtype}); {there} "
             "are there"
         )
     return np.frombuffer(data, dtype, offset=start).reshape(shape)

@@ -154,10 +154,11 @@ def content_of(path: Path, name: str | None = None) -> bytes:
 def read_images(path: Path) -> NDArray[np.uint8]:
     """``(samples, 28, 28)``, not to be written to; raises as ``content_of``."""
     data = content_of(path)
-    images = array_of(data, path)
+    images = array_of(data, f"MNIST file {path}")
     if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE):
         raise FileFormatError(
-            f"MNIST file {path}: expected images of 28 x 28; got {images.dtype} {images.shape}"
+            f"MNIST file {path}: expected images of 28 x 28; got "
+            f"{' x '.join(map(str, images.shape[1:]))}, {images.dtype}"
         )
     return images
 
@@ -166,7 +167,7 @@ def read_images(path: Path) -> NDArray[np.uint8]:
 def read_labels(path: Path) -> NDArray[np.uint8]:
     """``(samples,)``; raises as ``content_of``."""
     data = content_of(path)
-    labels = array_of(data, path)
+    labels = array_of(data, f"MNIST file {path}")
     if labels.dtype != np.uint8 or labels.ndim != 1:
         raise FileFormatError(
             f"MNIST file {path}: expected labels (n,); got {labels.dtype} {labels.shape}"

@@ -19,6 +19,7 @@ from hxloop.cli.app import app
 from hxloop.cli.entry import main
 from hxloop.conformance import CHECKS
 from hxloop.experiments.registry import load_experiment
+from tests.calibration.test_preset_fit import recorded
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,6 +61,8 @@ def folder(tmp_path_factory):
     for values, kind in zip(flowers.data, flowers.target_names[flowers.target], strict=True):
         lines.append(",".join([*map(str, values), str(kind)]))
     (made / "flowers.csv").write_text("\n".join(lines))
+    for number in (1, 2):
+        recorded(made / f"session{number}.h5", "calibrated", runs=2, hidden=9)
     return made
 
 

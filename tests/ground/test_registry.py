@@ -114,7 +114,7 @@ def test_encodings_and_initialisations_are_made_by_name():
         "both", "latency", "level-crossing", "population", "spike-trains", "weights",
     )  # fmt: skip
     assert get_encoding("latency", replicate=2).n_channels(4) == 10
-    assert initialisation_names() == ("balanced", "crooked", "even", "normal")
+    assert initialisation_names() == ("balanced", "crooked", "even", "from-run", "normal")
     with pytest.raises(UnknownNameError, match=r"option of initialisation.method 'normal' 'mean'"):
         get_initialisation("normal", mean=1)
 
