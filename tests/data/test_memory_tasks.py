@@ -24,6 +24,11 @@ def test_delayed_xor_is_the_exclusive_or_of_two_cues_far_apart():
     # Neither cue alone tells the class: half of each, within four standard deviations.
     for cue in (first, second):
         assert abs(labels[cue == 1].mean() - 0.5) < 4 * 0.5 / np.sqrt((cue == 1).sum())
+    # A threshold on any sum of the two is right in three cases of four at most; that bound is met.
+    cases = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
+    planes = np.random.default_rng(1).normal(size=(2000, 3))
+    said = planes[:, :2] @ cases.T + planes[:, 2:] > 0
+    assert (said == (cases[:, 0] != cases[:, 1])).mean(axis=1).max() == 0.75
 
 
 def test_splits_differ_and_are_the_same_every_time():
