@@ -31,7 +31,11 @@ class Section(BaseModel):
 
     def _left_out(self, values: Mapping[str, Any]) -> set[str]:
         known = type(self).model_fields
-        return {key for key in self.LATER if getattr(self, key) == known[key].default}
+        return {
+            key
+            for key in self.LATER
+            if getattr(self, key) == known[key].get_default(call_default_factory=True)
+        }
 
 
 class ChoiceSection(Section):

@@ -137,13 +137,14 @@ class InitialisationConfig(ChoiceSection):
     and active, "from-run" the weights of a ``run``.
 
     With the ``method`` of another package ``options`` are its own. Delays are drawn evenly from
-    ``delays = [shortest, longest]``, beyond the ``min_delay`` of their projection.
+    ``delays = [shortest, longest]``, beyond the ``min_delay`` of their projection; what neurons
+    have each for itself from ``neurons = {tau_mem = [lowest, highest]}``, see ``drawn_neurons``.
     """
 
     CHOICE: ClassVar[str] = "method"
     COME_ALONG: ClassVar[Mapping[str, type[Any]]] = INITIALISATIONS
-    LATER: ClassVar[frozenset[str]] = frozenset({"delays", "run"})
-    OF_ALL: ClassVar[frozenset[str]] = frozenset({"delays"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"delays", "neurons", "run"})
+    OF_ALL: ClassVar[frozenset[str]] = frozenset({"delays", "neurons"})
 
     method: str = "normal"
     means: tuple[float, ...] = NormalInitialisation.means
@@ -152,6 +153,7 @@ class InitialisationConfig(ChoiceSection):
     active: float = BalancedInitialisation.active
     delays: tuple[float, float] = (0.0, 0.0)
     run: str = FromRunInitialisation.run
+    neurons: dict[str, tuple[float, float]] = Field(default_factory=dict)
 
 
 class BackendConfig(Section):

@@ -17,12 +17,13 @@ from hxloop.calibration.measured_scales import load_any
 from hxloop.data import Dataset
 from hxloop.errors import ConfigError
 from hxloop.network import NetworkSpec, Parameters
+from hxloop.network.own_neurons import OwnNeurons
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.cost import estimated_cost
 from hxloop.runs.encoded import spike_data
+from hxloop.runs.initial_neurons import initial_neurons
 from hxloop.runs.lazy import LazyMapping, LazySequence
 from hxloop.substrate import Backend, Session, get_backend
-from hxloop.substrate.checks import check_takes_neurons
 from hxloop.substrate.optional import true_parameters
 from hxloop.substrate.recording.record import record
 from hxloop.text import Brief
@@ -32,7 +33,6 @@ from hxloop.training.loop import LoopNetwork
 from hxloop.training.losses import Loss, get_loss
 from hxloop.training.notes import Note, latest
 from hxloop.training.options import EvaluationResult, SpikeData, TrainingResult
-from hxloop.training.own_neurons import chosen_keys
 from hxloop.training.twin import digital_twin
 
 
@@ -55,6 +55,7 @@ class Prepared(Brief):
         configured: digests of the data by split as the configuration gives them, by which data
             that were exchanged are noticed.
         delays: initial delays, one entry for each projection, see ``Parameters``.
+        neurons: what neurons have each for itself at first, see ``Parameters``.
     """
 
     config: ExperimentConfig
@@ -68,6 +69,7 @@ class Prepared(Brief):
     twin: Mapping[str, NDArray[np.float64]] | None = None
     configured: Mapping[str, str] = field(default_factory=dict)
     delays: Sequence[NDArray[np.float64] | None] = ()
+    neurons: OwnNeurons = field(default_factory=dict)
 
     @cached_property
     def digests(self) -> Mapping[str, str]:
@@ -119,11 +121,11 @@ class Prepared(Brief):
 
     @property
     def initial(self) -> Parameters:
-        """Initial weights and delays; drawn now, if they were not yet."""
+        """Initial weights, delays and neurons; drawn now, if they were not yet."""
         drawn = _drawn(self.weights)
         if isinstance(drawn, Parameters):
             return drawn
-        return Parameters(tuple(self.weights), tuple(self.delays))
+        return Parameters(tuple(self.weights), tuple(self.delays), self.neurons)
 
     @property
     def substrate(self) -> Mapping[str, NDArray[np.float64]]:
@@ -262,9 +264,7 @@ def plan(config: ExperimentConfig, first: str = "train") -> Prepared:
     data = LazyMapping(splits, lambda split: spike_data(datasets[split], encoding))
     known = datasets[first]
     network = config.network_spec(known.samples.shape[1], known.n_classes)
-    where = "training.train_neurons"
-    own = chosen_keys(network, config.training.train_neurons, where)
-    check_takes_neurons(own, backend.capabilities, where)
+    neurons = initial_neurons(config, network, backend.capabilities)
 
     def initial() -> Sequence[NDArray[np.float64]]:
         drawn = config.weights_drawn_by()(network, data["train"].input_times, config.seed)
@@ -287,7 +287,7 @@ def plan(config: ExperimentConfig, first: str = "train") -> Prepared:
         if isinstance(calibration, CalibrationResult) and config.backend.twin
         else None,
         LazyMapping(splits, lambda split: data_digest(data[split])),
-        initial_delays(network, *config.initialisation.delays, config.seed),
+        initial_delays(network, *config.initialisation.delays, config.seed), neurons,
     )  # fmt: skip
 
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hxloop import checks
+from hxloop.checks.random_streams import entropy
 from hxloop.engine.spike_gradient import SpikeGradients
 from hxloop.errors import ConfigError, HxloopError
 from hxloop.network import NetworkSpec, Parameters, Population
-from hxloop.network.own_neurons import OF_SPIKES, OWN
+from hxloop.network.own_neurons import OF_SPIKES, OWN, OwnNeurons, checked_own
 from hxloop.network.values import NEURONS
 
 Array = NDArray[np.float64]
@@ -27,6 +28,8 @@ Array = NDArray[np.float64]
 SHORTEST_TAU = 0.05
 # How far thresholds stay above leak and reset, of the nominal distance from leak to threshold.
 MARGIN = 0.05
+# Stream of the training seed that parameters of neurons are drawn from; see ``training.inputs``.
+_NEURONS = 5
 
 
 def key_of(population: str, name: str) -> str:
@@ -86,6 +89,41 @@ def _matters(population: Population, name: str) -> bool:
     if population.neuron.never_spikes and name in OF_SPIKES:
         return False
     return name != "v_reset" or not population.neuron.spikes_once
+
+
+def drawn_neurons(
+    network: NetworkSpec, spans: Mapping[str, tuple[float, float]], seed: int
+) -> OwnNeurons:
+    """What neurons have each for itself, drawn evenly.
+
+    Args:
+        network: whose neurons.
+        spans: lowest and highest value, model units, by name as for ``chosen_keys``; of a name and
+            that name of one population the latter counts for the population.
+        seed: of the draw; a span more or less changes nothing of what others draw.
+
+    Raises:
+        ConfigError: an unknown name, a span that is the wrong way round, or one with values that
+            no neuron may have, see ``Parameters.of``.
+    """
+    where = "initialisation.neurons"
+    chosen: dict[str, tuple[float, float]] = {}
+    # Those of one population last.
+    for given in sorted(spans, key=lambda name: "/" in name):
+        low, high = checks.numbers(f"{where}: {given}", spans[given])
+        if low > high:
+            raise ConfigError(
+                f"{where}: {given}: expected [lowest, highest]; got [{low:g}, {high:g}]"
+            )
+        chosen |= dict.fromkeys(chosen_keys(network, [given], where), (low, high))
+    place = {population.name: i for i, population in enumerate(network.populations)}
+    values = []
+    for key, span in chosen.items():
+        population, name = parts_of(key)
+        index = place[population]
+        rng = np.random.default_rng(entropy(seed, _NEURONS, index, OWN.index(name)))
+        values.append((key, rng.uniform(*span, network.populations[index].n_neurons)))
+    return checked_own(network, by_population(values), where, ConfigError)
 
 
 def trained_neurons(
