@@ -38,10 +38,16 @@ class PlacedLayer(Brief):
     strength_inh: Array
     scale: float
 
-    def strengths(self, weights: Array) -> Array:
-        """``(pre, post)`` factors on these weights, in their precision."""
+    def strengths(self, weights: Array, rows: slice = slice(None)) -> Array:
+        """``(pre, post)`` factors on these weights, in their precision.
+
+        Args:
+            weights: of a projection.
+            rows: which of the inputs they are of.
+        """
         exc, inh = (
-            s.astype(weights.dtype, copy=False) for s in (self.strength_exc, self.strength_inh)
+            s[rows].astype(weights.dtype, copy=False)
+            for s in (self.strength_exc, self.strength_inh)
         )
         return np.where(weights > 0, exc, inh)
 

@@ -31,7 +31,7 @@ from hxloop.training.trains import (
     recorded_spike_trains,
     with_delays,
 )
-from hxloop.training.twin import checked_twin, model_of_layer
+from hxloop.training.twin import TwinOfRun, checked_twin, model_of_layer
 
 
 class LoopNetwork(RunsBatches, KeepsBounds, nn.Module):
@@ -190,6 +190,7 @@ class LoopNetwork(RunsBatches, KeepsBounds, nn.Module):
             input_times=following(activity.input_times, inputs) if follows(inputs) else None,
             max_dw_norm=self.max_dw_norm,
             counts=self.gradient_counts,
+            twin=TwinOfRun.of(network, activity.parameters, self.twin) if self.twin else None,
         )
         return trains, activity
 
@@ -233,6 +234,7 @@ class LoopNetwork(RunsBatches, KeepsBounds, nn.Module):
             return own.first if reads == FIRST else own
         given = following(activity.input_times, inputs) if follows(inputs) else None
         parameters = list(self.weights), list(self.delays), given, dict(self.neurons)
+        # Of nominal neurons, with a twin as well: a read-out is the host's, on no circuit.
         return peaks_of_membranes(network, activity, trains, *parameters)
 
     def _needs_trains(self, inputs: ArrayLike | Spikes) -> bool:

@@ -19,6 +19,7 @@ from hxloop.errors import RunInputError
 from hxloop.network import NetworkSpec, Parameters
 from hxloop.network.own_neurons import OwnNeurons
 from hxloop.training.own_neurons import gradients_of, has_time_constants
+from hxloop.training.twin import TwinOfRun
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,14 @@ class _Recorded(torch.autograd.Function):
         network: NetworkSpec,
         activity: Activity,
         options: dict[str, Any],
+        twin: TwinOfRun | None,
         own: tuple[str, ...],
         input_times: Tensor,
         *parameters: Tensor,
     ) -> tuple[Tensor, ...]:
         """The times of each population, ``(spikes,)``."""
         ctx.network, ctx.activity, ctx.options, ctx.own = network, activity, options, own
+        ctx.twin = twin
         ctx.input_shape = input_times.shape
         ctx.set_materialize_grads(False)
         return tuple(torch.tensor(spikes.times) for spikes in activity.spikes)
@@ -101,19 +104,23 @@ class _Recorded(torch.autograd.Function):
                     f"at {spikes.times[k]:.4g} in sample {spikes.samples[k]}"
                 )
             of_spikes.append(values)
+        twin: TwinOfRun | None = ctx.twin
+        held = activity.parameters if twin is None else twin.parameters
         found = spike_gradients(
-            ctx.network, activity.parameters, activity.inputs, activity.spikes, of_spikes,
-            **ctx.options, time_constants=has_time_constants(ctx.own),
+            ctx.network, held, activity.inputs, activity.spikes, of_spikes,
+            None if twin is None else twin.neurons, **ctx.options,
+            time_constants=has_time_constants(ctx.own),
         )  # fmt: skip
         inputs = None
-        if ctx.needs_input_grad[4]:
+        if ctx.needs_input_grad[5]:
             inputs = torch.zeros(ctx.input_shape, dtype=torch.float64)
             spikes = activity.inputs
             inputs[spikes.samples, spikes.units] = torch.from_numpy(found.inputs)
         delays = [torch.from_numpy(each) for each in found.delays if each is not None]
         own = gradients_of(ctx.network, found, ctx.own)
-        weights = map(torch.from_numpy, found.weights)
-        return None, None, None, None, inputs, *weights, *delays, *own
+        of_weights = found.weights if twin is None else twin.of_held(found.weights)
+        weights = map(torch.from_numpy, of_weights)
+        return None, None, None, None, None, inputs, *weights, *delays, *own
 
 
 def recorded_spike_trains(
@@ -126,8 +133,9 @@ def recorded_spike_trains(
     input_times: Tensor | None = None,
     max_dw_norm: float | None = None,
     counts: GradientCounts | None = None,
+    twin: TwinOfRun | None = None,
 ) -> tuple[SpikeTrain, ...]:
-    """The recorded spikes of every population, with the gradient of the nominal model at them.
+    """The recorded spikes of every population, with the gradient of the model at them.
 
     Args:
         network: any network.
@@ -139,13 +147,14 @@ def recorded_spike_trains(
         input_times: ``(batch, n_inputs)``, of inputs that spike once; given, they get a gradient.
         max_dw_norm: see ``hxloop.engine.spike_gradient.spike_gradients``.
         counts: where to count spikes and gradients that were not passed on.
+        twin: the neurons as they are measured to be; None: nominal ones.
     """
     options = {"max_dw_norm": max_dw_norm, "counts": counts}
     none = torch.empty(0, dtype=torch.float64)
     given = none if input_times is None else input_times
     own = {} if neurons is None else neurons
     parameters = *weights, *delays, *own.values()
-    times = _Recorded.apply(network, activity, options, tuple(own), given, *parameters)
+    times = _Recorded.apply(network, activity, options, twin, tuple(own), given, *parameters)
     window = network.t_window
     return tuple(
         SpikeTrain(own, spikes, window) for own, spikes in zip(times, activity.spikes, strict=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hxloop.chip.placement import PlacedLayer, place_layers
+from hxloop.chip.placement import PlacedLayer, fan_in, input_rows, place_layers
 from hxloop.errors import CapacityError, NetworkError
-from hxloop.network import NetworkSpec, NeuronParameters, NeuronSpec
+from hxloop.network import NetworkSpec, NeuronParameters, NeuronSpec, Parameters
 from hxloop.substrate import Session
 from hxloop.substrate.optional import circuits_of
 
@@ -53,20 +54,53 @@ def checked_twin(
         network: whose it is to be.
 
     Raises:
-        NetworkError: it is of other layers, or the network is of a kind that has none yet.
+        NetworkError: it is of other layers.
     """
     twin = tuple(twin)
-    if network.features:
+    expected = list(zip(fan_in(network), network.sizes[1:], strict=True))
+    if [layer.strength_exc.shape for layer in twin] != expected:
         raise NetworkError(
-            f"{where}: expected a chain of layers whose neurons spike once; network {network} has "
-            "no digital twin yet"
-        )
-    if tuple(layer.strength_exc.shape for layer in twin) != network.shapes:
-        raise NetworkError(
-            f"{where}: expected layers of shapes {network.shapes} for network {network}; got "
-            f"{[layer.strength_exc.shape for layer in twin]}"
+            f"{where}: expected layers of shapes {expected} (all inputs of a population, and its "
+            f"neurons) for network {network}; got {[layer.strength_exc.shape for layer in twin]}"
         )
     return twin
+
+
+@dataclass(frozen=True)
+class TwinOfRun:
+    """What the gradient of all spikes takes in the place of the nominal neurons.
+
+    Attributes:
+        parameters: weights as the measured neurons feel them; delays as held.
+        neurons: of each population.
+        factors: of each projection ``(pre, post)``, what a weight is felt as.
+    """
+
+    parameters: Parameters
+    neurons: tuple[NeuronParameters, ...]
+    factors: tuple[NDArray[np.float64], ...]
+
+    @classmethod
+    def of(cls, network: NetworkSpec, held: Parameters, twin: Sequence[PlacedLayer]) -> TwinOfRun:
+        """The twin at the weights that a substrate held.
+
+        Args:
+            network: any network.
+            held: as the substrate held them.
+            twin: of each population, see ``checked_twin``.
+        """
+        factors = tuple(
+            twin[post].strengths(np.asarray(matrix, np.float64), rows)
+            for (_, post), matrix, rows in zip(
+                network.ends, held.weights, input_rows(network), strict=True
+            )
+        )
+        felt = tuple(np.asarray(w) * f for w, f in zip(held.weights, factors, strict=True))
+        return cls(Parameters(felt, held.delays), tuple(p.parameters for p in twin), factors)
+
+    def of_held(self, gradients: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+        """Gradients of felt weights, of each projection, as those of the weights held."""
+        return [each * factor for each, factor in zip(gradients, self.factors, strict=True)]
 
 
 def model_of_layer(
