@@ -19,6 +19,9 @@ PATH_KEYS = (
     "backend.options.cache_dir",
     "backend.options.calibration_file",
     "backend.options.calibration_cache",
+    "backend.options.over.path",
+    "backend.options.over.cache_dir",
+    "backend.options.over.calibration_file",
 )
 
 

@@ -35,6 +35,7 @@ class Entry:
         settings: of the ``Subject``.
         only: groups of checks; (): all of them.
         double: runs on a stand-in of the vendor's software with this chip behind it.
+        quick: groups of checks that run in every suite, the others in the slow one; (): all do.
     """
 
     name: str
@@ -43,9 +44,11 @@ class Entry:
     settings: Mapping[str, Any] = field(default_factory=dict)
     only: tuple[str, ...] = ()
     double: Laboratory | None = None
+    quick: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "-".join([self.name, *(str(v) for v in self.options.values())])
+        words = [str(v) for v in self.options.values() if not isinstance(v, Mapping | list)]
+        return "-".join([self.name, *words])
 
 
 def scanned_layer(
@@ -64,6 +67,9 @@ def scanned_layer(
 
 SCANNED = {"reference": scanned_layer}
 NO_NOISE = {"imperfections": "none"}
+EVENT_CHIP = {"name": "emulated-chip", "solver": "event"}
+# So small that the networks of the suite take several runs, and its loops just fit.
+SMALL = {"circuits": 36, "inputs": 8, "tick": 1 / 750}
 
 ENTRIES = (
     Entry("ideal", {"precision": "double"}, settings=SCANNED),
@@ -81,6 +87,8 @@ ENTRIES = (
     Entry("pynn-nest"),
     Entry("pynn-neuron", {"dt": 0.02}),
     Entry("pynn-brian2", {"dt": 0.05}),
+    Entry("partitioned", {"over": EVENT_CHIP | NO_NOISE, **SMALL}, quick=("accuracy", "recurrent")),
+    Entry("ensemble", {"over": EVENT_CHIP, "numbers": [1, 2, 3]}, quick=("accuracy", "repeat")),
     Entry("pynn-brainscales2", double=Laboratory(imperfections="none")),
 )
 

@@ -53,7 +53,8 @@ def parameters() -> Iterator[object]:
         chosen = chosen_checks(entry.only, long=True) if entry.only else ALL_CHECKS
         for check in chosen:
             marks = [pytest.mark.xdist_group(str(entry))]
-            marks += [pytest.mark.slow] if check.long or _compiles(entry, check) else []
+            later = bool(entry.quick) and check.group not in entry.quick
+            marks += [pytest.mark.slow] if check.long or later or _compiles(entry, check) else []
             yield pytest.param(entry, check, id=f"{entry}-{check}", marks=marks)
 
 
