@@ -107,8 +107,9 @@ class Brian2Trains:
             synapses.w = np.tile(held.layers[index].values.ravel(), copies)
             kind = network.all_projections[index].delays
             if kind is not None:
-                late = np.tile(held.each_delay(index, kind).ravel(), copies)
-                synapses.delay = late * second
+                # What comes after the run comes never; as steps, a longer delay is no whole number.
+                each = np.minimum(held.each_delay(index, kind), self._slots * dt)
+                synapses.delay = np.tile(each.ravel(), copies) * second
         for population, group in built.groups.items():
             asked = held.neurons[population]
             if set(asked) != {network.layers[population].neuron}:

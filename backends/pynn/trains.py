@@ -61,7 +61,8 @@ def check_steps(network: NetworkSpec, dialect: Dialect) -> None:
             continue
         asked = population.neuron.t_refractory
         steps = asked / dt
-        if steps < least - 1e-9 or abs(steps - round(steps)) > 1e-6:
+        vanishes = asked > 0 and round(steps) == 0  # however near it is to no step at all
+        if vanishes or steps < least - 1e-9 or abs(steps - round(steps)) > 1e-6:
             step = dialect.dt_option * asked / dt / np.ceil(steps) if asked > 0 else 0.0
             raise CapacityError(
                 f"backend {dialect.name!r}: population {population.name!r} has t_refractory = "

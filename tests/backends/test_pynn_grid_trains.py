@@ -161,12 +161,31 @@ def test_input_spikes_of_one_step_are_delivered_one_after_the_other(
         session.run(given, inputs)
 
 
+@pytest.mark.parametrize("late", [1e3, 1e12, 1e300])
+def test_what_comes_after_the_window_comes_never_however_long_it_takes(
+    session: Any, late: float
+) -> None:
+    given, inputs = drawn(NETWORK, seed=3, batch=2)
+    delays = tuple(None if d is None else np.full_like(d, late) for d in given.delays)
+    activity = session.run(Parameters(given.weights, delays), inputs)
+    cut = tuple(
+        np.zeros_like(w) if d is not None else w for w, d in zip(given.weights, delays, strict=True)
+    )
+    expected = session.run(Parameters(cut, given.delays), inputs)
+    for spikes, without in zip(activity.spikes, expected.spikes, strict=True):
+        assert spikes == without
+    assert any(spikes.n_spikes for spikes in activity.spikes)
+
+
 def test_what_the_grid_would_bend_is_refused_with_the_number(simulator: str) -> None:
     half = 2 if simulator == "pynn-neuron" else 1
     with pytest.raises(CapacityError, match=r"'a' has t_refractory = 0.33; .* whole number") as got:
         opened(simulator, loop(replace(NEURON, t_refractory=0.33)), dt=0.05)
     dt = float(str(got.value).rpartition("dt = ")[2])
     assert dt <= 0.05 and 0.33 * half / dt == pytest.approx(round(0.33 * half / dt), abs=1e-6)
+    # As near to no step as it is: no neuron spikes at every step without a word.
+    with pytest.raises(CapacityError, match=r"'a' has t_refractory = 1e-09"):
+        opened(simulator, loop(replace(NEURON, t_refractory=1e-9)), dt=0.05)
     if simulator == "pynn-neuron":
         with pytest.raises(CapacityError, match=r"t_refractory = 0; NEURON.* at least one"):
             opened(simulator, loop(replace(NEURON, t_refractory=0.0)))
