@@ -34,10 +34,10 @@ def partition(network: NetworkSpec, limits: Limits | None = None) -> Plan:
         >>> print(partition(NetworkSpec.feed_forward(784, 256, 10)).describe())
         784-256-10 in 5 runs of at most 512 circuits, 71% of them used
         run  stage  inputs  neurons  circuits  used  populations
-          0      0     784       73       511  100%  hidden1[0:73]
-          1      0     784       73       511  100%  hidden1[73:146]
-          2      0     784       73       511  100%  hidden1[146:219]
-          3      0     784       37       259   51%  hidden1[219:256]
+          0      0     784       73       511  100%  hidden[0:73]
+          1      0     784       73       511  100%  hidden[73:146]
+          2      0     784       73       511  100%  hidden[146:219]
+          3      0     784       37       259   51%  hidden[219:256]
           4      1     256       10        20    4%  output
     """
     limits = Limits() if limits is None else limits
