@@ -6,7 +6,6 @@ time is, how late spikes are stamped, which circuits behave, how often a driven 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +23,7 @@ from hxloop.calibration.files import load_calibration
 from hxloop.calibration.result import CalibrationResult, Scales
 from hxloop.calibration.scales import fit_scales, scale_network
 from hxloop.errors import CalibrationError, FileFormatError
-from hxloop.files import write_atomically
+from hxloop.files import sha256_of, write_atomically
 from hxloop.network import NetworkSpec
 from hxloop.substrate import Backend, Capabilities, Session
 from hxloop.substrate.optional import circuits_of
@@ -82,7 +81,7 @@ class MeasuredScales:
     @property
     def digest(self) -> str:
         """Identifies it."""
-        return hashlib.sha256(_text(self).encode()).hexdigest()[:16]
+        return sha256_of(_text(self))[:16]
 
     def summary(self) -> dict[str, Any]:
         """What a person wants to know, plain values."""
