@@ -78,7 +78,8 @@ def raw_arrays(samples: NDArray[Any], labels: NDArray[Any], where: str) -> Raw:
     """
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim == 2 and labels.size and set(np.unique(labels).tolist()) <= {0, 1}:
+    # A column for each class, of which one is 1: of several, which one would be a guess.
+    if labels.ndim == 2 and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
         labels = labels.argmax(axis=1)
     if labels.ndim != 1:
         raise FileFormatError(

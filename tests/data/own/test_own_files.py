@@ -276,3 +276,58 @@ def test_a_test_file_with_other_columns_or_classes_is_refused(frame, tmp_path: P
         data = own(tmp_path / "a.csv", test_path=tmp_path / "b.csv")
         with pytest.raises(FileFormatError, match=said):
             data.load("test")
+
+
+def test_folders_and_files_that_do_not_say_which_split_is_which_are_refused(
+    frame, tmp_path: Path
+) -> None:
+    def written(*names: str) -> OwnData:
+        folder = tmp_path / "-".join(names).replace("/", "")
+        folder.mkdir()
+        for name in names:
+            frame.to_csv(folder / name, index=False)
+        return own(folder)
+
+    for names, said in (
+        (("a_test.csv", "b_test.csv"), "two for 'test'"),
+        (("a.csv", "b.csv"), "or one; got a.csv and b.csv"),
+        (("a.csv", "a_train.csv"), r"which split is a\.csv of"),
+        (("only_test.csv",), "there are no training samples; only test"),
+    ):
+        with pytest.raises(FileFormatError, match=said):
+            written(*names).load("train")
+    both = written("c_train.csv", "c_test.csv")
+    with pytest.raises(ConfigError, match=r"dataset.test_path: .* has test samples itself"):
+        own(both.path, test_path=Path(both.path) / "c_test.csv").load("train")
+    with pytest.raises(FileFormatError, match="expected the test samples, no splits of them"):
+        own(Path(both.path) / "c_train.csv", test_path=both.path).load("train")
+    np.savez(tmp_path / "w.npz", x=np.ones((30, 5)), y=np.arange(30) % 3)
+    with pytest.raises(FileFormatError, match="values of 2 features; got values of 5 features"):
+        own(Path(both.path) / "c_train.csv", test_path=tmp_path / "w.npz").load("train")
+
+
+@pytest.mark.parametrize(
+    ("samples", "labels", "said"),
+    [
+        (np.ones((6, 2)), np.ones((6, 2)), r"labels: expected one for each sample.*\(6, 2\)"),
+        (np.ones((6, 2)), np.zeros((6, 2)), r"labels: expected one for each sample"),
+        (np.array([["a"]] * 6), np.arange(6) % 2, "samples: expected numbers"),
+        (np.ones((6, 2)), np.arange(5) % 2, "as many samples as labels"),
+        (np.ones((6, 2, 2, 2)), np.arange(6) % 2, "images of one channel"),
+    ],
+)
+def test_arrays_of_other_shapes_are_refused(
+    tmp_path: Path, samples: np.ndarray, labels: np.ndarray, said: str
+) -> None:
+    np.savez(tmp_path / "a.npz", x=samples, y=labels)
+    with pytest.raises(FileFormatError, match=said):
+        OwnData(path=tmp_path / "a.npz").load("train")
+    with pytest.raises(FileFormatError, match=r"expected arrays .*samples.*; got: p, q"):
+        np.savez(tmp_path / "b.npz", p=samples, q=labels)
+        OwnData(path=tmp_path / "b.npz").load("train")
+
+
+def test_labels_with_a_column_for_each_class_are_class_numbers(tmp_path: Path) -> None:
+    y = np.arange(30) % 3
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).random((30, 4)), y=np.eye(3)[y])
+    assert np.bincount(OwnData(path=tmp_path / "a.npz").load("test").labels).tolist() == [2, 2, 2]
