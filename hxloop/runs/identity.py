@@ -18,6 +18,7 @@ from hxloop.files import sha256_of
 from hxloop.runs.config import ExperimentConfig
 from hxloop.runs.config_paths import PATH_KEYS
 from hxloop.runs.plan import Prepared
+from hxloop.runs.toml_text import without_none
 from hxloop.training import identity as training_identity
 from hxloop.training.identity import (
     Difference,
@@ -149,7 +150,7 @@ def _changed(then: Mapping[str, Any], config: ExperimentConfig) -> list[Differen
 
 
 def _plain(config: ExperimentConfig) -> Any:
-    return json.loads(json.dumps(_without_none(config.model_dump())))
+    return json.loads(json.dumps(without_none(config.model_dump())))
 
 
 def change_notes(changes: Sequence[Difference]) -> tuple[Note, ...]:
@@ -225,7 +226,7 @@ def _config_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list
         before = ExperimentConfig.from_mapping(then["config"], "identity.json").model_dump()
     except (ConfigError, KeyError):
         before = dict(then.get("config", {}))
-    plain = json.loads(json.dumps(_without_none(before), default=str))
+    plain = json.loads(json.dumps(without_none(before), default=str))
     return setting_differences(plain, now["config"])
 
 
@@ -247,11 +248,3 @@ def _data_in_words(data: Mapping[str, Any]) -> str:
 
 def _below(key: str, tables: Iterable[str]) -> bool:
     return any(key == table or key.startswith(table + ".") for table in tables)
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list | tuple):
-        return [_without_none(item) for item in value]
-    return value

@@ -19,7 +19,7 @@ def toml_text(values: Mapping[str, Any]) -> str:
     >>> print(toml_text({"hidden": [120, 30], "name": None}), end="")
     hidden = [120, 30]
     """
-    return _LIST.sub(_on_a_line, tomli_w.dumps(_plain(values)))
+    return _LIST.sub(_on_a_line, tomli_w.dumps(without_none(values)))
 
 
 def _on_a_line(found: re.Match[str]) -> str:
@@ -28,9 +28,10 @@ def _on_a_line(found: re.Match[str]) -> str:
     return line if len(line) <= WIDTH else found.group()
 
 
-def _plain(value: Any) -> Any:
+def without_none(value: Any) -> Any:
+    """Nested settings without the keys that are None, which TOML has no word for."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items() if item is not None}
+        return {key: without_none(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [without_none(item) for item in value]
     return value
