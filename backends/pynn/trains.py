@@ -172,7 +172,8 @@ def silence(network: NetworkSpec, batch: int) -> list[Spikes]:
     """No spikes, of any population."""
     none = np.zeros(0, np.int64)
     return [
-        Spikes(np.zeros(0), none, np.zeros(batch + 1, np.int64), size) for size in network.sizes[1:]
+        Spikes.trusted(np.zeros(0), none, np.zeros(batch + 1, np.int64), size)
+        for size in network.sizes[1:]
     ]
 
 
@@ -181,4 +182,4 @@ def joined_spikes(parts: list[Spikes]) -> Spikes:
     times, units = (np.concatenate([p.events[k] for p in parts]) for k in (0, 1))
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Spikes(times, units.astype(np.int64), offsets, parts[0].n_units)
+    return Spikes.trusted(times, units.astype(np.int64), offsets, parts[0].n_units)

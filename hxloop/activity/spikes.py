@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hxloop import checks
-from hxloop.checks.class_numbers import indices
+from hxloop.activity.spike_checks import check_events, put_in_order
 from hxloop.errors import HxloopError, RunInputError
 
 Times = NDArray[np.float64]
 Error = type[HxloopError]
-_NONE = np.empty(0, np.int64)
 
 
 class Spikes:
@@ -39,26 +38,34 @@ class Spikes:
 
     def __init__(
         self,
-        times: NDArray[Any],
-        units: NDArray[np.int64],
-        offsets: NDArray[np.int64],
+        times: ArrayLike,
+        units: ArrayLike,
+        offsets: ArrayLike,
         n_units: int,
         *,
         dense: Any = None,
     ) -> None:
-        """See ``from_first`` and ``from_events``, which check; this does not.
+        """Of arrays that are in order already; ``from_events`` puts them in order.
 
         Args:
-            times: of the spikes, sorted by sample and time.
+            times: of the spikes, sorted by sample and time, of equal times by neuron.
             units: which neuron each is of.
             offsets: ``(batch + 1,)``; those of sample b are ``times[offsets[b]:offsets[b + 1]]``.
             n_units: number of neurons.
             dense: ``(batch, n_units)``, in place of all of them, where each spiked at most once.
+
+        Raises:
+            RunInputError: arrays of other types or shapes, offsets that go back or are not those of
+                so many spikes, spikes out of order, twice, of a neuron that there is not, or at a
+                time that is negative, NaN or infinite.
         """
-        self.n_units = n_units
-        self._dense = dense
-        if dense is None:  # else when it is asked for
-            self.events = times, units, offsets
+        self.n_units = checks.whole("Spikes: n_units", n_units, low=0, error=RunInputError)
+        self._dense: Any = None
+        if dense is None:
+            self.events = check_events(times, units, offsets, self.n_units)
+        else:
+            shape = ("batch", self.n_units)
+            self._dense = checks.spike_times("Spikes: dense", dense, shape=shape, keep_single=True)
 
     # --- making ----------------------------------------------------------------------------
 
@@ -78,7 +85,19 @@ class Spikes:
 
     @classmethod
     def _of_dense(cls, dense: NDArray[Any]) -> Spikes:
-        return cls(dense, _NONE, _NONE, dense.shape[1], dense=dense)
+        spikes = cls.__new__(cls)
+        spikes.n_units, spikes._dense = dense.shape[1], dense
+        return spikes
+
+    @classmethod
+    def trusted(
+        cls, times: Times, units: NDArray[Any], offsets: NDArray[np.int64], n_units: int
+    ) -> Spikes:
+        """As the constructor, without a look at the arrays: for whoever put them in order."""
+        spikes = cls.__new__(cls)
+        spikes.n_units, spikes._dense = n_units, None
+        spikes.events = times, units, offsets
+        return spikes
 
     @classmethod
     def from_events(
@@ -107,28 +126,9 @@ class Spikes:
             error: lengths differ, indices that are no whole numbers or out of range, times that
                 are negative or not finite, or two spikes of a neuron at the same time.
         """
-        when = checks.real_array(f"{where}: times", times, shape=("spikes",), error=error)
-        n = len(when)
-        sample = indices(f"{where}: samples", samples, n, batch, error)
-        unit = indices(f"{where}: units", units, n, n_units, error)
-        wrong = ~(np.isfinite(when) & (when >= 0))
-        if wrong.any():
-            i = int(np.argmax(wrong))
-            raise error(
-                f"{where}: spike {i} (sample {sample[i]}, neuron {unit[i]}) is at {when[i]}; "
-                "expected a finite time, 0 or later. A neuron that does not spike has no entry"
-            )
-        order = np.lexsort((unit, when, sample))
-        sample, unit, when = sample[order], unit[order], when[order]
-        twice = np.flatnonzero((np.diff(sample) == 0) & (np.diff(when) == 0) & (np.diff(unit) == 0))
-        if twice.size:
-            i = int(twice[0])
-            raise error(
-                f"{where}: neuron {unit[i]} spikes twice at {when[i]:g} in sample {sample[i]}; "
-                "expected each spike once"
-            )
+        sample, unit, when = put_in_order(samples, units, times, (batch, n_units), where, error)
         offsets = np.searchsorted(sample, np.arange(batch + 1))
-        return cls(when, unit, offsets.astype(np.int64), n_units)
+        return cls.trusted(when, unit, offsets.astype(np.int64), n_units)
 
     @classmethod
     def of(cls, values: Any, n_units: int, *, where: str = "spikes") -> Spikes:
@@ -243,7 +243,7 @@ class Spikes:
         counts = np.diff(self.offsets)[chosen]
         offsets = np.concatenate([[0], np.cumsum(counts)])
         place = np.repeat(self.offsets[chosen] - offsets[:-1], counts) + np.arange(offsets[-1])
-        return Spikes(self.times[place], self.units[place], offsets, self.n_units)
+        return Spikes.trusted(self.times[place], self.units[place], offsets, self.n_units)
 
     def before(self, t_window: float) -> tuple[Spikes, int]:
         """The spikes up to a time, and how many later ones were left out."""
@@ -258,7 +258,7 @@ class Spikes:
         order = np.lexsort((self.units, times, self.samples))
         kept = order[times[order] <= t_window]
         offsets = np.searchsorted(self.samples[kept], np.arange(self.batch + 1)).astype(np.int64)
-        return Spikes(times[kept], self.units[kept], offsets, self.n_units)
+        return Spikes.trusted(times[kept], self.units[kept], offsets, self.n_units)
 
     def read_only(self) -> Spikes:
         """The same, to look at only: its arrays cannot be written to."""
@@ -276,7 +276,7 @@ class Spikes:
         if self._dense is not None:
             return self._of_dense(change(self._dense))
         times, units, offsets = map(change, self.events)
-        return Spikes(times, units, offsets, self.n_units)
+        return Spikes.trusted(times, units, offsets, self.n_units)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if not self.once:

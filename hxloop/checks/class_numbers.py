@@ -114,7 +114,7 @@ def indices(where: str, value: Any, n: int, high: int, error: Error) -> NDArray[
     Raises:
         error: another number of them, no whole numbers, or one that is not from 0 to high - 1.
     """
-    found = np.asarray(value)
+    found = as_array(where, value, error)
     if found.size == 0:
         found = found.astype(np.int64)
     if found.dtype.kind not in "iu" or found.shape != (n,):

@@ -140,7 +140,7 @@ def bad_trains(subject: Subject) -> None:
         parameters, inputs = drawn_parameters(subject, session.network), drawn_inputs(subject)
         times, units, offsets = inputs.events
         for what, bad in (
-            ("of a channel too many", Spikes(times, units, offsets, inputs.n_units + 1)),
+            ("of a channel too many", Spikes.trusted(times, units, offsets, inputs.n_units + 1)),
             ("of no sample", inputs.select([])),
         ):
             try:

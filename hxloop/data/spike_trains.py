@@ -43,7 +43,7 @@ def without_repeats(
     arrays = (*held, np.array(ends, np.int64))
     for array in arrays:
         array.flags.writeable = False
-    return Spikes(*arrays, n_units), repeats
+    return Spikes.trusted(*arrays, n_units), repeats
 
 
 @dataclass(frozen=True)

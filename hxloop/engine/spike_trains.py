@@ -170,7 +170,7 @@ def _departed(block: Block, found: Spikes, shifts: Array | None, departures: Dep
     order = np.lexsort((found.units, times, found.samples))
     kept = order[times[order] <= block.network.t_window]
     offsets = np.searchsorted(found.samples[kept], np.arange(found.batch + 1))
-    return Spikes(times[kept], found.units[kept], offsets.astype(np.int64), found.n_units)
+    return Spikes.trusted(times[kept], found.units[kept], offsets.astype(np.int64), found.n_units)
 
 
 def exact_block(max_spikes: int = MAX_SPIKES) -> BlockSolver:
@@ -222,7 +222,7 @@ def _exact(block: Block, max_spikes: int) -> Spikes:
     ends = list(enumerate(counts.tolist()))
     when = np.concatenate([np.empty(0), *(times[b, :n] for b, n in ends)])
     which = np.concatenate([np.empty(0, np.int64), *(units[b, :n] for b, n in ends)])
-    return Spikes(when, which, offsets, post)
+    return Spikes.trusted(when, which, offsets, post)
 
 
 def _part(found: Spikes, start: int, size: int) -> Spikes:
@@ -231,7 +231,9 @@ def _part(found: Spikes, start: int, size: int) -> Spikes:
     times, units, offsets = found.events
     chosen = (units >= start) & (units < start + size)
     before = np.concatenate([[0], np.cumsum(chosen)])
-    return Spikes(times[chosen], units[chosen] - start, before[offsets].astype(np.int64), size)
+    return Spikes.trusted(
+        times[chosen], units[chosen] - start, before[offsets].astype(np.int64), size
+    )
 
 
 def _overflow(block: Block, units: Whole, max_spikes: int, sample: int) -> None:

@@ -64,7 +64,7 @@ def highest_of_equals(loss: Loss, seen: Any) -> NDArray[np.int64]:
         times, units, offsets = seen.events
         other = n - 1 - units
         order = np.lexsort((other, times, seen.samples))
-        reverse = loss.decide(Spikes(times, other[order], offsets, n))  # type: ignore[arg-type]
+        reverse = loss.decide(Spikes.trusted(times, other[order], offsets, n))  # type: ignore[arg-type]
     else:
         n = seen.shape[1]
         reverse = loss.decide(seen[:, ::-1].copy())

@@ -68,4 +68,4 @@ def _moved(spikes: Spikes, options: TrainingOptions, epoch: int, batch: int) -> 
     noise = rng.standard_normal(spikes.n_spikes)
     times = np.maximum(spikes.times + options.input_noise * noise, 0.0)
     order = np.lexsort((spikes.units, times, spikes.samples))
-    return Spikes(times[order], spikes.units[order], spikes.offsets, spikes.n_units)
+    return Spikes.trusted(times[order], spikes.units[order], spikes.offsets, spikes.n_units)

@@ -62,6 +62,56 @@ def test_parts_are_parts(events, chosen, end):
     assert not (np.isfinite(dense.first) & (dense.first > end)).any()
 
 
+def constructed(times=(0.5, 1.0, 0.5), units=(1, 1, 0), offsets=(0, 2, 3), n_units=2):
+    return Spikes(times, units, offsets, n_units)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"times": (1.0, 0.5, 0.5)}, r"spike 1 \(sample 0, neuron 1\) is at 0.5, after one of"),
+        ({"times": (0.5, 0.5, 0.5)}, "neuron 1 spikes twice at 0.5 in sample 0"),
+        ({"times": (0.5, 0.5, 0.5), "units": (1, 0, 0)}, "of equal times by neuron"),
+        ({"times": (0.5, 1.0, -0.5)}, r"spike 2 \(sample 1, neuron 0\) is at -0.5; expected a fin"),
+        ({"times": (0.5, np.inf, 0.5)}, "spike 1 .* is at inf; expected a finite time"),
+        ({"times": (np.nan, 1.0, 0.5)}, "spike 0 .* is at nan; expected a finite time"),
+        ({"times": ("a", "b", "c")}, "Spikes: times: expected real numbers; got dtype .*text"),
+        ({"times": (0.5, 1.0)}, "Spikes: units: expected 2 whole numbers"),
+        ({"times": 0.5}, r"Spikes: times: expected shape \(spikes,\); got"),
+        ({"units": (1, 2, 0)}, "Spikes: units: expected 0 to 1; got 2 at spike 1"),
+        ({"units": (1, -1, 0)}, "Spikes: units: expected 0 to 1; got -1 at spike 1"),
+        ({"units": (1.0, 1.0, 0.0)}, "Spikes: units: expected 3 whole numbers.*float64"),
+        ({"units": ([1], [1, 0])}, "Spikes: units: expected a rectangular array"),
+        ({"offsets": (0, 2)}, r"offsets: expected .* end with 3, the number of .*got \[0, 2\]"),
+        ({"offsets": (1, 2, 3)}, "offsets: expected numbers that begin with 0"),
+        ({"offsets": (0, 4, 3)}, "offsets: expected numbers that .* do not go back"),
+        ({"offsets": (0.0, 2.0, 3.0)}, "offsets: expected whole numbers, one more than"),
+        ({"offsets": ()}, "offsets: expected whole numbers, one more than there are samples"),
+        ({"n_units": 2.0}, "Spikes: n_units"),
+        ({"n_units": -1}, "Spikes: n_units"),
+    ],
+)  # fmt: skip
+def test_a_constructor_checks_what_it_is_given(wrong, message):
+    with pytest.raises(RunInputError, match=message):
+        constructed(**wrong)
+
+
+@given(EVENTS)
+def test_what_is_in_order_is_taken_as_it_is(events):
+    spikes = made(events)
+    times, units, offsets = spikes.events
+    assert Spikes(times, units, offsets, 5) == spikes
+    assert Spikes(times.tolist(), units.astype(np.uint16), list(offsets), 5) == spikes
+    if spikes.once:
+        assert Spikes((), (), (0,), 5, dense=spikes.first) == spikes
+
+
+def test_a_constructor_takes_first_spikes_as_from_first_does():
+    for wrong in ([[-1.0]], [[np.nan]], [[1.0, 2.0]], [0.5]):
+        with pytest.raises(RunInputError, match="Spikes: dense: "):
+            Spikes((), (), (0,), 1, dense=wrong)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -78,6 +128,8 @@ def test_parts_are_parts(events, chosen, end):
 def test_bad_lists_are_refused(arguments, message):
     with pytest.raises(RunInputError, match=message):
         Spikes.from_events(*arguments, batch=4, n_units=5)
+    with pytest.raises(RunInputError, match="spikes: batch: "):
+        Spikes.from_events([], [], [], batch=-1, n_units=5)
 
 
 def test_what_spikes_twice_is_no_array_of_first_spikes():

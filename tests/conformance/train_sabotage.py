@@ -34,11 +34,11 @@ def trains(change: Callable[[Spikes, Spikes], Spikes]) -> Run:
 
 def kept(spikes: Spikes, good: Array) -> Spikes:
     offsets = np.concatenate([[0], np.cumsum(good)])[spikes.offsets]
-    return Spikes(spikes.times[good], spikes.units[good], offsets, spikes.n_units)
+    return Spikes.trusted(spikes.times[good], spikes.units[good], offsets, spikes.n_units)
 
 
 def at(spikes: Spikes, times: Array) -> Spikes:
-    return Spikes(times, spikes.units, spikes.offsets, spikes.n_units)
+    return Spikes.trusted(times, spikes.units, spikes.offsets, spikes.n_units)
 
 
 def in_others(spikes: Spikes, inputs: Spikes) -> Spikes:

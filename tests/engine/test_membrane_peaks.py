@@ -154,7 +154,7 @@ def test_gradients_are_differences(kind, two_currents):
                 times = spikes.times.copy()
                 times[k] += sign * STEP
                 moved = list(sources)
-                moved[which] = Spikes(times, spikes.units, spikes.offsets, spikes.n_units)
+                moved[which] = Spikes.trusted(times, spikes.units, spikes.offsets, spikes.n_units)
                 ends.append(loss(sources=moved))
             np.testing.assert_allclose(
                 (ends[0] - ends[1]) / (2 * STEP), found.spikes[which][k], rtol=0, atol=1e-7

@@ -135,12 +135,15 @@ def test_impossible_trains_are_refused(change, message):
 
 def moved(activity, by):
     first, *rest = activity.spike_trains
-    return (Spikes(first.times + by, first.units, first.offsets, first.n_units), *rest)
+    return (Spikes.trusted(first.times + by, first.units, first.offsets, first.n_units), *rest)
 
 
 def turned(activity):
     first, *rest = activity.spike_trains
-    return (Spikes(first.times[::-1].copy(), first.units, first.offsets, first.n_units), *rest)
+    return (
+        Spikes.trusted(first.times[::-1].copy(), first.units, first.offsets, first.n_units),
+        *rest,
+    )
 
 
 def test_what_does_not_fit_is_told_before_anything_runs():

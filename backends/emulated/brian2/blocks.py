@@ -75,7 +75,7 @@ class Brian2Blocks(UncopiedSession):
         samples, units, times = (np.concatenate([part[k] for part in found]) for k in range(3))
         order = np.lexsort((units, times, samples))
         offsets = np.searchsorted(samples[order], np.arange(block.batch + 1))
-        return Spikes(times[order], units[order], offsets.astype(np.int64), block.post)
+        return Spikes.trusted(times[order], units[order], offsets.astype(np.int64), block.post)
 
     def _model_for(self, block: Block, given: _Given) -> tuple[Fleet, BlockShape]:
         """A model for a block and batches like this, and its shape."""
@@ -145,7 +145,7 @@ class _Given:
         sample = np.repeat(np.arange(block.batch), np.diff(coming.offsets))
         early = coming.base <= block.network.t_window
         channel = np.cumsum(~inside)[coming.rows[early]] - 1
-        counted = Spikes(
+        counted = Spikes.trusted(
             coming.base[early], channel,
             np.searchsorted(sample[early], np.arange(block.batch + 1)).astype(np.int64),
             len(self.outside),

@@ -80,7 +80,7 @@ def causal_trains(spikes: Spikes, decided: Array) -> Spikes:
     limit = np.where(np.isfinite(decided), decided, -np.inf)
     kept = spikes.times <= limit[spikes.samples]
     offsets = np.concatenate([[0], np.cumsum(kept)])[spikes.offsets]
-    return Spikes(spikes.times[kept], spikes.units[kept], offsets, spikes.n_units)
+    return Spikes.trusted(spikes.times[kept], spikes.units[kept], offsets, spikes.n_units)
 
 
 def layers_that_spike_again(state: RecordedActivity) -> list[str]:

@@ -215,7 +215,7 @@ def _alike(raws: dict[str, Raw], where: str) -> dict[str, Raw]:
 
 def _with_channels(spikes: Any, n_units: int) -> Spikes:
     times, units, offsets = spikes.events
-    return Spikes(times, units, offsets, n_units)
+    return Spikes.trusted(times, units, offsets, n_units)
 
 
 def _width(raw: Raw) -> int:

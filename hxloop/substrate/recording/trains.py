@@ -54,4 +54,4 @@ def train_of(array: NDArray[Any], where: str) -> Spikes:
         samples, units, times, batch=batch, n_units=n_units, where=where, error=FileFormatError
     )
     offsets = np.searchsorted(samples, np.arange(batch + 1)).astype(np.int64)
-    return Spikes(times.copy(), units.copy(), offsets, n_units)
+    return Spikes.trusted(times.copy(), units.copy(), offsets, n_units)
