@@ -9,9 +9,12 @@ from functools import partial
 from types import ModuleType
 from typing import Any, ClassVar
 
+import numpy as np
+
 from hxloop.activity import Spikes
 from hxloop.backends.pynn.adapter import PynnSession
-from hxloop.backends.pynn.dialect import MV_PER_UNIT
+from hxloop.backends.pynn.dialect import CAPACITANCE_NF, MV_PER_UNIT
+from hxloop.backends.pynn.given import HeldLayer
 from hxloop.backends.pynn.grid import GridDialect, time_step
 from hxloop.backends.pynn.neuron_mechanisms import compile_mechanisms
 from hxloop.backends.pynn.neuron_trains import NeuronTrains
@@ -19,6 +22,7 @@ from hxloop.backends.pynn.schedule import Array, SampleSchedule
 from hxloop.backends.pynn.simulators import check_options, environment
 from hxloop.backends.pynn.trains import FEATURES, check_steps, simulate_trains
 from hxloop.engine.psp import psp_after
+from hxloop.errors import RunInputError
 from hxloop.network import LayerSpec, NetworkSpec, NeuronSpec, Parameters
 from hxloop.substrate import (
     BaseBackend,
@@ -28,6 +32,10 @@ from hxloop.substrate import (
     check_network,
     refuse_calibration,
 )
+
+# Currents (nA) into a neuron, which it is held at its reset against by a conductance of 1e12 uS
+# (refrac.mod of PyNN): these move it by a thousandth of a threshold of 1.
+LARGEST_CURRENT_NA = 1e9
 
 
 @dataclass(frozen=True)
@@ -167,6 +175,27 @@ class NeuronDialect(GridDialect):
         h = self.dt
         exact = float(psp_after(h, neuron.tau_mem, neuron.tau_syn))
         return super().capacitance(neuron) * h * math.exp(-h / neuron.tau_mem) / exact
+
+    def hold(self, matrix: Array) -> HeldLayer:
+        """What becomes of a weight matrix.
+
+        Raises:
+            RunInputError: weights into a neuron that overcome what holds it at its reset: NEURON
+                would lose spikes, or make them up, without a word.
+        """
+        held = super().hold(matrix)
+        currents = np.abs(held.native).sum(axis=0)
+        if currents.max(initial=0.0) > LARGEST_CURRENT_NA:
+            neuron = int(np.argmax(currents))
+            scale = CAPACITANCE_NF * MV_PER_UNIT / self.ms_per_tau
+            raise RunInputError(
+                f"backend {self.name!r}: weights into neuron {neuron} add up to "
+                f"{currents[neuron] / scale:.3g}; NEURON holds a neuron at its reset against "
+                f"{LARGEST_CURRENT_NA / scale:.3g} at most, and loses spikes beyond. Did the "
+                "training diverge? weight_limit clips and counts such weights; the other backends "
+                "take them"
+            )
+        return held
 
     def load(self) -> ModuleType:
         """Import ``pyNN.neuron``; compile its mechanisms if that has not been done."""

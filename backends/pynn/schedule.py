@@ -141,7 +141,7 @@ class SampleSchedule:
         """
         samples, neurons, local = self._placed(units, times, n_neurons, latency)
         first = np.full((self.n_samples, n_neurons), np.inf)
-        np.minimum.at(first, (samples, neurons), local)
+        np.minimum.at(first, (samples, neurons), np.maximum(local, 0.0))
         repeated = samples.size - int(np.isfinite(first).sum())
         return FirstSpikes(first, int(np.size(units) - samples.size), repeated)
 
@@ -149,6 +149,9 @@ class SampleSchedule:
         self, units: NDArray[np.integer], times: Array, n_neurons: int, where: str
     ) -> tuple[Spikes, int]:
         """All spikes in the windows of the samples, and how many are in none.
+
+        Those in the guard before a sample are at its start; of several of a neuron one counts, the
+        others are in no window.
 
         Args:
             units, times, n_neurons: see ``first_spikes``.
@@ -158,16 +161,21 @@ class SampleSchedule:
             RunFailed: as there, or two spikes of a neuron at one moment.
         """
         samples, neurons, local = self._placed(units, times, n_neurons, 0.0)
+        early = np.flatnonzero(local <= 0)
+        early = early[np.argsort(-local[early], kind="stable")]
+        _, counted = np.unique(samples[early] * n_neurons + neurons[early], return_index=True)
+        again = np.delete(early, counted)
+        kept = np.delete(np.arange(len(local)), again[local[again] < 0])
         found = Spikes.from_events(
-            samples, neurons, local,
+            samples[kept], neurons[kept], np.maximum(local[kept], 0.0),
             batch=self.n_samples, n_units=n_neurons, where=where, error=RunFailed,
         )  # fmt: skip
-        return found, int(np.size(units) - samples.size)
+        return found, int(np.size(units) - kept.size)
 
     def _placed(
         self, units: NDArray[np.integer], times: Array, n_neurons: int, latency: float
     ) -> tuple[Units, Units, Array]:
-        """Sample, neuron and time in its sample of each spike in a window."""
+        """Sample, neuron and time of each spike in a window; negative: in the guard before it."""
         units, times = np.asarray(units), np.asarray(times, dtype=np.float64)
         self._check_spikes(units, times, n_neurons)
         times = times - latency
@@ -176,7 +184,7 @@ class SampleSchedule:
         local = times - self.lead_in - slots * self.slot
         inside = (slots >= 0) & (samples < self.n_samples) & (local <= self.t_window)
         neurons = (units[inside] % n_neurons).astype(np.int64)
-        return samples[inside].astype(np.int64), neurons, np.maximum(local[inside], 0.0)
+        return samples[inside].astype(np.int64), neurons, local[inside]
 
     def _check_spikes(self, units: NDArray[np.integer], times: Array, n_neurons: int) -> None:
         if units.shape != times.shape or units.ndim != 1:

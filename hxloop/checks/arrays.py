@@ -12,6 +12,8 @@ from hxloop.checks.values import shown
 from hxloop.errors import HxloopError, RunInputError
 
 Error = type[HxloopError]
+# Of a weight. Single precision ends at 3e38, and what is beyond a number's end is lost in a sum.
+LARGEST_WEIGHT = 1e30
 
 
 def real_array(
@@ -115,7 +117,7 @@ def matrices(
         value: matrices; see ``real_array`` for what each may be.
         shapes: of the layers.
         of: whose they are, for messages: "network 5-120-3".
-        finite: whether ``inf`` and NaN are refused.
+        finite: whether NaN and what is beyond ``LARGEST_WEIGHT`` are refused.
         error: what is raised.
 
     Returns:
@@ -145,10 +147,15 @@ def matrices(
             raise error(
                 f"{name}: expected shape (pre, post) = {want}{whose}; got {array.shape}{hint}"
             )
-        if finite and not np.isfinite(array).all():
-            pre, post = first_place(~np.isfinite(array))
+        # Extremes are NaN where any number is.
+        good = not array.size or -LARGEST_WEIGHT <= array.min() <= array.max() <= LARGEST_WEIGHT
+        if finite and not good:
+            pre, post = first_place(~(np.abs(array) <= LARGEST_WEIGHT))
+            expected = "finite numbers"
+            if np.isfinite(array[pre, post]):
+                expected = f"weights from {-LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
             raise error(
-                f"{name}: expected finite numbers; got {array[pre, post]} from neuron {pre} to "
+                f"{name}: expected {expected}; got {array[pre, post]} from neuron {pre} to "
                 f"neuron {post} (did the training diverge?)"
             )
         result.append(array)

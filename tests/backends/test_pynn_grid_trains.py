@@ -177,6 +177,28 @@ def test_what_comes_after_the_window_comes_never_however_long_it_takes(
     assert any(spikes.n_spikes for spikes in activity.spikes)
 
 
+def test_weights_beyond_what_holds_a_neuron_are_refused_not_lost(
+    session: Any, simulator: str
+) -> None:
+    given, inputs = drawn(NETWORK, seed=3, batch=2)
+
+    def run(weight: float) -> Activity:
+        matrices = tuple(np.full_like(w, weight) for w in given.weights)
+        return session.run(Parameters(matrices, given.delays), inputs)
+
+    before = run(1e6)
+    expected = on_grid(NETWORK, before, *STEPS[simulator])
+    assert [len(spikes) for spikes in expected] == [s.n_spikes for s in before.spikes]
+    if simulator == "pynn-neuron":  # it lost spikes of 1e300, and made some up at 1e30
+        with pytest.raises(RunInputError, match=r"into neuron 0 add up to 4e\+30; NEURON holds"):
+            run(1e30)
+    else:
+        assert run(1e30).spikes == before.spikes
+    with pytest.raises(RunInputError, match=r"expected weights from -1e\+30 to 1e\+30"):
+        run(1e31)
+    assert run(1e6).spikes == before.spikes
+
+
 def test_what_the_grid_would_bend_is_refused_with_the_number(simulator: str) -> None:
     half = 2 if simulator == "pynn-neuron" else 1
     with pytest.raises(CapacityError, match=r"'a' has t_refractory = 0.33; .* whole number") as got:

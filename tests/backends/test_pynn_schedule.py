@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hxloop import NetworkSpec, NeuronSpec, get_backend
+from hxloop.activity import Spikes
 from hxloop.backends.pynn.schedule import SampleSchedule, spacing
 from hxloop.errors import ConfigError, RunFailed
 
@@ -54,6 +55,18 @@ def test_first_spike_counts_and_late_ones_are_counted():
     np.testing.assert_allclose(found.times[1], [0.0, np.inf])
     assert np.isinf(found.times[2]).all()
     assert found.n_discarded == 2
+
+
+def test_of_several_spikes_before_the_start_of_a_sample_one_counts():
+    # A chip whose offset is longer than a refractory time: it stamps a burst too early.
+    units, times = np.array([0, 0, 0, 1, 1, 2]), 1 + np.array([-0.09, -0.05, 0.5, -0.02, 0, -0.01])
+    found, discarded = SCHEDULE.all_spikes(units, times, 2, "spikes")
+    expected = Spikes.from_events([0, 0, 0, 1], [0, 0, 1, 0], [0, 0.5, 0, 0], batch=3, n_units=2)
+    assert found == expected and discarded == 2
+    with pytest.raises(RunFailed, match="spikes: neuron 0 spikes twice at 0 in sample 0"):
+        SCHEDULE.all_spikes(np.array([0, 0]), np.array([1.0, 1.0]), 2, "spikes")
+    with pytest.raises(RunFailed, match=r"spikes: neuron 0 spikes twice at 0\.5 in sample 0"):
+        SCHEDULE.all_spikes(np.array([0, 0]), np.array([1.5, 1.5]), 2, "spikes")
 
 
 def test_spikes_of_a_copy_that_runs_no_sample_are_discarded():

@@ -301,6 +301,12 @@ def test_weights_from_a_generator_are_not_an_empty_network() -> None:
     given[1][2, 0] = np.nan
     with pytest.raises(RunInputError, match=r"weights\[1\]: .* got nan from neuron 2 to neuron 0"):
         checks.matrices("weights", given, shapes)
+    for beyond in (1.01e30, -1e300):  # in single precision, or in a sum, no number any more
+        given[1][2, 0] = beyond
+        with pytest.raises(RunInputError, match=r"weights\[1\]: expected weights from -1e\+30 to"):
+            checks.matrices("weights", given, shapes)
+    given[1][2, 0] = 1e30
+    assert checks.matrices("weights", given, shapes)[1][2, 0] == 1e30
 
 
 def test_frozen_arrays_are_nobodys_to_change(tmp_path: Path) -> None:
