@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import event
 from numba.core.caching import FunctionCache
 
+from hxloop.machine.compiling import compile_clock
 from hxloop.machine.cores import say_once
 
 # What reading a damaged pickle ends in.
@@ -31,6 +33,19 @@ _ADVICE = (
     "so every process compiles what it needs anew (up to a minute). Set NUMBA_CACHE_DIR to a "
     "folder that can be written."
 )
+
+
+class _OfNumba(event.Listener):
+    """Tells the clock what numba compiles, which is not what it finds kept on the disk."""
+
+    def on_start(self, event: Any) -> None:
+        compile_clock.start()
+
+    def on_end(self, event: Any) -> None:
+        compile_clock.stop()
+
+
+event.register("numba:compile", _OfNumba())
 
 
 def njit(function: Callable[..., Any] | None = None, *, cache: bool = False, **options: Any) -> Any:

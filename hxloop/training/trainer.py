@@ -8,7 +8,6 @@ on bit for bit as if it had not been.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
@@ -19,6 +18,8 @@ from numpy.typing import NDArray
 from hxloop import checks
 from hxloop.activity import Activity
 from hxloop.errors import ConfigError, TrainingInterrupted
+from hxloop.machine.compiling import Stopwatch
+from hxloop.training.compiling import tell_compiled, told_of_compilers
 from hxloop.training.evaluation import (
     EVALUATION_TRIAL,
     RunObserver,
@@ -152,18 +153,14 @@ class Trainer:
                 checkpoint is kept.
         """
         state, options = self.state, self.options
-        self._note_inputs()
+        for data, use in ((self.train_data, "training"), (self.validation_data, "validation")):
+            self._note(data_notes(data, self.network.session.network, use))
         self.events.started(state.epoch, options.epochs, self.batches_per_epoch, state.batch)
-        while state.epoch < options.epochs and not state.finished:
-            start = time.perf_counter()
-            order = sample_order(len(self.train_data), options.seed, state.epoch)
-            while state.batch < self.batches_per_epoch:
-                first = state.batch * options.batch_size
-                self._step(order[first : first + options.batch_size])
-                self._between_batches(start)
-            self._end_epoch(start)
-            if state.epoch < options.epochs and not state.finished and self._is_to_stop():
-                self._interrupt()
+        with told_of_compilers(self.events):
+            while state.epoch < options.epochs and not state.finished:
+                self._epoch(Stopwatch())
+                if state.epoch < options.epochs and not state.finished and self._is_to_stop():
+                    self._interrupt()
         result = self._result()
         self.events.finished(result)
         return result
@@ -198,6 +195,15 @@ class Trainer:
             tell(note for note in result.notes if note.key not in self.state.noted)
         return result
 
+    def _epoch(self, start: Stopwatch) -> None:
+        state, options = self.state, self.options
+        order = sample_order(len(self.train_data), options.seed, state.epoch)
+        while state.batch < self.batches_per_epoch:
+            first = state.batch * options.batch_size
+            self._step(order[first : first + options.batch_size])
+            self._between_batches(start)
+        self._end_epoch(start)
+
     def _step(self, samples: NDArray[np.int64]) -> None:
         state, given = self.state, (self._optimiser, self.options, self.train_data, samples)
         rate = self.options.learning_rate_at(state.epoch + state.batch / self.batches_per_epoch)
@@ -213,12 +219,12 @@ class Trainer:
         limit = on.capabilities.weight_limit
         self._note(weight_notes(activity.info, on.network, limit, initial=True))
 
-    def _between_batches(self, start: float) -> None:
+    def _between_batches(self, start: Stopwatch) -> None:
         state, every = self.state, self.options.checkpoint_every
         if state.batch == self.batches_per_epoch:
             return  # the end of the epoch follows, with its own checkpoint
         if self._is_to_stop():
-            state.sums.seconds += time.perf_counter() - start
+            state.sums.seconds += start.seconds
             self._interrupt()
         if every is not None and state.batch % every == 0:
             self._checkpoint()
@@ -245,17 +251,12 @@ class Trainer:
         """Keep notes, and warn of those that are new; a resumed training has told the others."""
         tell(self.state.add_notes(notes))
 
-    def _note_inputs(self) -> None:
-        on = self.network.session.network
-        self._note(data_notes(self.train_data, on, "training"))
-        self._note(data_notes(self.validation_data, on, "validation"))
-
-    def _end_epoch(self, start: float) -> None:
+    def _end_epoch(self, start: Stopwatch) -> None:
         state, options = self.state, self.options
         trial = VALIDATION_TRIAL + state.epoch * (1 << 20)
         result = self.evaluate(self.validation_data, trial, quiet=True)
-        seconds = time.perf_counter() - start
-        metrics = state.sums.metrics(state.epoch + 1, result, self._optimiser, seconds)
+        metrics = state.sums.metrics(state.epoch + 1, result, self._optimiser, start.seconds)
+        tell_compiled(self.events, start, state.epoch + 1)
         self._note(neuron_notes(metrics))
         state.metrics.append(metrics)
         state.epoch, state.batch = state.epoch + 1, 0
@@ -289,9 +290,8 @@ class Trainer:
         )
 
     def _checkpoint(self) -> None:
-        self._saved.save(
-            self.state, self._optimiser, self._best, self._described, self.options.epochs
-        )
+        kept = self._best, self._described, self.options.epochs
+        self._saved.save(self.state, self._optimiser, *kept)
 
     @cached_property
     def _described(self) -> dict[str, Any]:

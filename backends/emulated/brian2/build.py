@@ -38,6 +38,7 @@ from hxloop.errors import CompilerError
 from hxloop.files import sha256_of
 from hxloop.machine import cache_folders, usable_cores
 from hxloop.machine.child_process import run_child
+from hxloop.machine.compiling import compile_clock
 
 # No -ffast-math (inf and NaN must mean something); no contraction to fused multiply-adds, so
 # that a sample's result does not depend on its place in the batch.
@@ -114,7 +115,8 @@ def compile_model(shape: Shape, compiler: str, work: Path) -> Path:
         ("writing", [sys.executable, "-m", MODULE, json.dumps(_as_json(shape))], work),
         ("compiling", ["make", "-s", f"-j{usable_cores()}"], code),
     ):
-        status, output = run_child(command, cwd=cwd, environment=environment, supervised=True)
+        with compile_clock.running():
+            status, output = run_child(command, cwd=cwd, environment=environment, supervised=True)
         if status != 0:
             log = "\n".join(output.strip().splitlines()[-15:])
             raise CompilerError(
