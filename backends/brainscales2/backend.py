@@ -30,7 +30,7 @@ drops it counts itself (``RunInfo.lost_spikes``); what the link loses is missing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,6 +43,7 @@ from hxloop.backends.brainscales2.link import check_link
 from hxloop.backends.brainscales2.options import BrainScaleS2Options
 from hxloop.backends.brainscales2.prepare import prepare_networks
 from hxloop.backends.brainscales2.session import BrainScaleS2Session
+from hxloop.chip.cost import estimated_cost
 from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS
 from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import ConfigError
@@ -124,6 +125,10 @@ class PynnBrainscales2Backend(BrainScaleS2Options, BaseBackend):
             return replace(self, failed_neurons=(*self.failed_neurons, *failed)).open(network)
 
         return told, prepare_networks(opened)
+
+    def cost_of_sample(self, events_in: float, events_out: float) -> Mapping[str, float]:
+        """What a sample costs on the chip: an estimate, see ``hxloop.chip.cost``."""
+        return estimated_cost(self.tau_us, events_in, events_out, slot=self.slot).as_dict()
 
     def check_link(self, milliseconds: float) -> LinkReport:
         """Send events at rising rates; see ``hxloop.backends.brainscales2.link``."""

@@ -26,6 +26,7 @@ class SampleCost:
         time_us: on the chip, with slots as in training; longer where the link takes longer.
         shortest_time_us: with the shortest slots that were published.
         energy_uj: at the power that the chip stays below, for ``time_us``.
+        slot: from one sample to the next, model time.
     """
 
     events_in: float
@@ -33,6 +34,7 @@ class SampleCost:
     time_us: float
     shortest_time_us: float
     energy_uj: float
+    slot: float = SLOT
 
     def as_dict(self) -> dict[str, float]:
         """Plain values."""
@@ -40,7 +42,7 @@ class SampleCost:
 
     def __str__(self) -> str:
         return (
-            f"{self.time_us:.0f} us and {self.energy_uj:.0f} uJ a sample in slots of {SLOT:g} "
+            f"{self.time_us:.0f} us and {self.energy_uj:.0f} uJ a sample in slots of {self.slot:g} "
             f"tau_syn, {self.shortest_time_us:.0f} us in the shortest published; "
             f"{self.events_in:.0f} events in, {self.events_out:.0f} out"
         )
@@ -51,19 +53,23 @@ def cost_in_words(cost: Mapping[str, float]) -> str:
     return str(SampleCost(**cost))
 
 
-def estimated_cost(unit_us: float, events_in: float, events_out: float) -> SampleCost:
+def estimated_cost(
+    unit_us: float, events_in: float, events_out: float, slot: float = SLOT
+) -> SampleCost:
     """Estimate it.
 
     Args:
         unit_us: one unit of model time on the chip.
         events_in, events_out: of a sample, on the mean.
+        slot: from one sample to the next, model time.
     """
     link_us = (events_in + events_out) * CLOCK_SECONDS * 1e6
-    time_us = max(SLOT * unit_us, link_us)
+    time_us = max(slot * unit_us, link_us)
     return SampleCost(
         events_in=events_in,
         events_out=events_out,
         time_us=time_us,
         shortest_time_us=max(SHORTEST_SLOT * unit_us, link_us),
         energy_uj=POWER_WATT * time_us,
+        slot=slot,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from hxloop import checks
 from hxloop.chip.placement import N_CIRCUITS, SIGNED_INPUTS, fan_in
@@ -116,12 +117,36 @@ class Plan:
         rounds = sum(-(-len(parts) // chips) for parts in self.stages)
         return rounds * samples * slot_us * 1e-6
 
+    @property
+    def utilisation(self) -> float:
+        """Of all circuits of all runs, how many are used."""
+        return sum(part.circuits for part in self.parts) / (self.limits.circuits * len(self.parts))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values: limits, utilisation, and of each run what ``describe`` shows."""
+        return {
+            "circuits": self.limits.circuits,
+            "inputs_of_a_circuit": self.limits.inputs,
+            "utilisation": self.utilisation,
+            "runs": [
+                {
+                    "run": part.number,
+                    "stage": part.stage,
+                    "inputs": part.network.n_inputs,
+                    "neurons": sum(part.network.sizes[1:]),
+                    "circuits": part.circuits,
+                    "populations": list(self._names(part)),
+                }
+                for part in self.parts
+            ],
+        }
+
     def describe(self) -> str:
         """The runs in a table: what is played, on how many circuits, how full the chip is."""
-        total, available = sum(part.circuits for part in self.parts), self.limits.circuits
+        available, n_runs = self.limits.circuits, len(self.parts)
         lines = [
-            f"{self.network} in {len(self.parts)} runs of at most {available} circuits, "
-            f"{total / (available * len(self.parts)):.0%} of them used",
+            f"{self.network} in {n_runs} run{'s' if n_runs > 1 else ''} of at most {available} "
+            f"circuits, {self.utilisation:.0%} of them used",
             "run  stage  inputs  neurons  circuits  used  populations",
         ]
         for part in self.parts:

@@ -12,6 +12,7 @@ from hxloop.cli import catalogue as cli_catalogue
 from hxloop.cli import chips as cli_chips
 from hxloop.cli import look as cli_look
 from hxloop.cli import output as output
+from hxloop.cli import plans as cli_plans
 from hxloop.cli import presets as cli_presets
 from hxloop.cli import runs as cli_runs
 from hxloop.cli import tools as cli_tools
@@ -32,7 +33,7 @@ from hxloop.text import printable
 from hxloop.version import __version__
 
 # Importing them adds their commands to the application.
-COMMANDS = (cli_runs, cli_look, cli_tools, cli_catalogue, cli_presets, cli_chips)
+COMMANDS = (cli_runs, cli_look, cli_tools, cli_catalogue, cli_plans, cli_presets, cli_chips)
 _USAGE_ERRORS = (ConfigError, UnknownNameError, OutputError, NetworkError, CapacityError)
 
 

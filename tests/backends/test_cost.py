@@ -23,3 +23,10 @@ def test_only_what_is_a_chip_has_one():
     chip = get_backend("emulated-chip", tau_syn_us=10.0)
     assert cost_of_sample(chip, 5, 6)["time_us"] == pytest.approx(300)
     assert cost_of_sample(chip, 5, 6)["events_out"] == 6
+
+
+def test_of_the_real_chip_at_its_own_slots_and_time_constant():
+    chip = get_backend("pynn-brainscales2", slot=20.0, time_scale=1.5)
+    cost = cost_of_sample(chip, 5, 6)
+    assert cost["time_us"] == pytest.approx(20 * 1.5 * chip.tau_syn_us)
+    assert "in slots of 20 tau_syn" in cost_in_words(cost)
