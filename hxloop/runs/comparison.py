@@ -76,7 +76,7 @@ class Comparison:
                     "test_accuracy": run.accuracy,
                     "interval": None if run.interval is None else list(run.interval),
                     "epochs": len(run.run.metrics),
-                    "group": run.group,
+                    "group": run.group + 1,  # as the table and the page have it
                     "settings": dict(run.settings),
                 }
                 for run in self.runs

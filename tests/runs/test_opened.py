@@ -80,7 +80,8 @@ def test_runs_beside_each_other_are_grouped_by_what_differs_but_seed_and_chip(fo
     for run in found.runs:
         assert run.interval is not None and run.accuracy is not None
         assert run.interval[0] < run.accuracy < run.interval[1]
-    json.dumps(found.as_dict(), allow_nan=False)
+    told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert [run["group"] for run in told["runs"]] == [1, 1, 2]
     for wrong in (runs[:1], [runs[0], runs[0]]):
         with pytest.raises(ConfigError, match="two runs at least"):
             compare(wrong)
