@@ -43,7 +43,7 @@ def save_calibration(path: Path | str, result: CalibrationResult) -> None:
     """
     header = {
         "target": result.target.as_dict(),
-        "options": asdict(result.options),
+        "options": result.options.as_dict(),
         "chip_id": result.chip_id,
         "scales": asdict(result.scales),
         "failures": {str(circuit): text for circuit, text in result.failures.items()},

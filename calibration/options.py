@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from hxloop import checks
@@ -38,6 +38,8 @@ class CalibrationOptions:
         tolerance_strength: the same for synaptic strengths, relative to the median.
         max_failed: largest share of circuits that may fail.
         scales: fit weight scale, time scale and spike-time offset at the end.
+        refractory: measure by how much longer each circuit is held after a spike than its counter
+            says, for networks whose neurons spike again; their counters then make up for it.
         seed: of the dither of the codes.
 
     Raises:
@@ -54,6 +56,7 @@ class CalibrationOptions:
     max_failed: float = 0.2
     scales: bool = True
     seed: int = 0
+    refractory: bool = False
 
     def __post_init__(self) -> None:
         if self.search not in SEARCHES:
@@ -64,7 +67,16 @@ class CalibrationOptions:
         for name in ("tolerance_lsb", "tolerance_tau", "tolerance_strength", "max_failed"):
             limit = checks.number(f"calibration {name}", getattr(self, name), above=0)
             checks.settle(self, **{name: limit})
-        checks.settle(self, scales=checks.flag("calibration scales", self.scales))
+        for name in ("scales", "refractory"):
+            flag = checks.flag(f"calibration {name}", getattr(self, name))
+            checks.settle(self, **{name: flag})
+
+    def as_dict(self) -> dict[str, Any]:
+        """All values by name; what earlier versions did not have, if it is asked for."""
+        values = asdict(self)
+        if not self.refractory:
+            del values["refractory"]
+        return values
 
     def tolerance(self, quantity: str, target: OperatingPoint) -> float:
         """How far a quantity may be off, in its own unit."""

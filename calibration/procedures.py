@@ -20,7 +20,15 @@ from hxloop.calibration import measurements as of
 from hxloop.calibration.files import load_unfinished, save_calibration, save_unfinished
 from hxloop.calibration.measurements import Bench
 from hxloop.calibration.options import CalibrationOptions
-from hxloop.calibration.result import CalibrationResult, Scales, StepRecord, Unfinished, request_key
+from hxloop.calibration.refractory import refractory_excess
+from hxloop.calibration.result import (
+    REFRACTORY,
+    CalibrationResult,
+    Scales,
+    StepRecord,
+    Unfinished,
+    request_key,
+)
 from hxloop.calibration.scales import check_scale_network, fit_scales
 from hxloop.calibration.search import (
     Search,
@@ -95,6 +103,10 @@ def calibrate(
     check_failures(failures, estimates, target, options)
     bench.set(state.codes)
     scales = _scales(bench, failures) if options.scales else Scales()
+    if options.refractory:
+        estimates[REFRACTORY], errors[REFRACTORY] = of.averaged(
+            lambda: refractory_excess(bench, state.codes), options.repeats
+        )
     course.keep(state)
     result = CalibrationResult(
         target=target,

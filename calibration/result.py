@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.calibration.options import CalibrationOptions
+from hxloop.calibration.options import QUANTITIES, CalibrationOptions
 from hxloop.chip.operating_point import OperatingPoint
 from hxloop.chip.readout import Codes
 from hxloop.errors import CalibrationError
@@ -23,6 +23,8 @@ Array = NDArray[np.float64]
 # Of a result's file, and of what a result means. Up to 1, the strengths estimated of a chip that
 # was not calibrated yet were charges.
 SCHEMA = "hxloop-calibration-2"
+# Among the estimates, where it was measured.
+REFRACTORY = "t_refractory"
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ class CalibrationResult(Brief):
         chip_id: chip it was made on; None: it may be used on any.
         codes: ``(circuits,)`` for each knob.
         before, estimates: what was measured of every circuit before and after, by quantity, in
-            the units of ``QUANTITIES``; NaN: not measurable.
+            the units of ``QUANTITIES``; NaN: not measurable. After, with ``options.refractory``,
+            "t_refractory": us by which a circuit is held longer than its counter says.
         errors_of_estimates: standard errors of ``estimates``.
         failures: circuit -> what is wrong with it, in words.
         scales: of weight and time.
@@ -168,6 +171,11 @@ class CalibrationResult(Brief):
         found = [np.asarray(self.estimates[name], dtype="<f8") for name in sorted(self.estimates)]
         return sha256_of(head, *codes, *found)[:16]
 
+    @property
+    def refractory_excess_us(self) -> Array | None:
+        """``(circuits,)``: by how much longer each is held than counted; None: not measured."""
+        return self.estimates.get(REFRACTORY)
+
     def for_any_chip(self) -> CalibrationResult:
         """The same, to be used on whatever chip: one's own risk."""
         return replace(self, chip_id=None)
@@ -195,7 +203,7 @@ class CalibrationResult(Brief):
         chosen = self.before if before else self.estimates
         units = {"v": "_lsb", "tau": "_us", "strength": ""}
         return self.target.relative(
-            {name + units[name.partition("_")[0]]: values for name, values in chosen.items()}
+            {name + units[name.partition("_")[0]]: chosen[name] for name in QUANTITIES}
         )
 
 
@@ -206,7 +214,7 @@ def request_key(
     request = {
         "schema": SCHEMA,
         "target": target.as_dict(),
-        "options": asdict(options),
+        "options": options.as_dict(),
         "chip": chip_id,
         "version": version,
     }

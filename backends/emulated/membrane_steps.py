@@ -24,7 +24,8 @@ class Circuits:
 
     ``start_lsb`` is where membranes are when it begins. ``drive`` is the sum of all constant
     currents. ``jump_exc`` and ``jump_inh`` are the change of the synaptic current by an event of
-    each sign and of one bit; of an input that is off, 0.
+    each sign and of one bit; of an input that is off, 0. ``held_us`` is for how long a membrane
+    stays at reset after a spike.
     """
 
     tau_mem_us: Array
@@ -37,16 +38,18 @@ class Circuits:
     drive: Array
     jump_exc: Array
     jump_inh: Array
+    held_us: Array
 
 
 def simulate(
     circuits: Circuits,
     events: tuple[tuple[float, int], ...],
     reset_until_us: float,
-    refractory_us: float,
     dt_us: float,
     steps: int,
     every: int,
+    *,
+    within_steps: bool = False,
 ) -> tuple[Array, Array, NDArray[np.int64]]:
     """Integrate.
 
@@ -54,9 +57,9 @@ def simulate(
         circuits: what they are.
         events: (time, signed code).
         reset_until_us: membranes are held at reset until then.
-        refractory_us: how long a membrane stays at reset after a spike.
         dt_us, steps: of the integration.
         every: a sample is taken every so many steps, the first at time 0.
+        within_steps: a membrane that is held is let go within a step; else at the next one.
 
     Returns:
         Membranes ``(circuits, samples)``; spike times ``(circuits, 255)``, ``inf`` after the
@@ -85,7 +88,7 @@ def simulate(
     _integrate(
         decay, circuits.start_lsb, rest, synaptic, feed, circuits.reset_lsb, circuits.threshold_lsb,
         index[order], sign[order], kick_v[order], kick_i[order],
-        reset_until_us, refractory_us, dt_us, steps, every, samples, times, counts,
+        reset_until_us, circuits.held_us, within_steps, dt_us, steps, every, samples, times, counts,
     )  # fmt: skip
     return samples, times, counts
 
@@ -104,7 +107,8 @@ def _integrate(
     kick_v: Array,
     kick_i: Array,
     reset_until: float,
-    refractory: float,
+    refractory: Array,
+    within_steps: bool,
     dt: float,
     steps: int,
     every: int,
@@ -135,6 +139,8 @@ def _integrate(
                 event += 1
             if now < held_until:
                 v = reset[c]
+                if within_steps and held_until < now + dt:
+                    v = rest[c] + (v - rest[c]) * decay[c] ** ((now + dt - held_until) / dt)
                 continue
             if v >= threshold[c]:
                 share = 0.0
@@ -143,5 +149,5 @@ def _integrate(
                 if counts[c] < times.shape[1]:
                     times[c, counts[c]] = now + share * dt
                 counts[c] += 1
-                held_until = now + share * dt + refractory
+                held_until = now + share * dt + refractory[c]
                 v = reset[c]

@@ -23,6 +23,7 @@ from hxloop.chip.readout import (
     check_observables,
     check_pairs,
 )
+from hxloop.chip.refractory import refractory_codes
 from hxloop.errors import RunInputError
 
 Array = NDArray[np.float64]
@@ -67,14 +68,21 @@ class ChipReadout:
         weight_lsb: nominal weight of one bit, in model units of the default operating point.
         levels: largest code of a weight; None = no limit.
         noise: of the session.
+        unit_us: one unit of the chip's model time.
 
     Attributes:
         current_gain: ``(circuits,)``, by how much more than asked for a stimulus current drives.
     """
 
     def __init__(
-        self, curves: KnobCurves, weight_lsb: float, levels: int | None, noise: ReadoutNoise
+        self,
+        curves: KnobCurves,
+        weight_lsb: float,
+        levels: int | None,
+        noise: ReadoutNoise,
+        unit_us: float = OperatingPoint.tau_syn_us,
     ) -> None:
+        self._unit_us = unit_us
         self._curves, self._levels, self._noise = curves, levels, noise
         self._codes = curves.default_codes()
         point = OperatingPoint()
@@ -181,7 +189,16 @@ class ChipReadout:
             drive=offset + stimulus.current * self.current_gain[chosen],
             jump_exc=on["exc"] * self._jump * physical["strength_exc"],
             jump_inh=on["inh"] * self._jump * physical["strength_inh"],
+            held_us=self._held(stimulus.refractory_us, chosen),
         )
+
+    def _held(self, asked_us: float | None, chosen: Any) -> Array:
+        """For how long circuits are held after a spike."""
+        off = self._unit_us * self._curves.model.t_refractory[chosen]
+        if asked_us is None:  # counters and what they are off by are not looked at
+            return np.full_like(off, REFRACTORY_US)
+        counted = refractory_codes([asked_us], where="Stimulus.refractory_us")[0].time_us
+        return np.asarray(np.maximum(counted + off, 0.1 * counted))
 
     @staticmethod
     def _simulate(
@@ -191,10 +208,10 @@ class ChipReadout:
             circuits,
             stimulus.events,
             stimulus.reset_until_us,
-            REFRACTORY_US,
             SAMPLE_US,
             _steps(stimulus),
             every,
+            within_steps=stimulus.refractory_us is not None,
         )
 
     def _line(

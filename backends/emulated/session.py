@@ -23,10 +23,11 @@ from hxloop.backends.emulated.trains import (
     ChipRun,
     counted,
     run_in_trial,
+    trimmed,
     with_refractory,
 )
 from hxloop.backends.precision import PRECISIONS
-from hxloop.chip.calibration import KnobCalibration
+from hxloop.chip.calibration import KnobCalibration, refractory_excess_of
 from hxloop.chip.clock import n_moved, n_tied, stamps, truncate
 from hxloop.chip.delay_neurons import DelayNeurons
 from hxloop.chip.operating_point import OperatingPoint
@@ -83,7 +84,8 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         self._statistics, self._curves = backend.statistics, backend.curves(network)
         trial_lsb = self._statistics.threshold_trial * OperatingPoint().distance_lsb
         levels, lsb = backend.capabilities.weight_levels, backend.weight_lsb
-        readout = ChipReadout(self._curves, lsb, levels, ReadoutNoise(seed, trial_lsb))
+        readout = ChipReadout(self._curves, lsb, levels, ReadoutNoise(seed, trial_lsb),
+                              backend.tau_syn_us)  # fmt: skip
         super().__init__(backend, network, seed, readout, self._curves.model.chip_id)
         self._placed_network = self._as_counted()
         self._where = f"backend {backend.name!r}"
@@ -132,6 +134,10 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         self._place(model, usable)
 
     def _place(self, model: ChipModel, usable: NDArray[np.bool_] | None) -> None:
+        excess = refractory_excess_of(self._calibration)
+        if excess is not None and self.backend.quantise_times:
+            asked, circuits = self._asked, model.circuits(self.network, usable)
+            model = trimmed(model, asked, circuits, excess, self.backend.tau_syn_us)
         self._layers = model.place(self._placed_network, usable)
         self._delay_shifts = [
             None if circuits is None else model.t_refractory[circuits[:, 0]]
@@ -223,8 +229,7 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
 
     def _as_counted(self) -> NetworkSpec:
         """The network with the refractory times that the chip's counters have."""
-        scale = self._time_scale
-        asked = with_refractory(self.network, scale)
+        scale, asked = self._time_scale, self._asked
         if not self.backend.quantise_times:
             return asked
         held = counted(asked, self.backend.tau_syn_us, f"backend {self.backend.name!r}")
@@ -236,6 +241,10 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         resolution = self.capabilities.time_resolution + max(off, default=0.0) / scale
         self.capabilities = replace(self.capabilities, time_resolution=resolution)
         return held
+
+    @property
+    def _asked(self) -> NetworkSpec:
+        return with_refractory(self.network, self._time_scale)
 
     @property
     def _time_scale(self) -> float:

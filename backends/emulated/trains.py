@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hxloop.backends.emulated.model import TrialNoise
+from hxloop.backends.emulated.model import ChipModel, TrialNoise
 from hxloop.chip.placement import PlacedLayer, input_rows
-from hxloop.chip.refractory import refractory_codes
+from hxloop.chip.refractory import RefractoryCode, refractory_codes, trimmed_us
 from hxloop.network import NetworkSpec, NeuronParameters, Parameters
 
 Array = NDArray[np.float64]
@@ -124,10 +124,9 @@ def counted(network: NetworkSpec, unit_us: float, where: str) -> NetworkSpec:
     Raises:
         CapacityError: a time that no counter reaches.
     """
-    finite = [i for i, layer in enumerate(network.layers) if not layer.neuron.spikes_once]
-    asked = [network.layers[i].neuron.t_refractory * unit_us for i in finite]
-    codes = refractory_codes(asked, where=where)
-    times = {i: code.time_us / unit_us for i, code in zip(finite, codes, strict=True)}
+    times = {
+        index: code.time_us / unit_us for index, code in counters(network, unit_us, where).items()
+    }
     layers = tuple(
         replace(layer, neuron=replace(layer.neuron, t_refractory=times[index]))
         if index in times
@@ -135,6 +134,37 @@ def counted(network: NetworkSpec, unit_us: float, where: str) -> NetworkSpec:
         for index, layer in enumerate(network.layers)
     )
     return replace(network, layers=layers) if times else network
+
+
+def counters(network: NetworkSpec, unit_us: float, where: str) -> dict[int, RefractoryCode]:
+    """What the populations whose neurons spike again are told, see ``counted``."""
+    finite = [i for i, layer in enumerate(network.layers) if not layer.neuron.spikes_once]
+    asked = [network.layers[i].neuron.t_refractory * unit_us for i in finite]
+    return dict(zip(finite, refractory_codes(asked, where=where), strict=True))
+
+
+def trimmed(
+    model: ChipModel,
+    network: NetworkSpec,
+    circuits: Sequence[NDArray[np.int64]],
+    excess_us: Array,
+    unit_us: float,
+) -> ChipModel:
+    """The chip where each circuit's counter makes up for what it is held longer than counted.
+
+    Args:
+        model: without that.
+        network: as asked for.
+        circuits: of each population.
+        excess_us: ``(circuits,)``, measured.
+        unit_us: one unit of model time, in microseconds.
+    """
+    shifts = model.t_refractory.copy()
+    for index, code in counters(network, unit_us, "refractory counters").items():
+        chosen, asked = circuits[index], network.layers[index].neuron.t_refractory * unit_us
+        counts = trimmed_us(code, asked, excess_us[chosen])
+        shifts[chosen] += (counts - code.time_us) / unit_us
+    return replace(model, t_refractory=shifts)
 
 
 def with_refractory(network: NetworkSpec, factor: float) -> NetworkSpec:

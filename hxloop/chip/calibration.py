@@ -44,6 +44,15 @@ class KnobCalibration(Calibration, Protocol):
         ...
 
 
+class RefractoryCalibration(Protocol):
+    """A calibration that may know what circuits are held for beyond what their counters say."""
+
+    @property
+    def refractory_excess_us(self) -> NDArray[np.float64] | None:
+        """``(circuits,)``, NaN where it could not be measured; None: not measured."""
+        ...
+
+
 class KnobTruth(Protocol):
     """An emulator that knows what its circuits are at given codes. For reports."""
 
@@ -66,6 +75,13 @@ class KnobTruth(Protocol):
 def as_knob_calibration(calibration: Any) -> KnobCalibration | None:
     """The calibration, if it is one of knobs; else None."""
     return calibration if offers(calibration, KnobCalibration) else None
+
+
+def refractory_excess_of(calibration: Any) -> NDArray[np.float64] | None:
+    """What a calibration says that counters must make up for, us; None: nothing. NaN count 0."""
+    known = calibration if offers(calibration, RefractoryCalibration) else None
+    excess = None if known is None else known.refractory_excess_us
+    return None if excess is None else np.nan_to_num(excess)
 
 
 def truth_at_codes(backend: Backend) -> KnobTruth | None:

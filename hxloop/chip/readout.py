@@ -45,6 +45,8 @@ class Stimulus:
             true size differs from circuit to circuit.
         leak, exc_input, inh_input, spiking: what is switched on. Without the leak the membrane
             integrates (for a few milliseconds); without spiking no threshold is applied.
+        refractory_us: what the counters that hold a circuit after a spike are set to; None: as the
+            session has them.
 
     Raises:
         RunInputError: times that are negative, not finite or beyond the end, or codes that are
@@ -59,6 +61,7 @@ class Stimulus:
     exc_input: bool = True
     inh_input: bool = True
     spiking: bool = False
+    refractory_us: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.duration_us) and 0 < self.duration_us <= 1e4):
@@ -75,6 +78,12 @@ class Stimulus:
             raise RunInputError(
                 "Stimulus: expected a finite current and reset_until_us within the duration; got "
                 f"{self.current} and {self.reset_until_us}"
+            )
+        held = self.refractory_us
+        if held is not None and not 0 <= held <= self.duration_us:
+            raise RunInputError(
+                f"Stimulus.refractory_us: expected 0 to the duration of {self.duration_us:g} us; "
+                f"got {held}"
             )
 
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from hxloop.errors import CapacityError
 
+Array = NDArray[np.float64]
+
 CLOCK_MHZ, SCALES, COUNTER_MAX = 250.0, 16, 255
 # What neurons are calibrated for begins here (calix).
 SHORTEST_US = 0.040
@@ -75,6 +77,18 @@ def refractory_codes(times_us: Sequence[float], *, where: str) -> tuple[Refracto
         RefractoryCode(int(np.rint(time / period)), period)
         for time, period in zip(wanted, clocks, strict=True)
     )
+
+
+def trimmed_us(code: RefractoryCode, time_us: float, excess_us: NDArray[np.float64]) -> Array:
+    """For how long circuits count that are held longer than that: each by a counter of its own.
+
+    Args:
+        code: of the population, which has the clock.
+        time_us: for which they are to be held.
+        excess_us: ``(circuits,)``, by how much longer they are held than they count.
+    """
+    counters = np.clip(np.rint((time_us - excess_us) / code.period_us), 0, COUNTER_MAX)
+    return np.asarray(counters * code.period_us)
 
 
 def held_us(codes: Sequence[RefractoryCode]) -> NDArray[np.float64]:
