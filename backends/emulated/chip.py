@@ -29,7 +29,15 @@ from hxloop.substrate import Capabilities
 from hxloop.units import TimeBase
 
 SOLVERS = ("brian2", "event")
-FEATURES = frozenset({Feature.MULTI_SPIKE, Feature.RECURRENT, Feature.SKIP, Feature.READOUT})
+FEATURES = frozenset(
+    {
+        Feature.MULTI_SPIKE,
+        Feature.RECURRENT,
+        Feature.SKIP,
+        Feature.READOUT,
+        Feature.NEURON_PARAMETERS,
+    }
+)
 CODEGEN_TARGETS = ("cpp_standalone", "numpy")
 
 

@@ -13,6 +13,7 @@ from hxloop.checks.random_streams import entropy
 from hxloop.chip.placement import N_CIRCUITS, PlacedLayer, merged_circuits, place_layers
 from hxloop.files import sha256_of
 from hxloop.network import NetworkSpec
+from hxloop.network.own_neurons import OwnNeurons
 
 Array = NDArray[np.float64]
 
@@ -93,13 +94,18 @@ class ChipModel:
         )
 
     def place(
-        self, network: NetworkSpec, usable: NDArray[np.bool_] | None = None
+        self,
+        network: NetworkSpec,
+        usable: NDArray[np.bool_] | None = None,
+        own: OwnNeurons | None = None,
     ) -> tuple[PlacedLayer, ...]:
         """Put the layers onto the circuits, in order; only onto usable ones, where given.
 
-        What becomes of neurons on several circuits: ``hxloop.chip.placement.place_layer``.
+        What becomes of neurons on several circuits: ``hxloop.chip.placement.place_layer``. The
+        knobs of circuits are turned to what neurons have of their own (``own``), as well as they
+        are to what all have.
         """
-        return place_layers(network, self.circuits(network, usable), self.as_dict())
+        return place_layers(network, self.circuits(network, usable), self.as_dict(), own)
 
     def circuits(
         self, network: NetworkSpec, usable: NDArray[np.bool_] | None = None

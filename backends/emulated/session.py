@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ from hxloop.backends.emulated.layers import layers_in_trial
 from hxloop.backends.emulated.link import cross
 from hxloop.backends.emulated.model import ChipModel, TrialNoise
 from hxloop.backends.emulated.readout import ChipReadout, ReadoutNoise
-from hxloop.backends.emulated.synapses import Synapses
+from hxloop.backends.emulated.synapses import Synapses, hold
 from hxloop.backends.emulated.trains import (
     ChipRun,
     counted,
@@ -35,7 +35,7 @@ from hxloop.chip.placement import PlacedLayer
 from hxloop.chip.readout import Codes, check_codes
 from hxloop.chip.weight_grid import WeightGrid
 from hxloop.errors import RunInputError
-from hxloop.network import NetworkSpec, Parameters
+from hxloop.network import Feature, NetworkSpec, Parameters
 from hxloop.substrate import Simulated
 
 Array = NDArray[np.float64]
@@ -55,15 +55,6 @@ class Solver(Protocol):
     def close(self) -> None:
         """Free what the solver holds."""
         ...
-
-
-@dataclass(frozen=True)
-class Held:
-    """The weights of a run as the chip holds them, layer by layer."""
-
-    values: list[Array]
-    clipped: tuple[int, ...]
-    zeroed: tuple[int, ...]
 
 
 class EmulatedChipSession(KnobSession[EmulatedChip]):
@@ -99,6 +90,9 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
             codes = check_codes(calibration.codes, self.knob_ranges, self.n_circuits)
             self._readout.set_knobs(codes)
             self._turned(self.codes, calibration.target)
+            # A calibration is for its target: what else neurons are to be it did not look for.
+            features = self.capabilities.features - {Feature.NEURON_PARAMETERS}
+            self.capabilities = replace(self.capabilities, features=features)
         self._grid = WeightGrid(lsb) if backend.quantise_weights else None
         if self._grid is not None:
             self.capabilities = replace(self.capabilities, weight_limit=self._grid.limit)
@@ -138,6 +132,7 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         if excess is not None and self.backend.quantise_times:
             asked, circuits = self._asked, model.circuits(self.network, usable)
             model = trimmed(model, asked, circuits, excess, self.backend.tau_syn_us)
+        self._model = model, usable
         self._layers = model.place(self._placed_network, usable)
         self._delay_shifts = [
             None if circuits is None else model.t_refractory[circuits[:, 0]]
@@ -155,7 +150,7 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
             placed, trial = self._layers, self._stream(trial)
         scaled = input_times * self._time_scale
         delivered = self._truncate(scaled)
-        held = self._hold(weights)
+        held = hold(weights, self._grid, self._dtype)
         noise = TrialNoise(self._statistics, self.seed, trial)
         arrived = cross([delivered], noise, 0)
         driven = self._synapses.driven(held.values, noise)
@@ -183,15 +178,18 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         if only_first := self._statistics.of_these(FIRST_SPIKES_ONLY):
             raise RunInputError(
                 f"{self._where}: imperfections {', '.join(only_first)} are modelled for inputs "
-                "that spike once, and feed-forward networks of neurons that do. Set them to 0"
+                "that spike once, and chains of nominal neurons that do. Set them to 0"
             )
         with self._knob_lock:
             placed, shifts, trial = self._layers, self._delay_shifts, self._stream(trial)
+            model, usable = self._model
+        if own := parameters.neurons:
+            placed = model.place(self._placed_network, usable, own)
         scale, network = self._time_scale, self.network
         scaled = inputs.at(inputs.times * scale)
         given = self._stamps(scaled)
         delivered = scaled.at(given)
-        held = self._hold(parameters.weights)
+        held = hold(parameters.weights, self._grid, self._dtype)
         delays = self._delay_neurons.hold(parameters.delays, self._where)
         made = [
             None if each is None or shift is None else each * scale + shift
@@ -214,17 +212,6 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
             rounded_inputs=n_moved(scaled.times, given, self.backend.tick, network.t_window),
             tied_outputs=n_tied(spikes[decides].first, exact[decides].first),
             lost_spikes=run.departures.lost,
-        )
-
-    def _hold(self, weights: Sequence[Array]) -> Held:
-        if self._grid is None:
-            values = [matrix.astype(self._dtype, order="C") for matrix in weights]
-            return Held(values, (0,) * len(values), ())
-        grid = [self._grid.quantise(matrix) for matrix in weights]
-        return Held(
-            [held.values.astype(self._dtype, copy=False) for held in grid],
-            tuple(held.n_clipped for held in grid),
-            tuple(held.n_zeroed for held in grid),
         )
 
     def _as_counted(self) -> NetworkSpec:

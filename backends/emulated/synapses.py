@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hxloop.backends.emulated.imperfections import Imperfections
 from hxloop.backends.emulated.model import TrialNoise, row_strengths
+from hxloop.chip.weight_grid import WeightGrid
 from hxloop.network import NetworkSpec
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Held:
+    """The weights of a run as the chip holds them, layer by layer."""
+
+    values: list[Array]
+    clipped: tuple[int, ...]
+    zeroed: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -54,3 +65,22 @@ class Synapses:
             passed[index] = used.astype(matrix.dtype, copy=False)
             first += pre
         return passed
+
+
+def hold(weights: Sequence[Array], grid: WeightGrid | None, dtype: type[np.floating[Any]]) -> Held:
+    """What becomes of the weights of a run.
+
+    Args:
+        weights: of each projection, as asked for.
+        grid: of the chip; None: weights are continuous.
+        dtype: of the number that they are held in.
+    """
+    if grid is None:
+        values = [matrix.astype(dtype, order="C") for matrix in weights]
+        return Held(values, (0,) * len(values), ())
+    found = [grid.quantise(matrix) for matrix in weights]
+    return Held(
+        [held.values.astype(dtype, copy=False) for held in found],
+        tuple(held.n_clipped for held in found),
+        tuple(held.n_zeroed for held in found),
+    )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hxloop.machine.jit import njit
 from hxloop.network import LayerSpec, NetworkSpec, NeuronParameters
+from hxloop.network.own_neurons import OwnNeurons, neurons_with
 from hxloop.text import Brief
 
 Array = NDArray[np.float64]
@@ -96,7 +97,11 @@ def merged_circuits(network: NetworkSpec) -> tuple[int, ...]:
 
 
 def place_layer(
-    layer: LayerSpec, pre: int, circuits: NDArray[np.int64], pattern: Mapping[str, Array]
+    layer: LayerSpec,
+    pre: int,
+    circuits: NDArray[np.int64],
+    pattern: Mapping[str, Array],
+    wanted: NeuronParameters | None = None,
 ) -> PlacedLayer:
     """A layer on given circuits.
 
@@ -114,17 +119,21 @@ def place_layer(
             tau_syn_inh, strength_exc, strength_inh`` as factors, ``v_threshold, v_leak`` and
             perhaps ``v_reset`` as shifts in units of the leak-threshold distance, and perhaps
             ``t_refractory`` as a shift in model time, and ``dead``.
+        wanted: what each neuron is to be; None: all of them nominal. Shifts of potentials are as
+            large as those of nominal neurons.
     """
     neuron, merged = layer.neuron, circuits.shape[1]
+    if wanted is None:
+        wanted = NeuronParameters.uniform(neuron, len(circuits))
     # A read-out has no threshold that its potentials could be measured by: by that of the others.
     scale = 1.0 if neuron.never_spikes else neuron.v_threshold - neuron.v_leak
     conductance = 1 / pattern["tau_mem"][circuits]
     leak = np.average(pattern["v_leak"][circuits], axis=1, weights=conductance)
     first = circuits[:, 0]
-    threshold = neuron.v_threshold + scale * pattern["v_threshold"][first]
+    threshold = wanted.v_threshold + scale * pattern["v_threshold"][first]
     if "dead" in pattern:
         threshold = np.where(pattern["dead"][first], np.inf, threshold)
-    reset, held = np.full((2, len(first)), [[neuron.v_reset], [neuron.t_refractory]])
+    reset, held = wanted.v_reset, wanted.t_refractory
     if "v_reset" in pattern:
         reset = reset + scale * pattern["v_reset"][first]
     if "t_refractory" in pattern:
@@ -134,11 +143,11 @@ def place_layer(
     return PlacedLayer(
         circuits=circuits,
         parameters=NeuronParameters(
-            tau_mem=neuron.tau_mem / conductance.mean(axis=1),
-            tau_syn_exc=neuron.tau_syn * pattern["tau_syn_exc"][circuits].mean(axis=1),
-            tau_syn_inh=neuron.tau_syn * pattern["tau_syn_inh"][circuits].mean(axis=1),
+            tau_mem=wanted.tau_mem / conductance.mean(axis=1),
+            tau_syn_exc=wanted.tau_syn_exc * pattern["tau_syn_exc"][circuits].mean(axis=1),
+            tau_syn_inh=wanted.tau_syn_inh * pattern["tau_syn_inh"][circuits].mean(axis=1),
             v_threshold=threshold,
-            v_leak=neuron.v_leak + scale * leak,
+            v_leak=wanted.v_leak + scale * leak,
             v_reset=reset,
             t_refractory=held,
         ),
@@ -152,9 +161,18 @@ def place_layers(
     network: NetworkSpec,
     circuits: Sequence[NDArray[np.int64]],
     pattern: Mapping[str, Array],
+    own: OwnNeurons | None = None,
 ) -> tuple[PlacedLayer, ...]:
-    """All populations of a network, each on its circuits; see ``place_layer``."""
+    """All populations of a network, each on its circuits; see ``place_layer``.
+
+    Args:
+        network, circuits, pattern: see there.
+        own: what neurons are to have each for itself, checked; None: all are nominal.
+    """
+    each = zip(
+        network.layers, fan_in(network), circuits, neurons_with(network, own or {}), strict=True
+    )
     return tuple(
-        place_layer(layer, inputs, chosen, pattern)
-        for layer, inputs, chosen in zip(network.layers, fan_in(network), circuits, strict=True)
+        place_layer(layer, inputs, chosen, pattern, wanted)
+        for layer, inputs, chosen, wanted in each
     )

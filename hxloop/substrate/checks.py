@@ -67,7 +67,8 @@ def check_takes_neurons(names: Sequence[str], capabilities: Capabilities, where:
         f"{where}: parameters of neurons ({', '.join(names)}): this substrate takes none "
         f"(feature {Feature.NEURON_PARAMETERS.value}); its neurons are the nominal ones, or what a "
         "calibration makes of them. Give weights and delays alone, or use a backend that takes "
-        'them: "ideal", or a simulator ("pynn-nest", "pynn-neuron", "pynn-brian2")'
+        'them: "ideal", a simulator ("pynn-nest", "pynn-neuron", "pynn-brian2") or "emulated-chip" '
+        "without a calibration"
     )
 
 

@@ -71,16 +71,12 @@ def test_each_neuron_has_its_own_also_where_neurons_spike_once():
     assert told.tolist() == thresholds.tolist() and not np.shares_memory(told, thresholds)
 
 
-@pytest.mark.parametrize("backend", ["emulated-chip", "pynn-brainscales2"])
-def test_chips_refuse_them_by_name(backend):
-    capabilities = get_backend(backend).capabilities
-    assert Feature.NEURON_PARAMETERS not in capabilities.features
-
-
-def test_a_chip_refuses_them_before_anything_runs():
+def test_a_substrate_refuses_them_by_name_before_anything_runs():
+    assert Feature.NEURON_PARAMETERS not in get_backend("pynn-brainscales2").capabilities.features
     network = NetworkSpec.feed_forward(2, 3)
     own = {"output": {"tau_mem": np.ones(3)}}
-    with get_backend("emulated-chip", solver="event").open(network, seed=1) as session:
+    over = {"name": "emulated-chip", "solver": "event"}
+    with get_backend("partitioned", over=over).open(network, seed=1) as session:
         with pytest.raises(CapacityError, match=r"tau_mem of output\): .*\(feature neuron-param"):
             session.run(Parameters((np.ones((2, 3)),), neurons=own), INPUTS)
         assert session.run([np.ones((2, 3))], INPUTS).info.trial == 0
