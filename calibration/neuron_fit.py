@@ -53,19 +53,72 @@ class FittedNeuron:
 
     Attributes:
         log: logarithms of its parameters, relative to nominal, by ``PARAMETERS``.
-        covariance: of them.
         identified: which of them the spikes say anything of.
         residuals: membrane at each spike that was used, less its threshold.
-        slopes: of the membrane there.
-        run: of each.
+        jacobian: ``(spikes, parameters)``, how it changes with ``log``; 0 for what is not
+            identified.
+        run: of each spike.
     """
 
     log: Array
-    covariance: Array
     identified: NDArray[np.bool_]
     residuals: Array
-    slopes: Array
+    jacobian: Array
     run: NDArray[np.int64]
+
+    @property
+    def n_runs(self) -> int:
+        """How many runs its spikes are from."""
+        return len(np.unique(self.run))
+
+    def scatter(self) -> tuple[Array, Array]:
+        """How residuals scatter between the means of runs, and within runs.
+
+        A fit follows the noise that it was made with, more so the fewer runs there are: residuals
+        are ``M (Z b + e)`` with one ``b`` for each run, ``e`` for each spike, and ``M = 1 - H`` of
+        the linear fit. The expectations of both sums of squares are then known multiples of the
+        variances of b and e (Henderson's third method, Biometrics 9, 226, 1953).
+
+        Returns:
+            Both sums of squares, and ``(2, 2)`` of what they are expected to be, in variances of b
+            and e: ``squares = expected @ variances``.
+        """
+        which, n = self._runs()
+        number = len(n)
+        hat = np.linalg.pinv(self.jacobian.T @ self.jacobian)
+        sums = np.zeros((number, self.jacobian.shape[1]))
+        np.add.at(sums, which, self.jacobian)
+        means = sums / n[:, None]
+        inside = self.jacobian - means[which]
+        centre = np.eye(number) - 1.0 / number
+        level = np.bincount(which, self.residuals, number) / n
+        squares = [
+            float(((level - level.mean()) ** 2).sum()),
+            float(((self.residuals - level[which]) ** 2).sum()),
+        ]
+        kept = centre @ (np.eye(number) - means @ hat @ sums.T)
+        spread = np.diag(1.0 / n) - means @ hat @ means.T
+        within = inside.T @ inside
+        expected = [
+            [float((kept**2).sum()), float(np.trace(centre @ spread @ centre))],
+            [
+                float(np.trace(sums @ hat @ within @ hat @ sums.T)),
+                float(len(which) - number - np.trace(hat @ within)),
+            ],
+        ]
+        return np.array(squares), np.array(expected)
+
+    def covariance(self, between: float, within: float) -> Array:
+        """Of ``log``, where the noise has these variances from run to run and within runs."""
+        which, n = self._runs()
+        sums = np.zeros((len(n), self.jacobian.shape[1]))
+        np.add.at(sums, which, self.jacobian)
+        hat = np.linalg.pinv(self.jacobian.T @ self.jacobian)
+        return np.asarray(within * hat + between * hat @ (sums.T @ sums) @ hat)
+
+    def _runs(self) -> tuple[NDArray[np.int64], Array]:
+        _, which, n = np.unique(self.run, return_inverse=True, return_counts=True)
+        return which, n.astype(np.float64)
 
 
 def membranes(log: Array, seen: Observed, nominal: tuple[float, float]) -> Array:
@@ -94,7 +147,6 @@ def fit_neuron(seen: Observed, nominal: tuple[float, float]) -> FittedNeuron | N
     start = np.zeros(len(PARAMETERS))
     slope = (membranes(start, later, nominal) - membranes(start, seen, nominal)) / step
     seen = seen.some(slope > SLOWEST)
-    slope = slope[slope > SLOWEST]
     if len(seen.run) < FEWEST:
         return None
     identified = np.ones(len(PARAMETERS), dtype=np.bool_)
@@ -114,20 +166,6 @@ def fit_neuron(seen: Observed, nominal: tuple[float, float]) -> FittedNeuron | N
     log = np.zeros(len(PARAMETERS))
     log[free] = found.x
     left = residual(found.x)
-    covariance = np.zeros((len(PARAMETERS), len(PARAMETERS)))
-    covariance[np.ix_(free, free)] = _covariance(found.jac, left, seen.run)
-    return FittedNeuron(log, covariance, identified, left, slope, seen.run)
-
-
-def _covariance(jacobian: Array, left: Array, run: NDArray[np.int64]) -> Array:
-    """Of the parameters; residuals of one run are not independent, a threshold is one for a run.
-
-    By runs (the sandwich of cluster-robust errors) where there are several.
-    """
-    inverse = np.linalg.pinv(jacobian.T @ jacobian)
-    numbers = np.unique(run)
-    if len(numbers) < 3:
-        return np.asarray(inverse * float(left @ left) / max(1, len(left) - len(inverse)))
-    scores = np.stack([jacobian[run == each].T @ left[run == each] for each in numbers])
-    n = len(numbers)
-    return np.asarray(n / (n - 1) * inverse @ (scores.T @ scores) @ inverse)
+    jacobian = np.zeros((len(left), len(PARAMETERS)))
+    jacobian[:, free] = found.jac
+    return FittedNeuron(log, identified, left, jacobian, seen.run)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from hxloop import checks
 from hxloop.calibration.neuron_fit import PARAMETERS, FittedNeuron, Observed, fit_neuron
@@ -37,17 +38,32 @@ NEVER_IDENTIFIED = {
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its standard error."""
+    """A value, its standard error, and the interval that holds it in 95 % of such recordings."""
 
     value: float
     error: float
-
-    def times(self, factor: float) -> Estimate:
-        """So many times as much."""
-        return Estimate(factor * self.value, factor * self.error)
+    low: float
+    high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.4f} +- {self.error:.4f}"
+        return f"{self.value:.4f} +- {self.error:.4f} (95 %: {self.low:.4f} to {self.high:.4f})"
+
+
+@dataclass(frozen=True)
+class _Variance:
+    """A variance, from so many neurons, each of which says something of it."""
+
+    value: float
+    error: float
+    neurons: int
+
+    def times(self, factor: float) -> _Variance:
+        return _Variance(factor * self.value, factor * self.error, self.neurons)
+
+    @property
+    def reach(self) -> float:
+        """How far the 95 % interval reaches: few neurons know little of their own scatter."""
+        return float(stdtrit(self.neurons - 1, 0.975)) * self.error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +145,8 @@ def fit_preset(recordings: Sequence[str | os.PathLike[str]]) -> FittedPreset:
             f"cross their threshold steeply; got {len(found)} of {len(fits)}. Record more runs, or "
             "larger weights"
         )
-    estimates, unknown = _spreads(found)
-    more, rest = _noises(found)
+    more, rest, variances = _noises(found)
+    estimates, unknown = _spreads(found, [fit.covariance(*variances) for fit in found])
     return FittedPreset(
         estimates=estimates | more,
         unknown={**unknown, **rest, **NEVER_IDENTIFIED},
@@ -165,13 +181,15 @@ def _neurons(file: SessionFile, layer: int) -> Iterator[Observed]:
         )
 
 
-def _spreads(found: Sequence[FittedNeuron]) -> tuple[dict[str, Estimate], dict[str, str]]:
-    """Spread of what neurons are."""
+def _spreads(
+    found: Sequence[FittedNeuron], covariances: Sequence[Array]
+) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """Spread of what neurons are, less what each fit is uncertain by."""
     estimates: dict[str, Estimate] = {}
     unknown: dict[str, str] = {}
     logs = np.stack([fit.log for fit in found])
     known = np.stack([fit.identified for fit in found])
-    noise = np.stack([fit.covariance for fit in found])
+    noise = np.stack(covariances)
     each = {name: index for index, name in enumerate(PARAMETERS)}
     for pair, common, own, factor in (
         (("strength_exc", "strength_inh"), "v_threshold", "strength", 1.0),
@@ -190,7 +208,7 @@ def _spreads(found: Sequence[FittedNeuron]) -> tuple[dict[str, Estimate], dict[s
     return estimates, unknown
 
 
-def _parts(logs: Array, noise: Array) -> tuple[Estimate, Estimate]:
+def _parts(logs: Array, noise: Array) -> tuple[_Variance, _Variance]:
     """Variances of what two logarithms have in common, and of what each has of its own.
 
     A high threshold makes both signs weak, a slow membrane both slow.
@@ -203,50 +221,60 @@ def _parts(logs: Array, noise: Array) -> tuple[Estimate, Estimate]:
     common = centred[:, 0] * centred[:, 1] - noise[:, 0, 1]
     squares = (centred**2 - np.diagonal(noise, axis1=1, axis2=2)).mean(axis=1)
     return tuple(  # type: ignore[return-value]
-        Estimate(float(each.sum() / (n - 1)), float(each.std(ddof=1) / np.sqrt(n)))
+        _Variance(float(each.sum() / (n - 1)), float(each.std(ddof=1) / np.sqrt(n)), n)
         for each in (common, squares - common)
     )
 
 
 def _tell(
-    name: str, variance: Estimate, estimates: dict[str, Estimate], unknown: dict[str, str]
+    name: str, variance: _Variance, estimates: dict[str, Estimate], unknown: dict[str, str]
 ) -> None:
     """A spread from its variance; or that it cannot be told from 0, and what it is below."""
-    if variance.value > 2 * variance.error:
+    low, high = variance.value - variance.reach, variance.value + variance.reach
+    if low > 0:
         spread = float(np.sqrt(variance.value))
-        estimates[name] = Estimate(spread, variance.error / (2 * spread))
+        ends = float(np.sqrt(low)), float(np.sqrt(high))
+        estimates[name] = Estimate(spread, variance.error / (2 * spread), *ends)
     else:
-        below = np.sqrt(max(variance.value, 0.0) + 2 * variance.error)
-        unknown[name] = f"cannot be told from 0; it is below {below:.4f} (two standard errors)"
+        below = np.sqrt(max(high, 0.0))
+        unknown[name] = f"cannot be told from 0; it is below {below:.4f} (97.5 %)"
 
 
-def _noises(found: Sequence[FittedNeuron]) -> tuple[dict[str, Estimate], dict[str, str]]:
-    """Noise from run to run, and within runs, of the membrane at its spikes."""
+def _noises(
+    found: Sequence[FittedNeuron],
+) -> tuple[dict[str, Estimate], dict[str, str], tuple[float, float]]:
+    """Noise from run to run, and within runs, of the membrane at its spikes.
+
+    All neurons of a chip have the same: their sums of squares are added up, and two equations
+    solved for the two variances (``FittedNeuron.scatter``). How far each neuron is from them says
+    how far they may be off.
+
+    Returns:
+        Estimates; what is not known; and both variances, as they are to be taken off the fits.
+    """
     estimates: dict[str, Estimate] = {}
     unknown: dict[str, str] = {}
-    between, within, shares, shifted = [], [], [], []
-    for fit in found:
-        runs = [fit.residuals[fit.run == run] for run in np.unique(fit.run)]
-        runs = [each for each in runs if len(each) > 1]
-        if not runs:
-            continue
-        inside = float(np.mean([each.var(ddof=1) for each in runs]))
-        within.append(inside)
-        if len(runs) > 1:
-            means = np.array([each.mean() for each in runs])
-            share = float(np.mean([inside / len(each) for each in runs]))
-            between.append(means.var(ddof=1) - share)
-            shares.append(share)
-            shifted.append(means.var(ddof=1) / len(runs))
-    # Each looks a little like the other: noise within runs selects which spikes there are, and a
-    # neuron fitted with few runs is off by their mean. That much is no evidence.
-    for name, values, alike, why in (
-        ("threshold_trial", between, shares, "it takes several runs of the same neurons"),
-        ("threshold_sample", within, shifted, "it takes several runs and spikes of a neuron"),
+    several = [fit for fit in found if fit.n_runs > 1]
+    if len(several) < FEWEST_NEURONS:
+        pairs = [fit.scatter() for fit in found]
+        squares, expected = (sum(each) for each in zip(*pairs, strict=True))
+        unknown = dict.fromkeys(
+            ("threshold_trial", "threshold_sample"), "it takes several runs of the same neurons"
+        )
+        return estimates, unknown, (0.0, float(squares[1] / expected[1, 1]))
+    pairs = [fit.scatter() for fit in several]
+    inverse = np.linalg.inv(sum(expected for _, expected in pairs))
+    variances = inverse @ sum(squares for squares, _ in pairs)
+    n = len(several)
+    off = np.stack([inverse @ (squares - expected @ variances) for squares, expected in pairs])
+    errors = np.sqrt(n / (n - 1) * (off**2).sum(axis=0))
+    # Noise within runs selects which spikes there are, in each run others: that looks a little like
+    # noise from run to run, and is no evidence of it.
+    alike = variances[1] * np.mean([fit.n_runs / len(fit.run) for fit in several])
+    for name, value, error in (
+        ("threshold_trial", variances[0], np.hypot(errors[0], alike)),
+        ("threshold_sample", variances[1], errors[1]),
     ):
-        if len(values) < FEWEST_NEURONS or len(alike) < FEWEST_NEURONS:
-            unknown[name] = why
-            continue
-        error = np.hypot(np.std(values, ddof=1) / np.sqrt(len(values)), np.mean(alike))
-        _tell(name, Estimate(float(np.mean(values)), float(error)), estimates, unknown)
-    return estimates, unknown
+        _tell(name, _Variance(float(value), float(error), n), estimates, unknown)
+    between, within = (max(0.0, float(each)) for each in variances)
+    return estimates, unknown, (between, within)

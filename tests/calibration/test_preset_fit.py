@@ -15,10 +15,10 @@ from hxloop.network import NeuronSpec, Population
 NEURONS = 60
 
 
-def recorded(path, imperfections, runs=12, mean=0.25, pre=20, hidden=NEURONS):
-    rng = np.random.default_rng(0)
+def recorded(path, imperfections, runs=12, mean=0.25, pre=20, hidden=NEURONS, number=1):
+    rng = np.random.default_rng(number - 1)
     network = NetworkSpec.feed_forward(pre, hidden, t_window=8.0)
-    chip = get_backend("emulated-chip", chip=1, imperfections=imperfections, solver="event")
+    chip = get_backend("emulated-chip", chip=number, imperfections=imperfections, solver="event")
     with record(chip.open(network, seed=3), path) as session:
         for trial in range(runs):
             weights = rng.normal(mean, 0.25, (pre, hidden))
@@ -30,7 +30,7 @@ def recorded(path, imperfections, runs=12, mean=0.25, pre=20, hidden=NEURONS):
 
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory):
-    path, drawn = recorded(tmp_path_factory.mktemp("fit") / "session.h5", "calibrated")
+    path, drawn = recorded(tmp_path_factory.mktemp("fit") / "session.h5", "calibrated", runs=40)
     return path, drawn, fit_preset([path])
 
 
