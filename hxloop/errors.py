@@ -48,6 +48,10 @@ class OutputError(HxloopError, OSError):
     """An output folder that cannot be written or would be overwritten."""
 
 
+class BusyError(OutputError):
+    """A file or folder that another process is writing at this moment."""
+
+
 class MissingDependencyError(HxloopError, ImportError):
     """An optional package is needed and not installed."""
 

@@ -33,6 +33,7 @@ FLOORS = (
     ("cli",),
     ("bench",),
     ("experiments",),
+    ("sweep",),
     ("runs", "conformance"),
     ("backends", "calibration", "training"),
     ("chip",),
@@ -66,6 +67,7 @@ NAMES_BACKENDS = ("hxloop.backends", "hxloop.experiments")
 LIBRARIES = {
     "matplotlib": (
         "hxloop.page", "hxloop.runs.report", "hxloop.analysis.report", "hxloop.calibration.report",
+        "hxloop.sweep.page",
         "hxloop.experiments",
     ),
     "plotly": ("hxloop.analysis.report",),
@@ -88,6 +90,8 @@ LIBRARIES = {
     "elephant": ("hxloop.analysis.measures",),
     "neo": ("hxloop.activity.formats", "hxloop.analysis.measures"),
     "pynwb": ("hxloop.activity.formats",),
+    "distributed": ("hxloop.sweep.crew",),
+    "dask": ("hxloop.sweep.crew",),
     "rich": ("hxloop.training.progress",),
     "typer": ("hxloop.cli",),
     "pydantic": ("hxloop.runs.config", "hxloop.runs.config_network", "hxloop.runs.config_section",
@@ -102,7 +106,7 @@ TERMINAL = ("hxloop.cli.entry", "hxloop.cli.output")
 # What reports whatever the code of others raises.
 SANDBOXES = (
     "hxloop.conformance.runner", "hxloop.conformance.sharing",
-    "hxloop.runs.report.training_report", "hxloop.substrate.time_limit",
+    "hxloop.runs.report.training_report", "hxloop.substrate.time_limit", "hxloop.sweep.job",
 )  # fmt: skip
 
 

@@ -87,6 +87,12 @@ class PynnBrainscales2Backend(BrainScaleS2Options, BaseBackend):
             features=frozenset({Feature.MULTI_SPIKE}),
         )
 
+    @property
+    def device(self) -> str:
+        """The chip, as this environment leads to it: a program at a time can have it."""
+        found = vendor.connection().values()
+        return f"{self.name} {', '.join(found) or 'without a configured connection'}"
+
     def open(
         self,
         network: NetworkSpec,

@@ -19,6 +19,7 @@ from hxloop.engine import NeuronParameters, first_spike_times
 from hxloop.engine.compiled.forward import forward_equal
 from hxloop.engine.compiled.forward_unequal import forward_unequal
 from hxloop.engine.compiled.interface import sorted_inputs
+from hxloop.engine.compiled.threads import in_threads
 from hxloop.experiments.registry import load_experiment
 from hxloop.machine.memory import peak_resident_mb
 from hxloop.network import NetworkSpec
@@ -204,9 +205,7 @@ def layer_profile(spread: float, repetitions: int) -> dict[str, float]:
         solve(ordered, order, weights, *constants, threshold, window, result)
 
     tensors = torch.from_numpy(times), torch.from_numpy(weights)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with in_threads(1):
         total, sorting, whole, propagation = interleaved_seconds(
             [
                 lambda: first_spike_times(*tensors, neurons, window),
@@ -216,8 +215,6 @@ def layer_profile(spread: float, repetitions: int) -> dict[str, float]:
             ],
             repetitions,
         )
-    finally:
-        torch.set_num_threads(threads)
     parts = {
         "sorting": sorting,
         "propagation": propagation,

@@ -15,6 +15,7 @@ from hxloop.cli import output as output
 from hxloop.cli import plans as cli_plans
 from hxloop.cli import presets as cli_presets
 from hxloop.cli import runs as cli_runs
+from hxloop.cli import sweeps as cli_sweeps
 from hxloop.cli import tools as cli_tools
 from hxloop.cli.app import FAILURE, INTERRUPTED, USAGE, app
 from hxloop.cli.words import in_commands
@@ -33,7 +34,9 @@ from hxloop.text import printable
 from hxloop.version import __version__
 
 # Importing them adds their commands to the application.
-COMMANDS = (cli_runs, cli_look, cli_tools, cli_catalogue, cli_plans, cli_presets, cli_chips)
+COMMANDS = (
+    cli_runs, cli_look, cli_tools, cli_catalogue, cli_plans, cli_presets, cli_chips, cli_sweeps,
+)  # fmt: skip
 _USAGE_ERRORS = (ConfigError, UnknownNameError, OutputError, NetworkError, CapacityError)
 
 

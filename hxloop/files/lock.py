@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hxloop.errors import OutputError
+from hxloop.errors import BusyError, OutputError
 from hxloop.files.json_text import parse_json
 
 NO_LOCKS = "HXLOOP_NO_LOCKS"
@@ -64,8 +64,8 @@ class FileLock:
         """Take the lock, or refuse at once. Taking what is held already changes nothing.
 
         Raises:
-            OutputError: another holds it, in this process or another; the folder cannot be
-                written to; its file system has no locks.
+            BusyError: another holds it, in this process or another.
+            OutputError: the folder cannot be written to; its file system has no locks.
         """
         if self.held:
             return self
@@ -125,7 +125,7 @@ class FileLock:
         except BlockingIOError as error:
             holder = self._holder()
             self._forget()
-            raise OutputError(
+            raise BusyError(
                 f"{self.what}: {holder} is writing it, and only one can at a time. Wait until it "
                 "is done, or give another place."
             ) from error

@@ -17,6 +17,7 @@ from hxloop.data import (
     SpikeTrainEncoding,
     load_dataset,
 )
+from hxloop.data.datasets import REGISTRY as DATASETS
 from hxloop.data.encoding import ENCODINGS
 from hxloop.errors import ConfigError
 from hxloop.runs.config_section import ChoiceSection, Section
@@ -68,8 +69,13 @@ class DatasetConfig(Section):
         """What loads a split, so many of its samples as are asked for.
 
         Files of one's own are read once, however many splits are loaded.
+
+        Raises:
+            UnknownNameError: there is no data set of that name.
         """
         own = self.own_data()
+        if own is None:
+            DATASETS.get(self.name)  # told now, not when the first split is asked for
 
         def load(split: str) -> Dataset:
             sizes = {

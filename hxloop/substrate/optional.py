@@ -74,6 +74,15 @@ class Costed(Protocol):
         ...
 
 
+class Exclusive(Protocol):
+    """A backend behind which there is a device that one program at a time can use."""
+
+    @property
+    def device(self) -> str:
+        """Which one; the same text wherever the same device is meant."""
+        ...
+
+
 class Placed(Protocol):
     """A session that says where its neurons are."""
 
@@ -129,6 +138,12 @@ def description(backend: Backend) -> str:
     """What a backend has to say before it is opened; "" = nothing."""
     found: Described | None = _as(backend, Described)
     return "" if found is None else found.describe()
+
+
+def device_of(backend: Backend) -> str | None:
+    """The device that one program at a time can use; None: nothing is in the way of several."""
+    found: Exclusive | None = _as(backend, Exclusive)
+    return None if found is None else found.device
 
 
 def known_deviations(backend: Backend) -> Mapping[str, str]:

@@ -38,6 +38,9 @@ SMALLER = {
     "train flowers.toml --backend emulated-chip": "--epochs 1 --set backend.options.solver=event",
     "train flowers.toml": "--epochs 1",
     "train": _SMALL,
+    "sweep --out": "--workers 1",
+    "sweep": "--workers 1 --set training.epochs=1 --set backend.options.solver=event "
+    + _SMALL.removeprefix("--epochs 1 "),
     "analyse": "--set analysis.n_null=5 --set analysis.n_permutations=99 --set "
     "analysis.n_resamples=50 --set analysis.van_rossum_samples=20",
     "check-backend": "--set backend.options.solver=event",

@@ -14,8 +14,9 @@ with them every number, stay what they are.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 
@@ -54,6 +55,17 @@ def run_parts(parts: list[slice], part: Callable[[slice], None]) -> None:
     share(0)
     for other in others:
         other.result()
+
+
+@contextmanager
+def in_threads(number: int) -> Iterator[None]:
+    """Compute with so many threads of torch, and afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _single_threaded() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from hxloop.page import Section, escape, page, picture
 from hxloop.runs.comparison import CONFIDENCE, ComparedRun, Comparison
 from hxloop.runs.report.figures import axes_of, colour, whole_epochs
 
-_STYLE = (
+# Of a table that may be wider than the page.
+WIDE_TABLE = (
     ".wide{overflow-x:auto}.wide td,.wide th{padding:.15rem 1rem .15rem 0;white-space:nowrap;"
     "text-align:left;border-bottom:1px solid #eee}.wide td{overflow-wrap:normal}"
     ".wide tr:first-child td{font-weight:400}"
@@ -48,7 +50,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
         ),
     ]
     title = f"{len(comparison.runs)} runs"
-    text = page(title, "Compared by hxloop.", rows=rows, sections=sections, style=_STYLE)
+    text = page(title, "Compared by hxloop.", rows=rows, sections=sections, style=WIDE_TABLE)
     write_atomically(path, text.encode("utf-8"))
 
 
@@ -94,16 +96,24 @@ def _pictures(comparison: Comparison) -> str:
 
 def _table(comparison: Comparison) -> str:
     heads = ["run", "group", "test accuracy", *comparison.keys]
-    lines = ["".join(f"<th>{escape(head)}</th>" for head in heads)]
+    rows = []
     for run in comparison.runs:
         cells = [run.label, str(run.group + 1), in_words(run)]
-        cells += [setting(run.settings[key]) for key in comparison.keys]
-        lines.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
-    return (
-        "<div class='wide'><table>"
-        + "".join(f"<tr>{line}</tr>" for line in lines)
-        + "</table></div>"
-    )
+        rows.append([*cells, *(setting(run.settings[key]) for key in comparison.keys)])
+    return wide_table(heads, rows)
+
+
+def wide_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of plain texts as HTML, in a box of its own if it is wider than the page.
+
+    Args:
+        heads: of the columns.
+        rows: as many cells each. ``WIDE_TABLE`` is the style that goes with it.
+    """
+    lines = ["".join(f"<th>{escape(head)}</th>" for head in heads)]
+    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<div class='wide'><table>{body}</table></div>"
 
 
 def setting(value: Any) -> str:
