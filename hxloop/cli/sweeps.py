@@ -6,13 +6,21 @@ It imports what it needs when it is run, as in ``hxloop.cli.runs``.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hxloop.cli import output as output
 from hxloop.cli.app import FAILURE, Json, Settings, app
 from hxloop.errors import ConfigError, TrainingInterrupted
+
+if TYPE_CHECKING:
+    from hxloop.sweep import SweepResult
+
+_OF_WHAT = (
+    "sweep: of what? Expected an experiment and --grid KEY=VALUES, or --out FOLDER of a sweep that "
+    "is to go on, as it was begun"
+)
 
 
 @app.command()
@@ -50,37 +58,19 @@ def sweep(
 ) -> int:
     """Train every combination of a grid of settings, several at a time; a table, a page, a figure.
 
-    Stopped or killed at any moment, the same command goes on with what is missing, and so does
-    --out alone. A run that fails is a row with its error. The result is 1 if any did.
+    Stopped or killed, the same command goes on with what is missing, and so does --out alone. A
+    run that fails is a row with its error; the status is 1 then.
     """
-    from hxloop import sweep as sweeps
-    from hxloop.experiments.registry import load_experiment
-    from hxloop.sweep.folder import FIGURE, PAGE, RESULTS
-
-    if experiment is None and (out is None or grid or settings or by):
-        raise ConfigError(
-            "sweep: of what? Expected an experiment and --grid KEY=VALUES, or --out FOLDER of a "
-            "sweep that is to go on, as it was begun"
-        )
     folder = out if out is not None else Path("sweeps") / Path(str(experiment)).stem
+    how: dict[str, Any] = {"workers": workers, "cluster": cluster}
     try:
         if experiment is None:
-            result = sweeps.resume_sweep(folder, workers=workers, cluster=cluster, say=output.note)
+            if out is None or grid or settings or by:
+                raise ConfigError(_OF_WHAT)
+            result = _resumed(folder, how)
         else:
-            if not grid:
-                raise ConfigError("sweep: expected --grid KEY=VALUES, for example --grid seed=1..5")
-            result = sweeps.sweep(
-                load_experiment(experiment, settings or []),
-                sweeps.Grid.parse(grid),
-                folder,
-                workers=workers,
-                cluster=cluster,
-                threads=threads,
-                by=by,
-                report=report,
-                force=force,
-                say=output.note,
-            )
+            how |= {"threads": threads, "by": by, "report": report, "force": force}
+            result = _swept(experiment, settings or [], grid or [], folder, how)
     except KeyboardInterrupt as error:
         raise TrainingInterrupted(
             "the sweep was stopped; what is done is kept. Continue with: hxloop sweep --out "
@@ -90,5 +80,23 @@ def sweep(
         output.json_object({**result.as_dict(by), "folder": str(folder)})
     else:
         output.table(*result.table(by))
-        output.line(f"Results: {folder / RESULTS}, {folder / PAGE}, {folder / FIGURE}")
+        output.line(f"Results: {folder}/results.json, sweep.html, figure.png")
     return FAILURE if any(row.error is not None for row in result.rows) else 0
+
+
+def _swept(
+    experiment: str, settings: list[str], grid: list[str], folder: Path, how: dict[str, Any]
+) -> SweepResult:
+    from hxloop import sweep as sweeps
+    from hxloop.experiments.registry import load_experiment
+
+    if not grid:
+        raise ConfigError("sweep: expected --grid KEY=VALUES, for example --grid seed=1..5")
+    config = load_experiment(experiment, settings)
+    return sweeps.sweep(config, sweeps.Grid.parse(grid), folder, say=output.note, **how)
+
+
+def _resumed(folder: Path, how: dict[str, Any]) -> SweepResult:
+    from hxloop.sweep import resume_sweep
+
+    return resume_sweep(folder, say=output.note, **how)
