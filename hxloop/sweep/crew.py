@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any, Protocol
 
+from hxloop import checks
 from hxloop.errors import ConfigError, MissingDependencyError, RunFailed
 from hxloop.files import sha256_of
+from hxloop.machine import usable_cores
 from hxloop.sweep.job import Job, do, failure
 
 # A job whose worker has died so many times is given up: it is what kills them.
@@ -108,6 +111,29 @@ class Cluster:
             raise RunFailed(_LOST) from error
         if client.status != "running":
             raise RunFailed(_LOST)
+
+
+def crew_for(workers: int | None, cluster: str | None, runs: int) -> Crew:
+    """Whoever is asked for, and no more of them than there are runs; see ``hxloop.sweep.sweep``.
+
+    Raises:
+        ConfigError: both are given, or no number of workers.
+        MissingDependencyError: several workers, and no ``distributed``.
+    """
+    if cluster is not None:
+        if workers is not None:
+            raise ConfigError(
+                "--workers with --cluster: the cluster has its own workers; give one of both"
+            )
+        return Cluster(address=cluster)
+    if workers is None:
+        workers = _workers_by_default()
+    workers = min(checks.whole("workers", workers, low=1), runs)
+    return InTurn() if workers == 1 else Cluster(workers)
+
+
+def _workers_by_default() -> int:
+    return usable_cores() if find_spec("distributed") is not None else 1
 
 
 _LOST = "the scheduler of the cluster is gone; what is done is kept, and the same command goes on"

@@ -11,10 +11,9 @@ from typing import Any
 from hxloop import checks
 from hxloop.errors import ConfigError, FileFormatError, OutputError
 from hxloop.files import FileLock
-from hxloop.machine import usable_cores
 from hxloop.runs.config import ExperimentConfig
 from hxloop.substrate import get_backend
-from hxloop.sweep.crew import Cluster, Crew, InTurn
+from hxloop.sweep.crew import Crew, crew_for
 from hxloop.sweep.folder import PLAN, SweepFolder
 from hxloop.sweep.grid import Grid, Point
 from hxloop.sweep.job import Job, outcome
@@ -76,7 +75,7 @@ def sweep(
     configs = _configs(config, grid)
     empty = SweepResult(experiment=config.name, keys=tuple(grid.axes), rows=())
     empty.split_by(by)
-    crew = _crew(workers, cluster, len(configs))
+    crew = crew_for(workers, cluster, len(configs))
     axes = {key: list(values) for key, values in grid.axes.items()}
     plan: dict[str, Any] = {"config": config.to_toml(), "grid": axes}
     plan |= {"threads": threads, "by": None if by is None else list(by)}
@@ -135,25 +134,6 @@ def _configs(config: ExperimentConfig, grid: Grid) -> list[tuple[Point, Experime
         own.dataset.loader()
         found.append((point, own))
     return found
-
-
-def _crew(workers: int | None, cluster: str | None, runs: int) -> Crew:
-    if cluster is not None:
-        if workers is not None:
-            raise ConfigError(
-                "--workers with --cluster: the cluster has its own workers; give one of both"
-            )
-        return Cluster(address=cluster)
-    if workers is None:
-        workers = _workers_by_default()
-    workers = min(checks.whole("workers", workers, low=1), runs)
-    return InTurn() if workers == 1 else Cluster(workers)
-
-
-def _workers_by_default() -> int:
-    from importlib.util import find_spec
-
-    return usable_cores() if find_spec("distributed") is not None else 1
 
 
 def _conduct(

@@ -96,7 +96,7 @@ def judged(out, epochs, seeds, tmp_path):
 def test_a_worker_is_killed(tmp_path, monkeypatch):
     out, epochs, seeds = tmp_path / "out", 60, 2
     # One, and the one that takes its place: importing torch is most of what this test costs.
-    monkeypatch.setattr("hxloop.sweep.run._crew", lambda *asked: Cluster(1))
+    monkeypatch.setattr("hxloop.sweep.run.crew_for", lambda *asked: Cluster(1))
     killed = []
 
     def kill():
