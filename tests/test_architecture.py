@@ -89,6 +89,7 @@ LIBRARIES = {
     "pandas": ("hxloop.data.own.tables", "hxloop.runs.opened"),
     "elephant": ("hxloop.analysis.measures",),
     "neo": ("hxloop.activity.formats", "hxloop.analysis.measures"),
+    "nir": ("hxloop.network.nir", "hxloop.activity.formats"),
     "pynwb": ("hxloop.activity.formats",),
     "distributed": ("hxloop.sweep.crew",),
     "dask": ("hxloop.sweep.crew",),

@@ -13,6 +13,7 @@ from hxloop import late
 if TYPE_CHECKING:
     from hxloop.activity.formats.load import LOG_NAME, read_activity
     from hxloop.activity.formats.neo import to_neo
+    from hxloop.activity.formats.nir_data import from_nir_data, to_nir_data
     from hxloop.activity.formats.nwb import write_nwb
     from hxloop.activity.formats.plain import read_plain, write_plain
     from hxloop.activity.further import FurtherSpikes
@@ -40,9 +41,11 @@ __all__ = [
     "StateWriter",
     "epoch_name",
     "first_output",
+    "from_nir_data",
     "read_activity",
     "read_plain",
     "to_neo",
+    "to_nir_data",
     "write_nwb",
     "write_plain",
 ]

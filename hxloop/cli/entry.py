@@ -10,6 +10,7 @@ import typer
 
 from hxloop.cli import catalogue as cli_catalogue
 from hxloop.cli import chips as cli_chips
+from hxloop.cli import exchange as cli_exchange
 from hxloop.cli import look as cli_look
 from hxloop.cli import output as output
 from hxloop.cli import plans as cli_plans
@@ -35,7 +36,8 @@ from hxloop.version import __version__
 
 # Importing them adds their commands to the application.
 COMMANDS = (
-    cli_runs, cli_look, cli_tools, cli_catalogue, cli_plans, cli_presets, cli_chips, cli_sweeps,
+    cli_runs, cli_look, cli_exchange, cli_tools, cli_catalogue, cli_plans, cli_presets, cli_chips,
+    cli_sweeps,
 )  # fmt: skip
 _USAGE_ERRORS = (ConfigError, UnknownNameError, OutputError, NetworkError, CapacityError)
 

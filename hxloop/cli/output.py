@@ -186,6 +186,21 @@ def exported(result: Mapping[str, Any], as_json: bool) -> None:
         line(f"Not in it, because {result['format']} has no place for them: {left}")
 
 
+def exchanged(result: Mapping[str, Any], as_json: bool) -> None:
+    """The end of an export to, or an import from, another program's network."""
+    if as_json:
+        json_object(result)
+        return
+    for sentence in result["notes"]:
+        note(f"note: {sentence}")
+    if "file" in result:
+        line(f"{result['network']}: {result['file']}")
+        return
+    folder = result["run_dir"]
+    line(f"{result['network']}: {folder} (evaluate it: hxloop evaluate {folder}; train on: hxloop")
+    line(f"train {folder}/config.toml --out DIR)")
+
+
 def study_done(result: Mapping[str, Any], folder: Path, as_json: bool) -> None:
     """The end of a study."""
     if as_json:

@@ -19,39 +19,8 @@ from hxloop.cli.words import keyword_names, read_settings
 from hxloop.errors import ConfigError, OutputError, UnknownNameError, unknown_name
 from hxloop.provenance import provenance
 from hxloop.training import progress as progress_of
-from hxloop.units import DEFAULT_TAU_SYN_MS
 
 _OPTIONS = {"backend.options": "an option of the backend"}
-
-
-@app.command()
-def export(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN_DIR|ACTIVITY.h5|SPIKES.npz",
-            help="Folder of a run, an activity log, or arrays of spike times.",
-        ),
-    ],
-    to: Annotated[str, typer.Option("--to", metavar="[nwb|npz]", help="The format.")],
-    out: Annotated[Path, typer.Option(help="The file to write.")],
-    state: Annotated[str | None, typer.Option(help="Which state [nwb: trained; npz: all].")] = None,
-    samples: Annotated[int | None, typer.Option(help="The first so many [all].")] = None,
-    tau_syn_ms: Annotated[
-        float, typer.Option(help="How long a unit of model time is, for NWB.")
-    ] = DEFAULT_TAU_SYN_MS,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file --out.")] = False,
-    json_: Json = False,
-) -> None:
-    """Write recorded activity for other programs: NWB, or plain arrays."""
-    from hxloop.activity.formats.export import export_activity
-
-    output.exported(
-        export_activity(
-            source, out, to, state=state, samples=samples, tau_syn_ms=tau_syn_ms, force=force
-        ),
-        json_,
-    )
 
 
 @app.command()

@@ -6,6 +6,7 @@ from hxloop import late
 
 if TYPE_CHECKING:
     from hxloop.runs.drift import drift_curve
+    from hxloop.runs.nir_runs import export_nir, import_nir
     from hxloop.runs.opened import Run, runs_in
     from hxloop.runs.plan import Prepared, prepare
     from hxloop.runs.run import (
@@ -27,6 +28,8 @@ __all__ = [
     "drift_curve",
     "evaluate_prepared",
     "evaluate_run",
+    "export_nir",
+    "import_nir",
     "prepare",
     "resume",
     "resume_prepared",

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from sklearn.datasets import load_iris
@@ -19,6 +20,7 @@ from hxloop.cli.app import app
 from hxloop.cli.entry import main
 from hxloop.conformance import CHECKS
 from hxloop.experiments.registry import load_experiment
+from hxloop.network.nir import to_nir, write_nir
 from tests.calibration.test_preset_fit import recorded
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +39,7 @@ SMALLER = {
     "train yin-yang --init-from": f"{_SMALL} --set backend.options.solver=event",
     "train flowers.toml --backend emulated-chip": "--epochs 1 --set backend.options.solver=event",
     "train flowers.toml": "--epochs 1",
+    "train runs/theirs": f"{_SMALL} --set backend.options.solver=event",
     "train": _SMALL,
     "sweep --out": "--workers 1",
     "sweep": "--workers 1 --set training.epochs=1 --set backend.options.solver=event "
@@ -66,6 +69,10 @@ def folder(tmp_path_factory):
     (made / "flowers.csv").write_text("\n".join(lines))
     for number in (1, 2):
         recorded(made / f"session{number}.h5", "calibrated", runs=2, hidden=9)
+    theirs = load_experiment("yin-yang").network_spec(4, 3)
+    graph = to_nir(theirs, [np.full(shape, 0.1) for shape in theirs.shapes]).graph
+    graph.metadata = {}
+    write_nir(made / "theirs.nir", graph)
     return made
 
 

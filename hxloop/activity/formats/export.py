@@ -7,14 +7,16 @@ from typing import Any
 
 from hxloop import checks
 from hxloop.activity.formats.load import read_activity
+from hxloop.activity.formats.nir_data import write_nir_data
 from hxloop.activity.formats.nwb import write_nwb
 from hxloop.activity.formats.plain import plain_leaves_out, write_plain
 from hxloop.activity.formats.spike_lists import left_out
 from hxloop.activity.recorded import TRAINED
 from hxloop.errors import OutputError, UnknownNameError
+from hxloop.network.nir.convention import Convention
 from hxloop.units import DEFAULT_TAU_SYN_MS, TimeBase
 
-FORMATS = ("nwb", "npz")
+FORMATS = ("nwb", "npz", "nirdata")
 
 
 def export_activity(
@@ -25,6 +27,7 @@ def export_activity(
     state: str | None = None,
     samples: int | None = None,
     tau_syn_ms: float = DEFAULT_TAU_SYN_MS,
+    unit: str = "s",
     force: bool = False,
 ) -> dict[str, Any]:
     """Export recorded activity.
@@ -32,10 +35,11 @@ def export_activity(
     Args:
         source: an activity log, an ``.npz`` file or a run folder, see ``read_activity``.
         out: the file to write.
-        kind: one of ``FORMATS``: "nwb" holds one state, "npz" plain arrays of all of them.
-        state: which state. None: for NWB "trained" or the only one; for npz all.
+        kind: one of ``FORMATS``: "nwb" and "nirdata" hold one state, "npz" plain arrays of all.
+        state: which state. None: for npz all, else "trained" or the only one.
         samples: the first so many; None = all.
-        tau_syn_ms: for NWB, how long a unit of model time is.
+        tau_syn_ms: how long a unit of model time is; not for npz, whose times are model time.
+        unit: of times in NIRData, "s" or "ms".
         force: replace ``out``.
 
     Returns:
@@ -69,7 +73,10 @@ def export_activity(
                 f"{', '.join(states)}"
             )
         states = {name: states[name]}
-        write_nwb(out, states[name], time_base)
+        if kind == "nwb":
+            write_nwb(out, states[name], time_base)
+        else:
+            write_nir_data(out, states[name], Convention(unit=unit, tau_syn_ms=tau_syn_ms))
         left = set(left_out(states[name]))
     n = {name: len(recorded) for name, recorded in states.items()}
     spikes = sum(
