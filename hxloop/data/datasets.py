@@ -12,6 +12,7 @@ from hxloop.data.heidelberg import SHD, SSC, Heidelberg, load_heidelberg
 from hxloop.data.japanese_vowels import N_CLASSES, load_japanese_vowels
 from hxloop.data.memory_tasks import DELAYED_XOR_SPLITS, delayed_xor
 from hxloop.data.mnist_files import SIDE, SMALL_SIDE, load_mnist
+from hxloop.data.randman import RANDMAN, RANDMAN_SPLITS
 from hxloop.data.scikit import NAMES, load_scikit
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name
 from hxloop.registry import Registry
@@ -143,6 +144,9 @@ DATASETS = {
     "japanese-vowels": "which of nine men spoke, series of 12 channels; 216/54/370 samples",
     "mnist": "handwritten digits, 28 x 28; 50000/10000/10000 images",
     "mnist-16x16": "the same, centre cropped and resized to 16 x 16",
+    "randman": "ten random manifolds of spike times, 20 features; 2000/500/1000 samples",
+    "randman-four": "four of them",
+    "randman-rough": "the same, rougher, of two dimensions (Zenke and Vogels 2021)",
     "shd": "20 spoken digits, spikes of 700 channels; 8156 (a tenth for validation), 2264 samples",
     "ssc": "35 spoken commands, spikes of 700 channels; 75466/9981/20382 samples",
     "wine": "which of three cultivars? 13 features; 127/15/36 samples (scikit-learn)",
@@ -206,6 +210,14 @@ def _delayed_xor_split(split: str, size: int | None, seed: int | None) -> Datase
     return Dataset("delayed-xor", samples, labels, 2, ("the same", "different"))
 
 
+def _randman_split(name: str, split: str, size: int | None, seed: int | None) -> Dataset:
+    own_size, own_seed = RANDMAN_SPLITS[split]
+    manifolds = RANDMAN[name]
+    found = manifolds.draw(own_size if size is None else size, own_seed if seed is None else seed)
+    names = tuple(f"manifold {which + 1}" for which in range(manifolds.n_classes))
+    return Dataset(name, *found, manifolds.n_classes, names)
+
+
 def _mnist_split(name: str, side: int, split: str, size: int | None, seed: int | None) -> Dataset:
     if seed is not None:
         raise ConfigError(f"data set {name!r}: is not drawn, so it takes no seed; got {seed}")
@@ -218,6 +230,7 @@ REGISTRY = Registry(
     {
         "delayed-xor": _delayed_xor_split,
         "japanese-vowels": japanese_vowels,
+        **{name: partial(_randman_split, name) for name in RANDMAN},
         "shd": partial(heidelberg, SHD),
         "ssc": partial(heidelberg, SSC),
         "mnist": partial(_mnist_split, "mnist", SIDE),
