@@ -29,8 +29,9 @@ class MembranePeaks:
     """The highest membranes of a population.
 
     Attributes:
-        values: ``(batch, post)``, above leak; 0 where it never rises above leak.
-        times: ``(batch, post)``, when; 0 there.
+        values: ``(batch, post)``, from leak: 0 where it is never above, negative only where it is
+            read from a later time on.
+        times: ``(batch, post)``, when; 0 where it is never above leak.
     """
 
     values: Array
@@ -63,8 +64,10 @@ def membrane_peaks(
     sources: Sequence[Spikes],
     population: int,
     neurons: NeuronParameters | None = None,
+    *,
+    begin: float = 0.0,
 ) -> MembranePeaks:
-    """The highest membranes of a population from the start to ``network.t_window``.
+    """The highest membranes of a population from ``begin`` to ``network.t_window``.
 
     Args:
         network: any network.
@@ -73,6 +76,8 @@ def membrane_peaks(
         population: its index.
         neurons: its parameters; None: as ``parameters`` have them. Threshold, reset and
             refractory time do not matter.
+        begin: from when on they are read, model time, before ``network.t_window``; what arrived
+            before is in them as far as it has not decayed.
     """
     rows, coming, table = _into(network, parameters, sources, population, neurons)
     batch, post = sources[0].batch, len(table)
@@ -81,7 +86,7 @@ def membrane_peaks(
     def part(chosen: slice) -> None:
         peaks(
             chosen.start, chosen.stop, coming.offsets, coming.base, coming.rows, rows.weights,
-            rows.extra, table, network.t_window, values, times,
+            rows.extra, table, begin, network.t_window, values, times,
         )  # fmt: skip
 
     run_parts(_parts(coming, batch, post), part)
@@ -97,12 +102,13 @@ def membrane_peak_gradients(
     of_values: Array,
     neurons: NeuronParameters | None = None,
     *,
+    begin: float = 0.0,
     time_constants: bool = False,
 ) -> PeakGradients:
     """Gradients of a loss of the highest membranes.
 
     Args:
-        network, parameters, sources, population, neurons: as for ``membrane_peaks``.
+        network, parameters, sources, population, neurons, begin: as for ``membrane_peaks``.
         times: of the peaks.
         of_values: ``(batch, post)``, dL/d value.
         time_constants: whether their gradients are wanted, too.
@@ -122,7 +128,7 @@ def membrane_peak_gradients(
         i = number[chosen.start]
         peak_gradients(
             chosen.start, chosen.stop, coming.offsets, coming.base, coming.rows, coming.spikes,
-            rows.weights, rows.extra, table, network.t_window, times, of_values,
+            rows.weights, rows.extra, table, begin, network.t_window, times, of_values,
             of_weights[i], of_delays[i], of_extra[i], of_spikes,
         )  # fmt: skip
 

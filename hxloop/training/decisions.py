@@ -11,7 +11,7 @@ from hxloop import checks
 from hxloop.activity import Activity, Spikes
 from hxloop.errors import NetworkError
 from hxloop.network import NetworkSpec
-from hxloop.training.losses import FIRST, MEMBRANE, SPIKES, Loss, reads_of
+from hxloop.training.losses import FIRST, MEMBRANE, SPIKES, Loss, begin_of, reads_of
 from hxloop.training.readout import check_readout, membranes_of
 
 
@@ -19,10 +19,11 @@ def check_reads(loss: Loss, network: NetworkSpec) -> None:
     """Check that a loss can read the population that decides.
 
     Raises:
-        NetworkError: it reads membranes of neurons that spike, or spikes of a read-out.
+        NetworkError: it reads membranes of neurons that spike, or from the end of the window on, or
+            spikes of a read-out.
     """
     if reads_of(loss) == MEMBRANE:
-        check_readout(network)
+        check_readout(network, begin_of(loss))
         return
     output = network.populations[network.output_index]
     if output.neuron.never_spikes:
@@ -40,7 +41,7 @@ def what_decides(loss: Loss, network: NetworkSpec, activity: Activity) -> Any:
         return activity.output_times.copy()
     if reads == SPIKES:
         return activity.output_spikes.copy()
-    return membranes_of(network, activity)
+    return membranes_of(network, activity, begin=begin_of(loss))
 
 
 def checked_decisions(loss: Loss, seen: Any) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from hxloop.training.decisions import (
     what_decides,
 )
 from hxloop.training.loop import LoopNetwork
-from hxloop.training.losses import Loss, reads_of
+from hxloop.training.losses import Loss, begin_of, reads_of
 from hxloop.training.notes import (
     Note,
     data_notes,
@@ -72,7 +73,7 @@ def evaluate(
     """
     check_data("data", data, network)
     check_loss(loss, network)
-    reads = reads_of(loss)
+    asked: dict[str, Any] = {"reads": reads_of(loss), "begin": begin_of(loss)}
     batch_size = checks.whole("evaluate: batch_size", batch_size, low=1)
     trial = checks.whole("evaluate: trial", trial, low=0)
     total, decisions, inputs, layers, counts, infos = 0.0, [], [], [], [], []
@@ -80,7 +81,7 @@ def evaluate(
     with torch.no_grad():
         for index, start in enumerate(range(0, len(data), batch_size)):
             part = slice(start, start + batch_size)
-            output, activity = network.output(data.inputs(part), trial + index, reads=reads)
+            output, activity = network.output(data.inputs(part), trial + index, **asked)
             own_labels = checks.read_only(data.labels[part])
             # Losses get copies, observers what they can only look at: neither changes the data.
             total += float(loss(output, torch.tensor(data.labels[part]))) * len(own_labels)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hxloop.activity import Spikes
 from hxloop.files import sha256_of
-from hxloop.training.losses import Loss
+from hxloop.training.losses import LATER_SETTINGS, Loss
 from hxloop.training.options import SpikeData
 
 # Fields of TrainingOptions that may be others in a resumed training: they change no step.
@@ -61,8 +61,11 @@ def data_digest(data: SpikeData) -> str:
 
 
 def describe_loss(loss: Loss) -> dict[str, Any]:
-    """Class and settings of a loss, plain values."""
+    """Class and settings of a loss, plain values; later ones if they are not as before."""
     settings: Any = asdict(loss) if is_dataclass(loss) and not isinstance(loss, type) else {}
+    for key, before in LATER_SETTINGS.get(loss.name, {}).items():
+        if settings.get(key) == before:
+            del settings[key]
     return {"class": type(loss).__qualname__, **json.loads(json.dumps(settings, default=repr))}
 
 

@@ -195,7 +195,12 @@ class LoopNetwork(RunsBatches, KeepsBounds, nn.Module):
         return trains, activity
 
     def output(
-        self, inputs: ArrayLike | Spikes, trial: int | None = None, *, reads: str = FIRST
+        self,
+        inputs: ArrayLike | Spikes,
+        trial: int | None = None,
+        *,
+        reads: str = FIRST,
+        begin: float = 0.0,
     ) -> tuple[Any, Activity]:
         """Run a batch of any network; what a loss reads of the population that decides.
 
@@ -205,20 +210,21 @@ class LoopNetwork(RunsBatches, KeepsBounds, nn.Module):
             reads: "first": first spike times ``(batch, n_outputs)``; "spikes": a ``SpikeTrain``;
                 "membrane": the highest membranes of a leaky read-out ``(batch, n_outputs)``,
                 above leak, computed by the host from the recorded spikes.
+            begin: from when on membranes are read, model time.
 
         Returns:
             That, with gradient, and the whole activity.
 
         Raises:
             ConfigError: another word for ``reads``.
-            NetworkError: a membrane is to be read of a population that spikes.
+            NetworkError: a membrane is to be read of a population that spikes, or after the end.
             RunFailed, RunInputError: as ``trains``.
         """
         checks.choice("reads", reads, READS)
         if reads == FIRST and not self._needs_trains(inputs):
             return self.forward(inputs, trial)
         trains, activity = self.trains(inputs, trial)
-        return self.read(trains, activity, inputs, reads), activity
+        return self.read(trains, activity, inputs, reads, begin), activity
 
     def read(
         self,
@@ -226,6 +232,7 @@ class LoopNetwork(RunsBatches, KeepsBounds, nn.Module):
         activity: Activity,
         inputs: ArrayLike | Spikes,
         reads: str = FIRST,
+        begin: float = 0.0,
     ) -> Any:
         """What a loss reads (see ``output``) of what ``trains`` gave for some inputs."""
         network = self.session.network
@@ -235,7 +242,7 @@ class LoopNetwork(RunsBatches, KeepsBounds, nn.Module):
         given = following(activity.input_times, inputs) if follows(inputs) else None
         parameters = list(self.weights), list(self.delays), given, dict(self.neurons)
         # Of nominal neurons, with a twin as well: a read-out is the host's, on no circuit.
-        return peaks_of_membranes(network, activity, trains, *parameters)
+        return peaks_of_membranes(network, activity, trains, *parameters, begin=begin)
 
     def _needs_trains(self, inputs: ArrayLike | Spikes) -> bool:
         """Whether it is more than a chain of nominal neurons and inputs that spike once."""

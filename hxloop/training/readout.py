@@ -29,6 +29,7 @@ class _Run:
     n_weights: int = 0
     delayed: tuple[int, ...] = ()
     own: tuple[str, ...] = ()
+    begin: float = 0.0
 
     @property
     def of_session(self) -> tuple[NetworkSpec, Parameters, tuple[Spikes, ...], int]:
@@ -44,7 +45,7 @@ class _Peaks(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, run: _Run, inputs: Tensor, *tensors: Tensor) -> Tensor:
         """``(batch, n_outputs)``; ``tensors``: times of each population, weights, delays, own."""
-        found = membrane_peaks(*run.of_session)
+        found = membrane_peaks(*run.of_session, begin=run.begin)
         ctx.run, ctx.peak_times, ctx.shape = run, found.times, inputs.shape
         return torch.from_numpy(found.values)
 
@@ -57,7 +58,11 @@ class _Peaks(torch.autograd.Function):
         output = run.network.populations[run.network.output_index].name
         names = [name if each == output else None for each, name in map(parts_of, run.own)]
         found = membrane_peak_gradients(
-            *run.of_session, times=ctx.peak_times, of_values=of_values, time_constants=any(names)
+            *run.of_session,
+            times=ctx.peak_times,
+            of_values=of_values,
+            begin=run.begin,
+            time_constants=any(names),
         )
         inputs = None
         if ctx.needs_input_grad[1]:
@@ -89,6 +94,8 @@ def peaks_of_membranes(
     delays: Sequence[Tensor] = (),
     input_times: Tensor | None = None,
     neurons: Mapping[str, Tensor] | None = None,
+    *,
+    begin: float = 0.0,
 ) -> Tensor:
     """The highest membranes of the population that decides, a leaky read-out.
 
@@ -97,17 +104,18 @@ def peaks_of_membranes(
         activity: of a run.
         trains: its spikes with gradient, see ``recorded_spike_trains``.
         weights, delays, input_times, neurons: as there.
+        begin: from when on the membranes are read, model time.
 
     Returns:
         ``(batch, n_outputs)``, above leak, 0 or more.
 
     Raises:
-        NetworkError: the population that decides spikes.
+        NetworkError: the population that decides spikes, or the window ends before ``begin``.
     """
-    check_readout(network)
+    check_readout(network, begin)
     delayed = tuple(i for i, shape in enumerate(network.delay_shapes) if shape is not None)
     own = {} if neurons is None else neurons
-    run = _Run(network, activity, len(weights), delayed, tuple(own))
+    run = _Run(network, activity, len(weights), delayed, tuple(own), begin)
     none = torch.empty(0, dtype=torch.float64)
     given = none if input_times is None else input_times
     tensors = *(each.times for each in trains), *weights, *delays, *own.values()
@@ -115,21 +123,23 @@ def peaks_of_membranes(
     return found
 
 
-def membranes_of(network: NetworkSpec, activity: Activity) -> NDArray[np.float64]:
+def membranes_of(
+    network: NetworkSpec, activity: Activity, *, begin: float = 0.0
+) -> NDArray[np.float64]:
     """The same as numbers, without gradient.
 
     Raises:
-        NetworkError: the population that decides spikes.
+        NetworkError: the population that decides spikes, or the window ends before ``begin``.
     """
-    check_readout(network)
-    return membrane_peaks(*_Run(network, activity).of_session).values
+    check_readout(network, begin)
+    return membrane_peaks(*_Run(network, activity).of_session, begin=begin).values
 
 
-def check_readout(network: NetworkSpec) -> None:
-    """Check that the population that decides is a leaky read-out.
+def check_readout(network: NetworkSpec, begin: float = 0.0) -> None:
+    """Check that the population that decides is a leaky read-out that can be read from then on.
 
     Raises:
-        NetworkError: it spikes.
+        NetworkError: it spikes, or the window ends before ``begin``.
     """
     output = network.populations[network.output_index]
     if not output.neuron.never_spikes:
@@ -137,4 +147,9 @@ def check_readout(network: NetworkSpec) -> None:
             f"population {output.name!r} of network {network}: expected a leaky read-out "
             f"(v_threshold = inf), whose membrane decides; got v_threshold = "
             f"{output.neuron.v_threshold:g}"
+        )
+    if begin >= network.t_window:
+        raise NetworkError(
+            f"read-out {output.name!r} of network {network}: expected to be read from a time "
+            f"before the window ends (t_window = {network.t_window:g}); got begin = {begin:g}"
         )

@@ -17,7 +17,7 @@ from hxloop.training.decisions import checked_decisions, what_decides
 from hxloop.training.evaluation import bad_loss
 from hxloop.training.inputs import training_inputs
 from hxloop.training.loop import LoopNetwork
-from hxloop.training.losses import Loss, reads_of
+from hxloop.training.losses import Loss, begin_of, reads_of
 from hxloop.training.optimiser import Optimiser
 from hxloop.training.options import SpikeData, TrainingOptions
 from hxloop.training.trainer_state import TrainerState
@@ -107,12 +107,12 @@ def _run(
     trial: int,
 ) -> tuple[Any, Activity, Tensor | None]:
     """What the loss reads, the activity, and a term to be added to the loss; None: none."""
-    reads = reads_of(loss)
+    reads, begin = reads_of(loss), begin_of(loss)
     if not options.spike_penalty.weight:
-        return *network.output(inputs, trial, reads=reads), None
+        return *network.output(inputs, trial, reads=reads, begin=begin), None
     trains, activity = network.trains(inputs, trial)
     penalty = options.spike_penalty(trains, network.session.network)
-    return network.read(trains, activity, inputs, reads), activity, penalty
+    return network.read(trains, activity, inputs, reads, begin), activity, penalty
 
 
 def weight_limit(network: LoopNetwork, options: TrainingOptions) -> float | None:

@@ -87,13 +87,14 @@ def membrane(network, parameters, sources, neurons, sample, j, times):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("two_currents", [False, True])
-def test_peaks_are_those_of_a_dense_scan(kind, two_currents):
+@pytest.mark.parametrize("begin", [0.0, 2.3])
+def test_peaks_are_those_of_a_dense_scan(kind, two_currents, begin):
     rng = np.random.default_rng(3)
     network = readout(kind)
     parameters, sources = drawn(rng, network, 20)
     neurons = neurons_of(rng, 5, two_currents)
-    found = membrane_peaks(network, parameters, sources, 1, neurons)
-    times = np.linspace(0, network.t_window, 20_001)
+    found = membrane_peaks(network, parameters, sources, 1, neurons, begin=begin)
+    times = np.linspace(begin, network.t_window, 20_001)
     for sample in range(20):
         for j in range(5):
             dense = membrane(network, parameters, sources, neurons, sample, j, times)
@@ -102,23 +103,30 @@ def test_peaks_are_those_of_a_dense_scan(kind, two_currents):
             at = membrane(network, parameters, sources, neurons, sample, j,
                           found.times[sample, j : j + 1])  # fmt: skip
             np.testing.assert_allclose(at, value, rtol=0, atol=1e-12)
-    assert (found.values == 0).any()
     assert (found.times == network.t_window).any()
+    if not begin:
+        assert (found.values == 0).any() and found.values.min() == 0
+        return
+    # Some only fall from then on, and some are below leak all the time.
+    assert (found.times == begin).any() and found.times.min() == begin
+    assert found.values.min() < 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("two_currents", [False, True])
-def test_gradients_are_differences(kind, two_currents):
+@pytest.mark.parametrize(("two_currents", "begin"), [(False, 0.0), (True, 0.0), (True, 2.3)])
+def test_gradients_are_differences(kind, two_currents, begin):
     rng = np.random.default_rng(4)
     network = readout(kind)
     parameters, sources = drawn(rng, network, 6)
     neurons = neurons_of(rng, 5, two_currents)
     of_values = rng.normal(size=(6, 5))
-    base = membrane_peaks(network, parameters, sources, 1, neurons)
-    found = membrane_peak_gradients(network, parameters, sources, 1, base.times, of_values, neurons)
+    base = membrane_peaks(network, parameters, sources, 1, neurons, begin=begin)
+    found = membrane_peak_gradients(
+        network, parameters, sources, 1, base.times, of_values, neurons, begin=begin
+    )
 
     def loss(parameters=parameters, sources=sources):
-        peaks = membrane_peaks(network, parameters, sources, 1, neurons)
+        peaks = membrane_peaks(network, parameters, sources, 1, neurons, begin=begin)
         return float((of_values * peaks.values).sum())
 
     assert found.projections == (1, 2)
@@ -227,3 +235,31 @@ def test_a_readout_sends_nothing():
 def test_a_threshold_of_minus_infinity_is_refused():
     with pytest.raises(NetworkError, match="expected a potential below v_threshold"):
         NeuronSpec(v_threshold=-np.inf)
+
+
+def test_what_came_before_a_read_out_is_read_has_decayed_by_then():
+    network, parameters, sources = one_input([0.5], [2.0])
+    found = membrane_peaks(network, parameters, sources, 0, begin=4.0)
+    assert found.times == 4.0
+    np.testing.assert_allclose(found.values, 2 * psp_after(3.5, 1.7, 1.0), rtol=1e-14)
+    # Below leak it rises towards it, up to the end of the window.
+    network, parameters, sources = one_input([0.5], [-2.0])
+    found = membrane_peaks(network, parameters, sources, 0, begin=4.0)
+    assert found.times == 6.0
+    np.testing.assert_allclose(found.values, -2 * psp_after(5.5, 1.7, 1.0), rtol=1e-14)
+    gradient = membrane_peak_gradients(
+        network, parameters, sources, 0, found.times, np.ones((1, 1)), begin=4.0
+    )
+    np.testing.assert_allclose(gradient.weights[0], psp_after(5.5, 1.7, 1.0), rtol=1e-13)
+
+
+def test_inhibition_at_the_very_time_from_which_it_is_read_does_not_move_it():
+    network, parameters, sources = one_input([0.5, 1.0], [2.0, -50.0])
+    found = membrane_peaks(network, parameters, sources, 0, begin=1.0)
+    assert found.times == 1.0
+    np.testing.assert_allclose(found.values, 2 * psp_after(0.5, 1.7, 1.0), rtol=1e-13)
+    gradient = membrane_peak_gradients(
+        network, parameters, sources, 0, found.times, np.ones((1, 1)), begin=1.0
+    )
+    slope = 2 * (np.exp(-0.5) - psp_after(0.5, 1.7, 1.0) / 1.7)
+    np.testing.assert_allclose(gradient.spikes[0], [-slope, 0.0], rtol=1e-13)

@@ -14,6 +14,7 @@ from hxloop.errors import ConfigError, NetworkError, RunInputError
 from hxloop.network import NetworkSpec, NeuronSpec, Parameters, Population, Projection
 from hxloop.training.decisions import checked_decisions, highest_of_equals, what_decides
 from hxloop.training.evaluation import evaluate
+from hxloop.training.identity import describe_loss
 from hxloop.training.losses import fading_counts, reads_of
 from hxloop.training.options import SpikeData, TrainingOptions
 from hxloop.training.trainer import Trainer
@@ -200,6 +201,42 @@ def test_what_a_loss_cannot_read_is_refused_by_name():
             evaluate(loop, get_loss("spike-count"), task(), 30)
         with pytest.raises(NetworkError, match="never spikes, but loss 'time-to-first-spike'"):
             evaluate(loop, get_loss("time-to-first-spike"), task(), 30)
+
+
+def test_membranes_are_read_from_a_time_on():
+    """In training, in evaluating and by name; what was highest before does not decide."""
+    spec = NetworkSpec(2, (Population("out", 2, NeuronSpec(v_threshold=math.inf)),), 6.0)
+    times = np.array([[0.5, 4.0], [0.5, math.inf]])
+    weights = [np.array([[3.0, 1.0], [0.0, 1.0]])]
+    late = get_loss("max-membrane", begin=4.0)
+    assert late.decision_rule == "the output neuron whose membrane rises highest from 4 on"
+    assert "from" not in get_loss("max-membrane").decision_rule
+    with get_backend("ideal").open(spec) as session:
+        loop = LoopNetwork(session, weights)
+        highest, activity = loop.output(times, reads="membrane", begin=4.0)
+        assert (what_decides(late, spec, activity) == highest.detach().numpy()).all()
+        # Of the first spike what has not decayed after 3.5, of the one at 4 the whole kernel.
+        left = 3.5 * math.exp(-3.5)
+        np.testing.assert_allclose(highest[1].tolist(), [3 * left, left], rtol=1e-13)
+        assert highest[0, 1] > highest[0, 0] == highest[1, 0]
+        labels = np.array([1, 0])
+        assert evaluate(loop, late, SpikeData(times, labels), 2).accuracy == 1.0
+        whole = evaluate(loop, get_loss("max-membrane"), SpikeData(times, labels), 2)
+        assert whole.decisions.tolist() == [0, 0]
+        with pytest.raises(NetworkError, match=r"before the window ends .*= 6\); got begin = 6"):
+            evaluate(loop, get_loss("max-membrane", begin=6), SpikeData(times, labels), 2)
+        before = loop.weight_arrays()[0]
+        Trainer(loop, late, SpikeData(times, labels), SpikeData(times, labels),
+                TrainingOptions(epochs=1, batch_size=2, learning_rate=0.1)).fit()  # fmt: skip
+        moved = loop.weight_arrays()[0] - before
+    # What is late is to lift the neuron of the only label it comes with. The other one's highest
+    # membrane is that at 4, before it.
+    assert moved[1, 1] > 0 == moved[1, 0]
+    with pytest.raises(ConfigError, match="loss 'max-membrane': begin"):
+        get_loss("max-membrane", begin=-1.0)
+    # Trainings of earlier versions, which had no begin, go on.
+    assert describe_loss(get_loss("max-membrane")) == {"class": "MaxMembraneLoss", "scale": 4.0}
+    assert describe_loss(late)["begin"] == 4.0
 
 
 @pytest.mark.parametrize(

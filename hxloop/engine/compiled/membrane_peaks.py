@@ -7,8 +7,8 @@ current, and its highest point is known in closed form for one current, to round
     du*/dw = k(t* - a),     du*/da = -w k'(t* - a)          for an arrival at a < t*
 
 because the slope vanishes there (the envelope theorem). Where inhibition arrives at ``t*`` itself
-and ends a rise, the peak moves along with that arrival: ``du*/da = u'(t*-)``. At the end of the
-window ``t*`` is held, and the same holds.
+and ends a rise, the peak moves along with that arrival: ``du*/da = u'(t*-)``. When it begins
+to be read, and at the end of the window, ``t*`` is held, and the same holds.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def _highest(state, neuron, length, least):  # type: ignore[no-untyped-def]
             top = min(peak_time(z, z * (1.0 / exc - 1.0 / mem)), length)
             if _value(top, u, e, i, neuron) > best:
                 return top
-            return -1.0
+            if best >= 0.0:  # nor at the end, where it is lower; below leak it may rise to there
+                return -1.0
     elif max(u, 0.0) + max(e, 0.0) * length > best:  # else it does not rise so high
         for turn in turning_times(u, e, i, mem, exc, inh, length):
             if 0.0 < turn < length:
@@ -70,12 +71,12 @@ def _highest(state, neuron, length, least):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def peaks(  # type: ignore[no-untyped-def]
-    first, last, offsets, base, rows, weights, extra, neurons, t_window, values, times
+    first, last, offsets, base, rows, weights, extra, neurons, begin, t_window, values, times
 ):
     """Results ``values, times (batch, post)``: the highest membrane (from leak), and when.
 
-    A membrane that never rises above leak has value 0 and time 0. Args: as of
-    ``hxloop.engine.compiled.chain_block.chain_block``.
+    Read from ``begin`` on. From the start on, where it is at leak, a membrane that is never above
+    has value 0 and time 0. Args: as of ``hxloop.engine.compiled.chain_block.chain_block``.
     """
     post = weights.shape[1]
     state = np.zeros(6)
@@ -93,8 +94,11 @@ def peaks(  # type: ignore[no-untyped-def]
             best, when = 0.0, 0.0
             for k in range(n + 1):
                 now = min(arrival[order[k]], t_window) if k < n else t_window
+                if state[AT] < begin <= now:
+                    advance(state, neuron, begin)
+                    best, when = state[U], begin
                 length = now - state[AT]
-                if length > 0.0:
+                if length > 0.0 and state[AT] >= begin:
                     top = _highest(state, neuron, length, best)
                     if top >= 0.0:
                         best = _value(top, state[U], state[I_EXC], state[I_INH], neuron)
@@ -108,8 +112,8 @@ def peaks(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def peak_gradients(  # type: ignore[no-untyped-def]
-    first, last, offsets, base, rows, numbers, weights, extra, neurons, t_window, times, of_values,
-    of_weights, of_delays, of_extra, of_spikes,
+    first, last, offsets, base, rows, numbers, weights, extra, neurons, begin, t_window, times,
+    of_values, of_weights, of_delays, of_extra, of_spikes,
 ):  # fmt: skip
     """Gradients of a loss of the values of ``peaks``, of which ``of_values (batch, post)`` are.
 
@@ -144,7 +148,7 @@ def peak_gradients(  # type: ignore[no-untyped-def]
                 of_delays[row] += change
                 if extra.size > 0:
                     of_extra[row, j] += change
-            if ending < 0.0 and slope > 0.0 and top < t_window:
+            if ending < 0.0 and slope > 0.0 and begin < top < t_window:
                 for k in range(offsets[b], offsets[b + 1]):
                     row = rows[k]
                     when = base[k] + (extra[row, j] if extra.size > 0 else 0.0)

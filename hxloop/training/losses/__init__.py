@@ -16,15 +16,17 @@ from hxloop.training.losses.protocol import (
     SHORTEST,
     Loss,
     Times,
+    begin_of,
     reads_of,
 )
-from hxloop.training.losses.registry import LOSSES, REGISTRY, get_loss, loss_names
+from hxloop.training.losses.registry import LATER_SETTINGS, LOSSES, REGISTRY, get_loss, loss_names
 from hxloop.training.losses.target_time import ShiftInvariantTargetLoss, TargetTimeLoss
 from hxloop.training.readout import FIRST, MEMBRANE, READS, SPIKES
 
 __all__ = [
     "FIRST",
     "LARGEST",
+    "LATER_SETTINGS",
     "LOSSES",
     "MEMBRANE",
     "READS",
@@ -39,6 +41,7 @@ __all__ = [
     "TimeToFirstSpikeLoss",
     "TimeWeightedSpikesLoss",
     "Times",
+    "begin_of",
     "fading_counts",
     "get_loss",
     "loss_names",

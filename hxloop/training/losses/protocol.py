@@ -28,8 +28,8 @@ class Loss(Protocol):
 
     One that reads something else says so in an attribute ``reads``, and its ``output_times`` are
     that: "spikes": a ``SpikeTrain`` with all spikes, for ``decide`` the ``Spikes`` themselves;
-    "membrane": the highest membranes of a leaky read-out, ``(batch, n)``. Without it a loss reads
-    "first" spikes.
+    "membrane": the highest membranes of a leaky read-out, ``(batch, n)``, from the time ``begin``
+    on, if the loss has one. Without it a loss reads "first" spikes.
     """
 
     @property
@@ -78,6 +78,15 @@ def reads_of(loss: Any) -> str:
     """
     reads = checks.choice(f"loss {loss!r}: reads", getattr(loss, "reads", FIRST), READS)
     return str(reads)
+
+
+def begin_of(loss: Any) -> float:
+    """From when on a loss reads membranes, model time; 0 of one that does not say.
+
+    Raises:
+        ConfigError: no time.
+    """
+    return checks.number(f"loss {loss!r}: begin", getattr(loss, "begin", 0.0), low=0)
 
 
 def check_options(loss: Any, positive: tuple[str, ...] = ()) -> None:

@@ -23,6 +23,8 @@ LOSSES: dict[str, type[Any]] = {
     )
 }
 
+# Settings that earlier versions did not have: a loss that has them at this is what it was then.
+LATER_SETTINGS: dict[str, dict[str, Any]] = {MaxMembraneLoss.name: {"begin": 0.0}}
 
 REGISTRY = Registry("loss", "hxloop.losses", LOSSES)
 
