@@ -40,6 +40,8 @@ FEATURES = frozenset(
         Feature.NEURON_PARAMETERS,
     }
 )
+# Delays that are longer are held as this, so that a number holds them in any unit.
+_NEVER = 1e300
 # Runs some samples: spikes of each population, and how many came after the window.
 RunOfSamples = Callable[[HeldNetwork, Spikes], tuple[list[Spikes], int]]
 
@@ -152,8 +154,10 @@ def _neurons(
 
 def _in_steps(delays: Array, min_delay: float, dt: float) -> Array:
     """The nearest whole steps that are not below what the network allows."""
-    held: Array = np.maximum(np.rint(delays / dt), np.ceil(min_delay / dt - 1e-6)) * dt
-    return held
+    resolved = delays < 2.0**53 * dt  # beyond, every number is one of whole steps
+    steps = np.rint(np.where(resolved, delays, 0.0) / dt)
+    held: Array = np.maximum(steps, np.ceil(min_delay / dt - 1e-6)) * dt
+    return np.where(resolved, held, np.minimum(delays, _NEVER))
 
 
 def simulated_populations(network: NetworkSpec) -> list[int]:

@@ -14,6 +14,8 @@ Array = NDArray[np.float64]
 CLOCK_SECONDS = 8e-9  # one cycle of the 125 MHz clock
 # A time this close to a cycle, as a share of it, lies on it: rounding must not cost a cycle.
 SLACK = 1e-6
+# Cycles of which times are kept apart: 2 hours. Beyond, numbers of many channels would overflow.
+FURTHEST = 2.0**40
 
 
 def truncate(times: Array, tick: float) -> Array:
@@ -60,10 +62,11 @@ def stamps(spikes: Spikes, tick: float, t_window: float = np.inf) -> Array:
         t_window: before the end of which, in the same unit, all stamps lie.
 
     Returns:
-        ``(spikes,)``, in their order.
+        ``(spikes,)``, in their order. Beyond ``FURTHEST`` cycles they are cut down only.
     """
     times, cells = truncate(spikes.times, tick), spikes.cells
     order = np.lexsort((spikes.times, cells))
+    order = order[times[order] / tick < FURTHEST]
     cycles = np.rint(times[order] / tick).astype(np.int64)
     last = None if t_window == np.inf else math.floor(t_window / tick + SLACK)
     apart = one_a_cycle(cells[order], cycles, last)

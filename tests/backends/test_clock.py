@@ -35,6 +35,18 @@ def test_stamps_of_a_channel_are_apart_and_as_early_as_can_be(seed, n, late):
             free = stamp
 
 
+def test_what_comes_after_any_window_moves_nothing_however_late():
+    """Its cycle is no whole number that a machine holds: it came right after the one before it."""
+    tick = 0.5
+    for late in (1e6, 1e12, 1e18, 1e300):
+        spikes = Spikes.from_events(
+            [0, 0, 0, 1], [0, 0, 1, 0], [0.6, late, 1.1, 0.7], batch=2, n_units=2
+        )
+        found = spikes.at(stamps(spikes, tick))
+        assert found.first.tolist() == [[0.5, 1.0], [0.5, np.inf]]
+        assert found.nth(1)[0, 0] == late and found.n_spikes == 4
+
+
 def test_a_chip_gives_spikes_of_one_cycle_one_after_the_other_and_they_can_be_recorded(tmp_path):
     """Inputs faster than the clock, and spikes that jitter brings into one cycle."""
     network = NetworkSpec.feed_forward(1, 2, neuron=NeuronSpec(t_refractory=0.0), t_window=2.0)

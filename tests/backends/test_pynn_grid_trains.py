@@ -161,7 +161,7 @@ def test_input_spikes_of_one_step_are_delivered_one_after_the_other(
         session.run(given, inputs)
 
 
-@pytest.mark.parametrize("late", [1e3, 1e12, 1e300])
+@pytest.mark.parametrize("late", [1e3, 1e12, 1e308])
 def test_what_comes_after_the_window_comes_never_however_long_it_takes(
     session: Any, late: float
 ) -> None:
