@@ -12,6 +12,7 @@ from hxloop.data.heidelberg import SHD, SSC, Heidelberg, load_heidelberg
 from hxloop.data.japanese_vowels import N_CLASSES, load_japanese_vowels
 from hxloop.data.memory_tasks import DELAYED_XOR_SPLITS, delayed_xor
 from hxloop.data.mnist_files import SIDE, SMALL_SIDE, load_mnist
+from hxloop.data.mnist_kin import FASHION, KUZUSHIJI, load_kin
 from hxloop.data.randman import RANDMAN, RANDMAN_SPLITS
 from hxloop.data.scikit import NAMES, load_scikit
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name
@@ -141,7 +142,9 @@ DATASETS = {
     "breast-cancer": "malignant or benign? 30 features; 410/46/113 samples (scikit-learn)",
     "delayed-xor": "do two cues, far apart in time, differ? 20 features; 2000/500/1000 samples",
     "digits": "handwritten digits, 8 x 8; 1295/143/359 images (scikit-learn)",
+    "fashion-mnist": "ten kinds of clothes, 28 x 28; 50000/10000/10000 images",
     "japanese-vowels": "which of nine men spoke, series of 12 channels; 216/54/370 samples",
+    "kmnist": "ten classical Japanese characters, 28 x 28; 50000/10000/10000 images",
     "mnist": "handwritten digits, 28 x 28; 50000/10000/10000 images",
     "mnist-16x16": "the same, centre cropped and resized to 16 x 16",
     "randman": "ten random manifolds of spike times, 20 features; 2000/500/1000 samples",
@@ -236,6 +239,7 @@ REGISTRY = Registry(
         "mnist": partial(_mnist_split, "mnist", SIDE),
         "mnist-16x16": partial(_mnist_split, "mnist-16x16", SMALL_SIDE),
         "yin-yang": _yin_yang_split,
+        **{kin.name: partial(load_kin, kin) for kin in (FASHION, KUZUSHIJI)},
         **{name: partial(load_scikit, name) for name in NAMES},
     },
 )

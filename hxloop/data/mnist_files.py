@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hxloop.data.downloads import retrieved
 from hxloop.data.folders import data_folders
 from hxloop.data.idx import array_of
 from hxloop.data.packed import unpacked
-from hxloop.errors import FileFormatError, MissingDataError
-from hxloop.machine import cache_folders, make_private
+from hxloop.errors import FileFormatError
 
 # MD5 of the uncompressed files: archives of the same data differ in their gzip headers.
 FILES = {
@@ -26,7 +26,7 @@ MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 # First of the training images, then so many of them for validation, as published.
 TRAIN_SIZE, VALIDATION_SIZE, TEST_SIZE = 50_000, 10_000, 10_000
 SIDE, CROP, SMALL_SIDE = 28, 24, 16
-_LARGEST = 1 << 26  # bytes; no file of the database, unpacked, has as many
+LARGEST = 1 << 26  # bytes; no file of the database, unpacked, has as many
 
 
 def load_mnist(split: str, side: int = SIDE) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -67,21 +67,6 @@ def folders() -> list[Path]:
     return data_folders("mnist", "MNIST/raw", "raw")
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept; for a user without a home, below the temporary folder."""
-    folder = cache_folders("data")[0]
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        make_private(folder)
-    except OSError as error:
-        raise MissingDataError(
-            f"MNIST: downloads are kept in {folder}, which cannot be written "
-            f"({error.strerror or error}). Set XDG_CACHE_HOME to a folder that can, or "
-            "HXLOOP_DATA_DIR to one that holds the files"
-        ) from error
-    return folder / "mnist"
-
-
 def find_file(name: str) -> Path:
     """One of ``FILES``, where it lies on this machine, or else downloaded.
 
@@ -98,27 +83,7 @@ def find_file(name: str) -> Path:
 
 
 def _download(name: str) -> Path:
-    places = ", ".join(str(folder) for folder in folders())
-    how = (
-        f"Looked in {places}. Put the four official IDX files (gzipped or not) into one of them, "
-        "or set HXLOOP_DATA_DIR to the folder that holds them."
-    )
-    try:
-        import pooch
-    except ImportError as error:
-        raise MissingDataError(
-            f"MNIST: {name} not found, and the download needs the package pooch. {how}"
-        ) from error
-    try:
-        path = Path(
-            pooch.retrieve(
-                f"{MIRROR}{name}.gz", known_hash=None, fname=f"{name}.gz", path=cache_folder()
-            )
-        )
-    except (OSError, ValueError) as error:  # requests raises OSErrors
-        raise MissingDataError(
-            f"MNIST: {name} not found, and the download failed ({error}). {how}"
-        ) from error
+    path = retrieved(MIRROR, f"{name}.gz", "mnist", "MNIST", folders())
     try:
         content_of(path, name)
     except FileFormatError:
@@ -138,7 +103,7 @@ def content_of(path: Path, name: str | None = None) -> bytes:
         FileFormatError: it is truncated, corrupt or another file.
     """
     name = name or path.name.removesuffix(".gz").replace(".idx", "-idx")
-    data = unpacked(path, _LARGEST, "MNIST file")
+    data = unpacked(path, LARGEST, "MNIST file")
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if digest != FILES[name]:
         other = [known for known, value in FILES.items() if value == digest]
