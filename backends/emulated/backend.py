@@ -61,6 +61,7 @@ class EmulatedChipBackend(EmulatedChip, BaseBackend):
             CapacityError: the network needs more than 512 circuits, or more than are usable; or
                 delays that the chip does not have.
             CalibrationError: the calibration is for another chip or for other time constants.
+            MissingDependencyError: (solver "brian2") Brian2 is not installed.
             CompilerError: (solver "brian2") there is no C++ compiler.
         """
         seed = check_stream("seed", seed)

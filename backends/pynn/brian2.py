@@ -141,6 +141,7 @@ class Brian2Dialect(GridDialect):
     name = PynnBrian2Backend.name
     module = "pyNN.brian2"
     requires = ("PyNN", "brian2")
+    extra = "brian2,pynn"
     simulator = "Brian2"
     codegen = "numpy"
     _copies = 0

@@ -22,7 +22,7 @@ class Packages:
         name: of the backend.
         module: what to import as PyNN.
         requires: packages whose versions are reported; the last is the simulator's.
-        extra: of hxloop, that installs the simulator; None if it comes with hxloop.
+        extra: of hxloop, that installs all of them.
         known_warnings: how warnings begin (regular expressions) that PyNN and the simulator cause
             between themselves, and that say nothing about a run; each dialect says why.
     """
@@ -30,7 +30,7 @@ class Packages:
     name: str
     module: str
     requires: tuple[str, ...] = ("PyNN",)
-    extra: str | None = None
+    extra: str = "pynn"
     known_warnings: tuple[str, ...] = ()
 
     def load(self) -> ModuleType:
@@ -44,10 +44,9 @@ class Packages:
             self.check_versions()
             return importlib.import_module(self.module)
         except ImportError as error:
-            what = f"hxloop[{self.extra}]" if self.extra else "hxloop"
             raise MissingDependencyError(
                 f"backend {self.name!r} needs the packages {' and '.join(self.requires)}; "
-                f'importing them failed ({error}). Try: pip install "{what}"'
+                f'importing them failed ({error}). Try: pip install "hxloop[{self.extra}]"'
             ) from error
 
     def check_versions(self) -> None:

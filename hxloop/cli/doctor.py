@@ -20,8 +20,8 @@ from hxloop.substrate.optional import offers
 from hxloop.version import __version__
 
 # What a training on a chip needs; what else hxloop asks for is for simulators and reports.
-NEEDED = ("numpy", "torch", "numba", "h5py", "PyNN", "neo", "pydantic", "safetensors", "typer")
-SIMULATORS = {"Brian2": "brian2", "NEST": "nest-simulator", "NEURON": "neuron"}
+NEEDED = ("numpy", "torch", "numba", "h5py", "neo", "pydantic", "safetensors", "typer")
+SIMULATORS = {"PyNN": "PyNN", "Brian2": "brian2", "NEST": "nest-simulator", "NEURON": "neuron"}
 COMPILERS = ("g++", "gcc", "clang++", "make", "nrnivmodl")
 THREADS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "NUMBA_NUM_THREADS")
 

@@ -95,7 +95,11 @@ def test_a_calibration_is_refused(name):
 
 @pytest.mark.parametrize(
     ("name", "package"),
-    [("pynn-nest", "hxloop[nest]"), ("pynn-neuron", "hxloop[neuron]"), ("pynn-brian2", "hxloop")],
+    [
+        ("pynn-nest", "hxloop[nest]"),
+        ("pynn-neuron", "hxloop[neuron]"),
+        ("pynn-brian2", "hxloop[brian2,pynn]"),
+    ],
 )
 def test_a_missing_simulator_says_what_to_install(name, package, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyNN." + name.partition("-")[2], None)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hxloop.activity import Spikes
 from hxloop.backends.emulated.brian2.blocks import Brian2Blocks
 from hxloop.backends.emulated.brian2.given import LayerDynamics
+from hxloop.backends.emulated.brian2.settings import check_installed
 from hxloop.backends.emulated.brian2.solver import Brian2Options, Brian2Solver
 from hxloop.backends.emulated.event_solver import ChipLayer
 from hxloop.backends.emulated.trains import ChipRun
@@ -59,8 +60,10 @@ def make_brian2_solver(
     """A Brian2 model of the network's shape, for spikes with a jitter of this standard deviation.
 
     Raises:
+        MissingDependencyError: Brian2 is not installed.
         CompilerError: codegen "cpp_standalone" without a C++ compiler.
     """
+    check_installed()
     options = Brian2Options(
         dt=dt, target=codegen, cache_dir=Path(cache_dir) if cache_dir is not None else None
     )

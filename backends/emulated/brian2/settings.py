@@ -6,12 +6,13 @@ here are made with Brian2's own defaults, and the user's preferences come back a
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hxloop.errors import ConfigError
+from hxloop.errors import ConfigError, MissingDependencyError
 
 # Not "logging": where Brian2 writes its log is the user's business,
 _SECTIONS = ("core.", "codegen.", "devices.", "legacy.", "GSL.")
@@ -23,6 +24,20 @@ _OF_THE_MACHINE = (
     "core.stop_on_keyboard_interrupt",
 )  # fmt: skip
 _defaults: dict[str, Any] = {}
+
+
+def check_installed() -> None:
+    """Refuse to begin without Brian2.
+
+    Raises:
+        MissingDependencyError: it is not installed; says what to install, or to choose instead.
+    """
+    if importlib.util.find_spec("brian2") is None:
+        raise MissingDependencyError(
+            "backend 'emulated-chip': its solver 'brian2', the default, needs the package "
+            "'brian2', which is not installed. Try: pip install \"hxloop[brian2]\"; or take the "
+            "exact solver, which needs nothing more: solver='event'"
+        )
 
 
 @contextmanager
