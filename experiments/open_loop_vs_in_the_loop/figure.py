@@ -9,11 +9,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from hxloop.experiments.study_parts import save_figure
-from hxloop.page import BLUE, GREY, VERMILION
+from hxloop.page import BLUE, GREEN, GREY, VERMILION
 from hxloop.runs.report.figures import draw_decisions
 from hxloop.runs.report.page import DecisionPlane
 
-OPEN, LOOP = VERMILION, BLUE
+# As results name them.
+ARMS = {"open_loop": VERMILION, "with_noise": GREEN, "in_the_loop": BLUE}
 
 
 def write_figure(
@@ -52,21 +53,23 @@ def write_figure(
 
 
 def _draw_chips(axis: Any, rows: Sequence[Mapping[str, Any]], software: float) -> None:
-    pairs = [(100 * row["open_loop"], 100 * row["in_the_loop"]) for row in rows]
+    arms = [arm for arm in ARMS if all(arm in row for row in rows)]
+    lines = [[100 * row[arm] for arm in arms] for row in rows]
     axis.axhline(software, color="black", linestyle="--", linewidth=1)
-    for pair in pairs:
-        axis.plot([0, 1], pair, color=GREY, linewidth=1, zorder=1)
-    for x, colour in enumerate((OPEN, LOOP)):
-        values = [pair[x] for pair in pairs]
+    for line in lines:
+        axis.plot(range(len(arms)), line, color=GREY, linewidth=1, zorder=1)
+    last = len(arms) - 1
+    for x, arm in enumerate(arms):
+        values, colour = [line[x] for line in lines], ARMS[arm]
         axis.scatter([x] * len(values), values, s=36, color=colour, zorder=2)
         mean = sum(values) / len(values)
         axis.annotate(
             f"{mean:.1f}",
-            (x + (0.12 if x else -0.12), mean),
+            (x + (-0.12 if x == 0 else 0.12), mean),
             va="center",
-            ha="left" if x else "right",
+            ha="right" if x == 0 else "left",
             color=colour,
         )
-    axis.set_xticks([0, 1], ["open loop", "in the loop"])
-    axis.set_xlim(-0.6, 1.6)
+    axis.set_xticks(range(len(arms)), [arm.replace("_", " ") for arm in arms])
+    axis.set_xlim(-0.6, last + 0.6)
     axis.spines[["top", "right"]].set_visible(False)
