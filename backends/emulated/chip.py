@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hxloop import checks
+from hxloop.backends.emulated.drawing import (
+    NORMAL,
+    ChipDrawing,
+    NormalDrawing,
+    drawing_of,
+    drawn_pattern,
+)
 from hxloop.backends.emulated.imperfections import STEPWISE, Imperfections
 from hxloop.backends.emulated.knob_curves import KNOBS, KnobCurves
 from hxloop.backends.emulated.knob_options import KnobOptions
@@ -70,6 +77,9 @@ class EmulatedChip:
         delay_neurons: offer axonal delays, by an extra neuron (two circuits) for every presynaptic
             neuron of a projection with delays; see ``hxloop.chip.delay_neurons``. The chip itself
             has no delays.
+        drawn_by: what draws chips and noise: "normal", every circuit for itself, or a family of
+            another package (entry points ``hxloop.chip_models``), by name or as a table of its
+            ``name`` and options; see ``hxloop.backends.emulated.drawing``.
 
     Raises:
         UnknownNameError: an unknown preset, imperfection, knob option, solver or codegen target.
@@ -93,10 +103,12 @@ class EmulatedChip:
     knob_options: Mapping[str, Any] | KnobOptions | None = None
     hours: float = 0.0
     delay_neurons: bool = False
+    drawn_by: str | Mapping[str, Any] | ChipDrawing = NORMAL
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "imperfections", Imperfections.resolve(self.imperfections))
         object.__setattr__(self, "knob_options", KnobOptions.resolve(self.knob_options))
+        object.__setattr__(self, "drawn_by", drawing_of(self.drawn_by))
         where = f"{self.name}: "
         checks.settle(
             self,
@@ -144,7 +156,8 @@ class EmulatedChip:
             resolution += self.tick
         noise = self.statistics
         delays_vary = self.delay_neurons and noise.delay_jitter > 0
-        quiet = not (noise.has_trial_noise or delays_vary)
+        quiet = not (self.drawing.noisy(noise) or delays_vary)
+        alike = noise == Imperfections.none() and self.drawing == NormalDrawing()
         return Capabilities(
             deterministic=quiet,
             time_resolution=resolution,
@@ -154,7 +167,7 @@ class EmulatedChip:
             max_fan_in=SIGNED_INPUTS * N_CIRCUITS if self.enforce_limits else None,
             knobs=frozenset(KNOBS),
             observables=frozenset(OBSERVABLES),
-            spontaneous=self.statistics != Imperfections.none() if quiet else None,
+            spontaneous=not alike if quiet else None,
             features=FEATURES | ({Feature.DELAYS} if self.delay_neurons else set()),
         )
 
@@ -164,9 +177,16 @@ class EmulatedChip:
         return Imperfections.resolve(self.imperfections)
 
     @property
+    def drawing(self) -> ChipDrawing:
+        """What draws the chip and its noise."""
+        return drawing_of(self.drawn_by)
+
+    @property
     def chip_id(self) -> str:
-        """Name of the chip: a function of its number, its imperfections and its knobs."""
+        """Name of the chip: a function of its number, its imperfections, family and knobs."""
         name, options = chip_name(self.statistics, self.chip), self.knob_statistics
+        if self.drawing != NormalDrawing():
+            name += f"-{sha256_of(repr(self.drawing))[:8]}"
         if options == KnobOptions():
             return name
         return f"{name}-{sha256_of(json.dumps(options.as_dict()))[:8]}"
@@ -186,6 +206,6 @@ class EmulatedChip:
     def curves(self, network: NetworkSpec) -> KnobCurves:
         """Its knobs and what they do, large enough for the network."""
         n_circuits = max(N_CIRCUITS, circuits_needed(network))
-        model = ChipModel.draw(self.statistics, self.chip, n_circuits)
-        model = replace(model, chip_id=self.chip_id)
+        drawn = drawn_pattern(self.drawing, self.statistics, self.chip, n_circuits)
+        model = ChipModel(self.chip_id, self.statistics, **drawn)
         return KnobCurves(model, self.chip, self.knob_statistics, float(self.hours))

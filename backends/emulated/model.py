@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,8 @@ Array = NDArray[np.float64]
 
 # A delay neuron, and the one that it makes fire when its count is done.
 CIRCUITS_PER_DELAY = 2
-# Streams of the chip seed, one for each quantity, so that adding one changes no other.
-_QUANTITIES = (
+# Of a circuit. Streams of the chip seed, one for each, so that adding one changes no other.
+QUANTITIES = (
     "tau_mem",
     "tau_syn_exc",
     "tau_syn_inh",
@@ -70,28 +71,8 @@ class ChipModel:
                 deviations scale, none changes its sign.
             n_circuits: more than 512 continue the same chip.
         """
-        noise = {}
-        for stream, name in enumerate(_QUANTITIES):
-            generator = np.random.default_rng(entropy(_CHIP_STREAM, seed, stream))
-            draw = generator.random if name == "dead" else generator.standard_normal
-            noise[name] = draw(n_circuits)
-        spread = imperfections
-        rho = spread.leak_reset_correlation
-        reset = rho * noise["v_leak"] + np.sqrt(1 - rho * rho) * noise["v_reset"]
-        return cls(
-            chip_id=chip_name(imperfections, seed),
-            imperfections=imperfections,
-            tau_mem=np.exp(spread.tau_mem * noise["tau_mem"]),
-            tau_syn_exc=np.exp(spread.tau_syn * noise["tau_syn_exc"]),
-            tau_syn_inh=np.exp(spread.tau_syn * noise["tau_syn_inh"]),
-            strength_exc=np.exp(spread.strength * noise["strength_exc"]),
-            strength_inh=np.exp(spread.strength * noise["strength_inh"]),
-            v_threshold=spread.v_threshold * noise["v_threshold"] + spread.threshold_offset,
-            v_leak=spread.v_leak * noise["v_leak"],
-            v_reset=spread.v_reset * reset,
-            dead=noise["dead"] < spread.dead,
-            t_refractory=spread.t_refractory * noise["t_refractory"],
-        )
+        pattern = normal_pattern(imperfections, seed, n_circuits)
+        return cls(chip_name(imperfections, seed), imperfections, **pattern)
 
     def place(
         self,
@@ -142,8 +123,34 @@ class ChipModel:
         """The fixed pattern by name, of the first ``n_circuits`` circuits."""
         return {
             name: np.asarray(getattr(self, name)[:n_circuits], dtype=np.float64)
-            for name in _QUANTITIES
+            for name in QUANTITIES
         }
+
+
+def normal_pattern(
+    imperfections: Imperfections, seed: int, n_circuits: int
+) -> dict[str, NDArray[Any]]:
+    """The fixed pattern of a chip, every circuit drawn for itself; see ``ChipModel.draw``."""
+    noise = {}
+    for stream, name in enumerate(QUANTITIES):
+        generator = np.random.default_rng(entropy(_CHIP_STREAM, seed, stream))
+        draw = generator.random if name == "dead" else generator.standard_normal
+        noise[name] = draw(n_circuits)
+    spread = imperfections
+    rho = spread.leak_reset_correlation
+    reset = rho * noise["v_leak"] + np.sqrt(1 - rho * rho) * noise["v_reset"]
+    return {
+        "tau_mem": np.exp(spread.tau_mem * noise["tau_mem"]),
+        "tau_syn_exc": np.exp(spread.tau_syn * noise["tau_syn_exc"]),
+        "tau_syn_inh": np.exp(spread.tau_syn * noise["tau_syn_inh"]),
+        "strength_exc": np.exp(spread.strength * noise["strength_exc"]),
+        "strength_inh": np.exp(spread.strength * noise["strength_inh"]),
+        "v_threshold": spread.v_threshold * noise["v_threshold"] + spread.threshold_offset,
+        "v_leak": spread.v_leak * noise["v_leak"],
+        "v_reset": spread.v_reset * reset,
+        "dead": noise["dead"] < spread.dead,
+        "t_refractory": spread.t_refractory * noise["t_refractory"],
+    }
 
 
 def row_strengths(imperfections: Imperfections, seed: int, rows: int) -> Array:
@@ -154,7 +161,7 @@ def row_strengths(imperfections: Imperfections, seed: int, rows: int) -> Array:
         seed: number of the chip.
         rows: how many inputs there are, in the order of the projections; more continue the chip.
     """
-    rng = np.random.default_rng(entropy(_CHIP_STREAM, seed, len(_QUANTITIES)))
+    rng = np.random.default_rng(entropy(_CHIP_STREAM, seed, len(QUANTITIES)))
     return np.asarray(np.exp(imperfections.row_strength * rng.standard_normal((rows, 2))))
 
 

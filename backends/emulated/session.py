@@ -16,7 +16,7 @@ from hxloop.backends.emulated.imperfections import FIRST_SPIKES_ONLY
 from hxloop.backends.emulated.knob_session import KnobSession
 from hxloop.backends.emulated.layers import layers_in_trial
 from hxloop.backends.emulated.link import cross
-from hxloop.backends.emulated.model import ChipModel, TrialNoise
+from hxloop.backends.emulated.model import ChipModel
 from hxloop.backends.emulated.readout import ChipReadout, ReadoutNoise
 from hxloop.backends.emulated.synapses import Synapses, hold
 from hxloop.backends.emulated.trains import (
@@ -73,6 +73,7 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
     ) -> None:
         self._calibration = calibration
         self._statistics, self._curves = backend.statistics, backend.curves(network)
+        self._drawing = backend.drawing
         trial_lsb = self._statistics.threshold_trial * OperatingPoint().distance_lsb
         levels, lsb = backend.capabilities.weight_levels, backend.weight_lsb
         readout = ChipReadout(self._curves, lsb, levels, ReadoutNoise(seed, trial_lsb),
@@ -151,7 +152,7 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
         scaled = input_times * self._time_scale
         delivered = self._truncate(scaled)
         held = hold(weights, self._grid, self._dtype)
-        noise = TrialNoise(self._statistics, self.seed, trial)
+        noise = self._drawing.noise(self._statistics, self.seed, trial)
         arrived = cross([delivered], noise, 0)
         driven = self._synapses.driven(held.values, noise)
         layers = layers_in_trial(placed, driven, len(input_times), noise, self.backend.dt)
@@ -195,7 +196,7 @@ class EmulatedChipSession(KnobSession[EmulatedChip]):
             None if each is None or shift is None else each * scale + shift
             for each, shift in zip(delays, shifts, strict=True)
         ]
-        noise = TrialNoise(self._statistics, self.seed, trial)
+        noise = self._drawing.noise(self._statistics, self.seed, trial)
         driven = self._synapses.driven(held.values, noise)
         run = run_in_trial(self._placed_network, placed, driven, made, noise)
         exact = self._solver.run_trains(delivered, run)
