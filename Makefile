@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all test-oldest test-pythons coverage lint wheel clean
+.PHONY: help venv demo test test-all test-oldest test-pythons coverage lint docs wheel clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -66,7 +66,7 @@ lint: $(STAMP)  ## ruff and mypy
 
 # As whoever installs it gets it: without the simulators, and with nothing of this folder.
 wheel: $(STAMP)  ## build wheel and source archive in dist, try the wheel in a fresh environment
-	@rm -rf dist build .venv-wheel
+	@rm -rf dist build/lib build/bdist.* .venv-wheel
 	@$(BIN)/python -c "from setuptools import build_meta as b; b.build_sdist('dist'); b.build_wheel('dist')" > /dev/null
 	@$(PYTHON) -m venv .venv-wheel
 	@.venv-wheel/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
@@ -74,6 +74,12 @@ wheel: $(STAMP)  ## build wheel and source archive in dist, try the wheel in a f
 	@cd .venv-wheel && unset PYTHONPATH && bin/hxloop --version && bin/hxloop train yin-yang-in-the-loop \
 		--epochs 2 --set backend.options.solver=event --out tried --force
 	@ls -l dist
+
+docs: $(STAMP)  ## the documentation, in build/site (runs the tutorials: four minutes, once)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m sphinx -q -W --keep-going -b html \
+		-c experiments/tutorials/site -d build/doctrees . build/site
+	@echo "Open build/site/index.html"
 
 clean:  ## remove .venv and caches (keeps runs/)
 	rm -rf $(VENV) .venv-* .coverage .coverage.* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -64,7 +64,10 @@ def test_no_file_holds_a_path_of_somebodys_machine() -> None:
 
 # Of these only the version of constraints.txt is tried: hxloop runs without them. Of aeon it reads
 # files, and runs nothing.
-TOOLS = {"aeon", "mypy", "ruff", "playwright", "setuptools"}
+TOOLS = {
+    "aeon", "mypy", "ruff", "playwright", "setuptools",
+    "ipykernel", "myst-nb", "pydata-sphinx-theme", "sphinx",
+}  # fmt: skip
 
 
 def test_the_oldest_versions_that_are_tried_are_those_that_are_admitted() -> None:

@@ -38,7 +38,10 @@ def package_files() -> set[str]:
         for path in (ROOT / folder).rglob("*"):
             below = path.relative_to(ROOT)
             seen_already = below.parts[0] == "hxloop" and below.parts[1] in LINKED
-            if path.is_file() and "__pycache__" not in below.parts and not seen_already:
+            # The documentation is built from the repository.
+            left_out = below.parts[:3] == ("experiments", "tutorials", "site")
+            left_out |= seen_already or "__pycache__" in below.parts
+            if path.is_file() and not left_out:
                 found.add((below if folder == "hxloop" else "hxloop" / below).as_posix())
     return found
 
