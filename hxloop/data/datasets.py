@@ -10,10 +10,16 @@ from hxloop import checks
 from hxloop.data.dataset import Dataset as Dataset
 from hxloop.data.heidelberg import SHD, SSC, Heidelberg, load_heidelberg
 from hxloop.data.japanese_vowels import N_CLASSES, load_japanese_vowels
-from hxloop.data.memory_tasks import DELAYED_XOR_SPLITS, delayed_xor
+from hxloop.data.memory_tasks import (
+    DELAYED_MANIFOLDS_SPLITS,
+    DELAYED_XOR_SPLITS,
+    MANIFOLDS,
+    delayed_manifolds,
+    delayed_xor,
+)
 from hxloop.data.mnist_files import SIDE, SMALL_SIDE, load_mnist
 from hxloop.data.mnist_kin import FASHION, KUZUSHIJI, load_kin
-from hxloop.data.randman import RANDMAN, RANDMAN_SPLITS
+from hxloop.data.randman import RANDMAN, RANDMAN_SPLITS, Randman
 from hxloop.data.scikit import NAMES, load_scikit
 from hxloop.errors import ConfigError, UnknownNameError, unknown_name
 from hxloop.registry import Registry
@@ -140,6 +146,7 @@ def heidelberg(
 
 DATASETS = {
     "breast-cancer": "malignant or benign? 30 features; 410/46/113 samples (scikit-learn)",
+    "delayed-manifolds": "a pattern on one of four manifolds, and long after it a question",
     "delayed-xor": "do two cues, far apart in time, differ? 20 features; 2000/500/1000 samples",
     "digits": "handwritten digits, 8 x 8; 1295/143/359 images (scikit-learn)",
     "fashion-mnist": "ten kinds of clothes, 28 x 28; 50000/10000/10000 images",
@@ -213,12 +220,23 @@ def _delayed_xor_split(split: str, size: int | None, seed: int | None) -> Datase
     return Dataset("delayed-xor", samples, labels, 2, ("the same", "different"))
 
 
+def _delayed_manifolds_split(split: str, size: int | None, seed: int | None) -> Dataset:
+    own_size, own_seed = DELAYED_MANIFOLDS_SPLITS[split]
+    found = delayed_manifolds(
+        own_size if size is None else size, own_seed if seed is None else seed
+    )
+    return Dataset("delayed-manifolds", *found, MANIFOLDS.n_classes, _names_of(MANIFOLDS))
+
+
+def _names_of(manifolds: Randman) -> tuple[str, ...]:
+    return tuple(f"manifold {which + 1}" for which in range(manifolds.n_classes))
+
+
 def _randman_split(name: str, split: str, size: int | None, seed: int | None) -> Dataset:
     own_size, own_seed = RANDMAN_SPLITS[split]
     manifolds = RANDMAN[name]
     found = manifolds.draw(own_size if size is None else size, own_seed if seed is None else seed)
-    names = tuple(f"manifold {which + 1}" for which in range(manifolds.n_classes))
-    return Dataset(name, *found, manifolds.n_classes, names)
+    return Dataset(name, *found, manifolds.n_classes, _names_of(manifolds))
 
 
 def _mnist_split(name: str, side: int, split: str, size: int | None, seed: int | None) -> Dataset:
@@ -231,6 +249,7 @@ REGISTRY = Registry(
     "data set",
     "hxloop.datasets",
     {
+        "delayed-manifolds": _delayed_manifolds_split,
         "delayed-xor": _delayed_xor_split,
         "japanese-vowels": japanese_vowels,
         **{name: partial(_randman_split, name) for name in RANDMAN},

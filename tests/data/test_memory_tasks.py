@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from hxloop.data import load_dataset
-from hxloop.data.memory_tasks import CHANNELS_OF_A_CUE, CUE_LENGTH, CUES, delayed_xor
+from hxloop.data.memory_tasks import (
+    CHANNELS_OF_A_CUE,
+    CUE_LENGTH,
+    CUES,
+    DELAYED_MANIFOLDS_SPLITS,
+    MANIFOLDS,
+    PATTERN_LENGTH,
+    delayed_manifolds,
+    delayed_xor,
+)
 from hxloop.errors import ConfigError
 
 
@@ -42,7 +51,29 @@ def test_splits_differ_and_are_the_same_every_time():
     assert not np.array_equal(splits["validation"].samples, splits["test"].samples[:500])
 
 
+def test_delayed_manifolds_are_a_pattern_and_long_after_it_a_question_that_says_nothing():
+    samples, labels = delayed_manifolds(400, 3)
+    pattern, question = np.split(samples, [MANIFOLDS.n_units], axis=1)
+    points, of_points = MANIFOLDS.draw(400, 3)
+    assert np.array_equal(labels, of_points)
+    np.testing.assert_allclose(pattern, CUES[0] + PATTERN_LENGTH * points, rtol=1e-14)
+    assert pattern.max() < CUES[1] <= question.min() and question.max() <= CUES[1] + CUE_LENGTH
+    assert question.shape == (400, CHANNELS_OF_A_CUE) and len(np.unique(question)) == question.size
+    # Means of the question's times are those of all classes, within four standard errors.
+    error = CUE_LENGTH / np.sqrt(12 * 100 * CHANNELS_OF_A_CUE)
+    for which in range(4):
+        assert (labels == which).sum() == 100
+        mean = question[labels == which].mean()
+        assert abs(mean - CUES[1] - CUE_LENGTH / 2) < 4 * error
+    splits = [load_dataset("delayed-manifolds", split) for split in DELAYED_MANIFOLDS_SPLITS]
+    assert [len(split.labels) for split in splits] == [2000, 500, 1000]
+    assert splits[0].class_names[3] == "manifold 4"
+    assert not np.array_equal(splits[1].samples, splits[2].samples[:500])
+
+
 @pytest.mark.parametrize(("size", "seed"), [(0, 1), (2.5, 1), (3, -1)])
 def test_odd_sizes_and_seeds_are_refused(size, seed):
     with pytest.raises(ConfigError, match="delayed_xor: "):
         delayed_xor(size, seed)
+    with pytest.raises(ConfigError, match="delayed_manifolds: "):
+        delayed_manifolds(size, seed)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hxloop.activity import Spikes
-from hxloop.data.memory_tasks import CUE_LENGTH, CUES
+from hxloop.data.memory_tasks import CUE_LENGTH, CUES, MANIFOLDS, PATTERN_LENGTH
+from hxloop.data.randman import RANDMAN
 from hxloop.experiments.registry import load_experiment
 from hxloop.experiments.variants import VariantsOptions, variant
 from hxloop.network import Feature
@@ -14,7 +15,7 @@ from hxloop.runs.run import prepare
 from hxloop.substrate import get_backend
 from hxloop.training.loop import LoopNetwork
 
-STUDIES = ("recurrent-memory",)
+STUDIES = ("recurrent-memory", "recurrent-memory-manifolds")
 
 
 def prepared(study, name):
@@ -45,7 +46,21 @@ def test_the_answer_is_read_when_the_second_cue_is_over():
     assert begin < run.network.t_window
 
 
-@pytest.mark.parametrize(("study", "kept"), [("recurrent-memory", 10)])
+def test_a_manifold_is_over_long_before_the_question():
+    run = prepared("recurrent-memory-manifolds", "recurrent")
+    encoding = run.config.encoding
+    scale = encoding.t_late - encoding.t_early
+    assert scale * (CUES[1] - CUES[0] - PATTERN_LENGTH) == pytest.approx(10.8)
+    assert run.loss.begin == pytest.approx(encoding.t_early + scale * (CUES[1] + CUE_LENGTH))
+    at_once = prepared("recurrent-memory-manifolds", "feed-forward, asked at once")
+    assert at_once.loss.begin == at_once.config.encoding.t_late == scale * PATTERN_LENGTH
+    # The same manifolds, as fast.
+    assert RANDMAN[at_once.data_name] == MANIFOLDS
+
+
+@pytest.mark.parametrize(
+    ("study", "kept"), [("recurrent-memory", 10), ("recurrent-memory-manifolds", 20)]
+)
 @pytest.mark.parametrize("name", ["feed-forward", "recurrent"])
 def test_what_came_first_reaches_the_read_out_through_a_loop_only(study, kept, name):
     """Two halves of samples that differ in nothing but the channels of what is to be kept."""

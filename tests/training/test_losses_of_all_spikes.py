@@ -207,7 +207,7 @@ def test_membranes_are_read_from_a_time_on():
     """In training, in evaluating and by name; what was highest before does not decide."""
     spec = NetworkSpec(2, (Population("out", 2, NeuronSpec(v_threshold=math.inf)),), 6.0)
     times = np.array([[0.5, 4.0], [0.5, math.inf]])
-    weights = [np.array([[3.0, 1.0], [0.0, 1.0]])]
+    weights = [np.array([[3.0, 2.9], [0.0, 1.0]])]
     late = get_loss("max-membrane", begin=4.0)
     assert late.decision_rule == "the output neuron whose membrane rises highest from 4 on"
     assert "from" not in get_loss("max-membrane").decision_rule
@@ -217,10 +217,12 @@ def test_membranes_are_read_from_a_time_on():
         assert (what_decides(late, spec, activity) == highest.detach().numpy()).all()
         # Of the first spike what has not decayed after 3.5, of the one at 4 the whole kernel.
         left = 3.5 * math.exp(-3.5)
-        np.testing.assert_allclose(highest[1].tolist(), [3 * left, left], rtol=1e-13)
+        np.testing.assert_allclose(highest[1].tolist(), [3 * left, 2.9 * left], rtol=1e-13)
         assert highest[0, 1] > highest[0, 0] == highest[1, 0]
         labels = np.array([1, 0])
-        assert evaluate(loop, late, SpikeData(times, labels), 2).accuracy == 1.0
+        found = evaluate(loop, late, SpikeData(times, labels), 2)
+        assert found.accuracy == 1.0
+        assert found.loss == float(late(highest.detach(), torch.tensor(labels)))
         whole = evaluate(loop, get_loss("max-membrane"), SpikeData(times, labels), 2)
         assert whole.decisions.tolist() == [0, 0]
         with pytest.raises(NetworkError, match=r"before the window ends .*= 6\); got begin = 6"):
@@ -229,8 +231,8 @@ def test_membranes_are_read_from_a_time_on():
         Trainer(loop, late, SpikeData(times, labels), SpikeData(times, labels),
                 TrainingOptions(epochs=1, batch_size=2, learning_rate=0.1)).fit()  # fmt: skip
         moved = loop.weight_arrays()[0] - before
-    # What is late is to lift the neuron of the only label it comes with. The other one's highest
-    # membrane is that at 4, before it.
+    # What is late is to lift the neuron of the only label it comes with, whose membrane was highest
+    # early. The other one's highest is that at 4, before it.
     assert moved[1, 1] > 0 == moved[1, 0]
     with pytest.raises(ConfigError, match="loss 'max-membrane': begin"):
         get_loss("max-membrane", begin=-1.0)

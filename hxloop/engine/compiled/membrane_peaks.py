@@ -55,8 +55,7 @@ def _highest(state, neuron, length, least):  # type: ignore[no-untyped-def]
             top = min(peak_time(z, z * (1.0 / exc - 1.0 / mem)), length)
             if _value(top, u, e, i, neuron) > best:
                 return top
-            if best >= 0.0:  # nor at the end, where it is lower; below leak it may rise to there
-                return -1.0
+            return -1.0
     elif max(u, 0.0) + max(e, 0.0) * length > best:  # else it does not rise so high
         for turn in turning_times(u, e, i, mem, exc, inh, length):
             if 0.0 < turn < length:
