@@ -17,13 +17,18 @@ Measures are those of ``hxloop.analysis.measures.shipped`` and of other packages
   measured, and why.
 - ``synchrony.<state>.layers``, of all spikes: ``name, n_neurons``; ``causal`` (those up to the
   decision, see ``hxloop.analysis.measures.all_spikes``) and ``all``: means over samples of
-  ``n_spikes, median, std, iqr, shorth, packet_a, packet_sigma``; ``intervals``: confidence
-  intervals ``[low, high]`` of these; ``bands``: their quartiles over samples; ``by_class``: the
-  means of each class; ``spike_contrast``; ``null``: causal shorth of evenly spread (``uniform``)
-  and of ``jittered`` spikes, with ``p_value`` and ``dominance`` of the difference.
+  ``n_spikes, median, std, iqr, shorth, packet_a, packet_share`` (a over neurons), ``packet_sigma``,
+  and of equally many spikes (see ``hxloop.analysis.measures.matched``) ``matched_sigma,
+  matched_shorth``; ``intervals``: confidence intervals ``[low, high]`` of these; ``bands``: their
+  quartiles over samples; ``by_class``: the means of each class; ``spike_contrast``; ``null``:
+  causal shorth of evenly spread (``uniform``) and of ``jittered`` spikes, and with each neuron's
+  spikes permuted among the samples of a class (``class_permuted``), with ``p_value`` and
+  ``dominance`` of the difference, and the E of ``ratio``, observed over null.
 - ``separability.<state>``, of first spikes: ``layers`` null and ``reason``, or ``classes``, numbers
   of samples, and ``layers``: ``name``; E of ``readout_times, readout_active, class_mean_times,
-  class_mean_active`` (accuracies), ``silhouette_times, silhouette_active, van_rossum_contrast``
+  class_mean_active, neighbour_times`` (accuracies), ``silhouette_relative`` (the primary one, see
+  ``hxloop.analysis.measures.relative_times``), ``silhouette_times, silhouette_active,
+  van_rossum_contrast``
   (``(between - within)/(between + within)``), ``overlap`` (Jaccard of causally active
   populations); ``within, between``: mean van Rossum distances; ``overlap_matrix``; ``null``: with
   shuffled labels. "times" are those of the whole sample, "active" is who spiked by the decision.
@@ -32,7 +37,11 @@ Measures are those of ``hxloop.analysis.measures.shipped`` and of other packages
   distinctness`` (a number from weights, E from runs), ``corrected`` (from runs, see
   ``PathwayMeasures.corrected``), ``overlap_matrix``, ``n_members`` (fewest neurons with
   ``fraction`` of the credit), ``strongest`` (for each class ``[[neuron, credit], ...]``),
-  ``null``; ``from_runs.flows``: for each class and layer ``[[pre, post, share], ...]`` to draw.
+  ``null``: with shuffled labels, and with shuffled weights (mean of ``draws``, ``difference``:
+  observed minus that); ``label_share`` (see ``hxloop.analysis.measures.label_sets``; null, or
+  ``fraction, layers``: E of ``share, chance, others, beyond_chance, beyond_others``, ``n_spikes,
+  set_sizes, null``); ``from_runs.flows``: for each class and layer ``[[pre, post, share], ...]``
+  to draw.
 - ``claims``: see ``Claim``, one for each of ``STATEMENTS``.
 - ``overview``: the main measures as tables ``[state][layer]``: over training, over substrates.
 - ``comparisons``: for every other state than the trained one the difference of causal shorth in
@@ -175,7 +184,9 @@ def measure_state(state: RecordedActivity, options: AnalysisOptions) -> Measured
     t_end = all_spikes.observed(state)
     # The three are independent, each with a random generator of its own.
     with ThreadPoolExecutor(3) as pool:
-        spread = pool.submit(measures.measure_synchrony, layers, decided, options, trains)
+        spread = pool.submit(
+            measures.measure_synchrony, layers, decided, options, trains, state.labels
+        )
         separability = pathways = None
         if (np.unique(state.labels, return_counts=True)[1] >= 2).sum() < 2:
             reasons["separability"] = "it takes at least two samples of each of two classes"
@@ -198,6 +209,7 @@ def measure_state(state: RecordedActivity, options: AnalysisOptions) -> Measured
                 state.decisions,
                 taus,
                 options,
+                state.labels,
             )
     return MeasuredState(
         state.name,

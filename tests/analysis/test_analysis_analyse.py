@@ -77,6 +77,7 @@ def test_keys_and_shapes(whole: dict) -> None:
     assert whole["layer_names"] == names
     assert whole["roles"] == {"trained": "trained", "untrained": "untrained"}
     measures = {"n_spikes", "median", "std", "iqr", "shorth", "packet_a", "packet_sigma"}
+    measures |= {"packet_share", "matched_shorth", "matched_sigma"}
     for state in ("untrained", "trained"):
         layers = whole["synchrony"][state]["layers"]
         assert [layer["name"] for layer in layers] == names

@@ -56,7 +56,7 @@ def by_name(found):
 
 def test_spread_shows_means_intervals_and_the_middle_half(analysis):
     found = by_name(curves.spread_curves(analysis))
-    assert len(found) == 12
+    assert len(found) == 18
     entry = found["standard deviation, all spikes"]
     assert entry.ticks == ["input", "layer 1", "layer 2", "output"] and "τ_syn" in entry.y_label
     assert [line.name for line in entry.lines] == ["untrained", "trained"]
@@ -77,6 +77,9 @@ def test_null_models_stand_beside_the_causal_shorth(analysis):
             layer["null"]["uniform"]["shorth"] for layer in layers
         ],
         "trained, jittered by 0.1": [layer["null"]["jittered"]["shorth"] for layer in layers],
+        "trained, permuted within classes": [
+            layer["null"]["class_permuted"]["shorth"] for layer in layers
+        ],
     }
 
 

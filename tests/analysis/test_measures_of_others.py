@@ -120,7 +120,7 @@ def test_an_analysis_made_without_them_is_still_shown(register, states):
     register(LAST, HALVES, WIDTH)
     assert "last spike (" not in analysis_page(AnalysisReport("t", "d", before, states[:1], {}))
     assert set(across_networks([before])["layers"]["trained"]) == {
-        "causal_shorth", "readout_times", "silhouette_times", "distinctness"
+        "causal_shorth", "readout_times", "silhouette_times", "silhouette_relative", "distinctness"
     }  # fmt: skip
 
 

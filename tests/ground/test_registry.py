@@ -156,7 +156,7 @@ def test_a_measure_is_assessed_with_a_null_model_of_another_package(monkeypatch)
     found = analyse(states, options=options)
     layers = found["synchrony"]["trained"]["layers"]
     for layer in layers:
-        assert list(layer["null"]) == ["uniform", "jittered", "at-once"]
+        assert list(layer["null"]) == ["uniform", "jittered", "class_permuted", "at-once"]
         # All spikes at once: no width at all.
         assert layer["null"]["at-once"]["shorth"] == 0.0
     for layer in layers[:-1]:  # every sample is wider, but where only the decision's spike is left
@@ -179,7 +179,7 @@ def test_a_null_model_that_does_not_work_is_told(monkeypatch):
     volleys = nulls.Volleys(
         times=times, start=times[:, 0], decided=np.ones(2), is_input=True, jitter=0.1
     )
-    assert nulls.null_model_names() == ("uniform", "jittered", "too-few")
+    assert nulls.null_model_names() == ("uniform", "jittered", "class_permuted", "too-few")
     with pytest.raises(ConfigError, match=r"'too-few': expected spike times \(2, 2\)"):
         nulls.draw_null("too-few", volleys, np.random.default_rng(0))
     with pytest.raises(UnknownNameError, match="unknown null model 'too-fw'"):

@@ -39,12 +39,7 @@ def pathways_summary(
                 "name": name,
                 "distinctness": value,
                 **_members(table, fraction),
-                "null": {
-                    "weight_shuffled": {
-                        "value": mean(null),
-                        "p_value": statistics.p_value_against(value, null),
-                    }
-                },
+                "null": {"weight_shuffled": _against(value, null)},
             }
         )
         table = measured.from_runs[index]
@@ -67,19 +62,66 @@ def pathways_summary(
                         "p_value": statistics.p_value_against(measured.part[index], null),
                     },
                     "weight_shuffled": {
-                        "value": measured.weight_shuffled[index],
+                        **_against(measured.part[index], measured.weight_shuffled[:, index]),
                         "observed": measured.part[index],
                     },
                 },
             }
         )
     return {
+        "label_share": _label_shares(measured, layer_names, options),
         "classes": list(range(len(measured.from_weights[0]))),
         "fraction": fraction,
         "lost_credit": measured.lost,
         "from_weights": {"layers": from_weights},
         "from_runs": {"layers": from_runs, "flows": _flows(measured.from_runs, weights)},
     }
+
+
+def _against(observed: float, null: Array) -> dict[str, Any]:
+    """A number beside its draws under a null model."""
+    return {
+        "value": mean(null),
+        "difference": observed - mean(null),
+        "p_value": statistics.p_value_against(observed, null),
+        "draws": len(null),
+    }
+
+
+def _label_shares(
+    measured: PathwayMeasures, layer_names: Sequence[str], options: AnalysisOptions
+) -> dict[str, Any] | None:
+    """Shares of the packets' spikes that are of the label's neurons, of every layer."""
+    found = measured.semantization
+    if found is None:
+        return None
+    layers = []
+    for index, name in enumerate(layer_names[:-1]):
+        own, rng = found.share[index], np.random.default_rng((options.seed, 12, index))
+        estimates = {
+            key: estimate(
+                statistics.bootstrap_interval(
+                    values, rng, level=options.level, n_resamples=options.n_resamples
+                )
+            )
+            for key, values in (
+                ("share", own),
+                ("chance", found.chance[index]),
+                ("others", found.others[index]),
+                ("beyond_chance", own - found.chance[index]),
+                ("beyond_others", own - found.others[index]),
+            )
+        }
+        layers.append(
+            {
+                "name": name,
+                **estimates,
+                "n_spikes": mean(found.spikes[index]),
+                "set_sizes": found.set_sizes[index],
+                "null": {"weight_shuffled": _against(mean(own), found.rewired[:, index])},
+            }
+        )
+    return {"fraction": options.pathway_fraction, "layers": layers}
 
 
 def _members(table: Array, fraction: float) -> dict[str, Any]:

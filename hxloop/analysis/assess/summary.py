@@ -15,7 +15,7 @@ from hxloop.analysis.measures.means import defined, mean
 from hxloop.analysis.measures.measure import SEPARABILITY, SYNCHRONY, Measure
 from hxloop.analysis.measures.measure_registry import chance_of, measures
 from hxloop.analysis.measures.measured import SeparabilityMeasures, SynchronyMeasures
-from hxloop.analysis.measures.null_registry import NULL_MODELS
+from hxloop.analysis.measures.null_registry import SHARING_CHANCE
 from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.statistics import Array, Estimate
 
@@ -37,12 +37,13 @@ def synchrony_summary(
         nulls: dict[str, Any] = {}
         for null, by_layer in measured.nulls.items():
             values = by_layer[index]
-            own = rng if null in NULL_MODELS else np.random.default_rng((options.seed, 9))
+            own = rng if null in SHARING_CHANCE else np.random.default_rng((options.seed, 9))
             test = statistics.paired_permutation_test(shorth - values, own, n_resamples=999)
             nulls[null] = {
                 "shorth": mean(values),
                 "p_value": test.p_value,
                 "dominance": statistics.dominance(shorth - values),
+                "ratio": _ratio(shorth, values, options, index),
             }
         nulls["jittered"]["sigma"] = options.jitter
         layers.append(
@@ -169,6 +170,26 @@ def plain(value: Any) -> Any:
             return None
         return number if np.isfinite(number) else ("inf" if number > 0 else "-inf")
     return value
+
+
+def _ratio(observed: Array, null: Array, options: AnalysisOptions, layer: int) -> dict[str, Any]:
+    """Mean of what was observed over that of a null model, where both are defined.
+
+    The interval is that of the linearised ratio, sample by sample: ``r + (x - r y)/mean(y)``.
+    """
+    both = ~np.isnan(observed) & ~np.isnan(null)
+    x, y = observed[both], null[both]
+    if not len(x) or not y.mean() > 0:
+        return {"value": None, "low": None, "high": None, "n": 0}
+    r = x.mean() / y.mean()
+    return estimate(
+        statistics.bootstrap_interval(
+            r + (x - r * y) / y.mean(),
+            np.random.default_rng((options.seed, 11, layer)),
+            level=options.level,
+            n_resamples=options.n_resamples,
+        )
+    )
 
 
 def _means(values: Mapping[str, Array], chosen: Any = slice(None)) -> dict[str, float]:

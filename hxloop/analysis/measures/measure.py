@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 
 from hxloop.analysis.measures import separability
 from hxloop.analysis.measures.decisions import causal_spikes
+from hxloop.analysis.measures.matched import matched_spread
 from hxloop.analysis.measures.means import mean
 from hxloop.analysis.measures.options import AnalysisOptions
+from hxloop.analysis.measures.relative_times import relative_features
 from hxloop.analysis.measures.synchrony import SpikeStatistics, spike_statistics
 from hxloop.errors import ConfigError
 
@@ -42,14 +44,26 @@ class LayerSpikes:
         times: ``(samples, neurons)``, model time, ``inf`` = silent: all spikes, or the causal ones;
             see ``hxloop.analysis.measures.synchrony``. Where neurons spike again, ``(samples, most
             spikes of a sample)`` in the order of their times, see ``all_spikes``.
+        size: number of neurons; None: that of the columns.
     """
 
     times: Array
+    size: int | None = None
+
+    @property
+    def n_neurons(self) -> int:
+        """How many neurons the layer has."""
+        return self.times.shape[1] if self.size is None else self.size
 
     @cached_property
     def statistics(self) -> SpikeStatistics:
         """Spread of the spikes of each sample."""
         return spike_statistics(self.times)
+
+    @cached_property
+    def matched(self) -> tuple[Array, Array]:
+        """Shorth and sigma of as many spikes in every sample of every layer."""
+        return matched_spread(self.times)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +116,13 @@ class LayerSamples:
     def distances(self) -> Array:
         """``(near, near)``, between spike times."""
         return separability.euclidean_distances(self.latencies[self.is_near])
+
+    @cached_property
+    def distances_of_relative(self) -> Array:
+        """``(near, near)``, between causal times relative to the median of their sample."""
+        return separability.euclidean_distances(
+            relative_features(self.causal[self.near], self.options.silent_margin)
+        )
 
     @cached_property
     def distances_of_active(self) -> Array:

@@ -109,6 +109,7 @@ def measure_synchrony(
     decided: Array,
     options: AnalysisOptions,
     trains: Sequence[Spikes] | None = None,
+    labels: NDArray[np.int64] | None = None,
 ) -> SynchronyMeasures:
     """Measure the spread of all layers.
 
@@ -117,13 +118,20 @@ def measure_synchrony(
         decided: ``(samples,)``, when each sample was decided, see ``decision_times``.
         options: see ``AnalysisOptions``.
         trains: all spikes of the layers; None: there are no others than the first ones.
+        labels: ``(samples,)``, for null models that know classes; None: such are not defined.
     """
+    sizes = [times.shape[1] for times in layers]
+    # Of a burst's spikes, no column is a neuron.
+    columns = [trains is None or trains[index].once for index in range(len(layers))]
     if trains is not None:
         layers = [all_spikes.spike_rows(spikes) for spikes in trains]
     rng = np.random.default_rng((options.seed, 1))
     spikes_of = {
-        "causal": [LayerSpikes(synchrony.causal_spikes(times, decided)) for times in layers],
-        "all": [LayerSpikes(times) for times in layers],
+        "causal": [
+            LayerSpikes(synchrony.causal_spikes(times, decided), size)
+            for times, size in zip(layers, sizes, strict=True)
+        ],
+        "all": [LayerSpikes(times, size) for times, size in zip(layers, sizes, strict=True)],
     }
     known = measures(SYNCHRONY)
     values = {
@@ -146,10 +154,11 @@ def measure_synchrony(
         volleys = null_registry.Volleys(
             times=spikes, start=start, decided=decided[few],
             is_input=index == 0, jitter=options.jitter,
+            labels=None if labels is None else labels[few], once=columns[index],
         )  # fmt: skip
         for name in names:
-            # One of another package draws its own chance, and leaves ours as it was.
-            ours = name in null_registry.NULL_MODELS
+            # All others draw their own chance, and leave ours as it was.
+            ours = name in null_registry.SHARING_CHANCE
             own = rng if ours else np.random.default_rng((options.seed, 8, *name.encode()))
             nulls[name].append(synchrony.shorth(null_registry.draw_null(name, volleys, own)))
         part = few[: options.contrast_samples]

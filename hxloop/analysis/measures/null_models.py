@@ -68,6 +68,28 @@ def uniform_times(
     return np.where(np.isfinite(spikes) & known, drawn, spikes)
 
 
+def class_permuted(times: ArrayLike, labels: ArrayLike, rng: np.random.Generator) -> Array:
+    """Every neuron's spikes given to other samples of the same class, each neuron on its own.
+
+    Keeps what each neuron does for a class (its latencies, how often it is silent), destroys what
+    neurons do together in one sample: volleys that come earlier in one sample than in another,
+    and who spikes along with whom. Trial shuffling, as for peri-stimulus time histograms (Perkel,
+    Gerstein & Moore, Biophys. J. 7, 419, 1967), within a class. The number of spikes in a sample
+    is kept only in the mean.
+
+    Args:
+        times: ``(samples, neurons)``.
+        labels: ``(samples,)``.
+        rng: draws an order for every neuron and class.
+    """
+    spikes, known = checked_times(times), np.asarray(labels)
+    result = spikes.copy()
+    for label in np.unique(known):
+        members = known == label
+        result[members] = rng.permuted(spikes[members], axis=0)
+    return result
+
+
 def as_many_spikes(
     layers: Sequence[ArrayLike], rng: np.random.Generator, least: int = 3
 ) -> list[Array]:
@@ -151,13 +173,19 @@ def neuron_shuffled(times: ArrayLike, rng: np.random.Generator) -> Array:
 
 
 def weight_shuffled(weights: Sequence[ArrayLike], rng: np.random.Generator) -> tuple[Array, ...]:
-    """Every neuron's outgoing weights given to random targets.
+    """The weights of every layer given to other connections of the same sign.
 
-    Keeps the distribution of weights and Dale's law (a row keeps its signs), destroys which
-    neurons are connected.
+    Keeps the weights, and which connections are excitatory, inhibitory or none (and so Dale's
+    law); destroys which excitatory connections are strong.
 
     Args:
         weights: ``(pre, post)`` of every layer.
-        rng: draws a new order for every row.
+        rng: draws a new order for either sign of every layer.
     """
-    return tuple(rng.permuted(np.asarray(matrix, dtype=np.float64), axis=1) for matrix in weights)
+    result = []
+    for matrix in weights:
+        mixed = np.array(matrix, dtype=np.float64)
+        for chosen in (mixed > 0, mixed < 0):
+            mixed[chosen] = rng.permutation(mixed[chosen])
+        result.append(mixed)
+    return tuple(result)

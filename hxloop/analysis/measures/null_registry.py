@@ -36,6 +36,8 @@ class Volleys:
         decided: ``(samples,)``, the decision; ``inf`` = none.
         is_input: whether the layer is the input.
         jitter: ``AnalysisOptions.jitter``, model time.
+        labels: ``(samples,)``; None where there are none.
+        once: whether every column is a neuron, which spikes at most once.
     """
 
     times: Array
@@ -43,6 +45,8 @@ class Volleys:
     decided: Array
     is_input: bool
     jitter: float
+    labels: NDArray[np.int64] | None = None
+    once: bool = True
 
 
 def uniform(volleys: Volleys, rng: np.random.Generator) -> Array:
@@ -64,7 +68,19 @@ def jittered(volleys: Volleys, rng: np.random.Generator) -> Array:
     return null_models.jittered(volleys.times, volleys.jitter, rng)
 
 
-NULL_MODELS = {"uniform": uniform, "jittered": jittered}
+def class_permuted(volleys: Volleys, rng: np.random.Generator) -> Array:
+    """Every neuron's spikes permuted among the samples of a class.
+
+    Not defined, and then silent, without labels and for neurons that spike again.
+    """
+    if volleys.labels is None or not volleys.once:
+        return np.full(volleys.times.shape, np.inf)
+    return null_models.class_permuted(volleys.times, volleys.labels, rng)
+
+
+NULL_MODELS = {"uniform": uniform, "jittered": jittered, "class_permuted": class_permuted}
+# Those of the first version draw from one stream, which results from before rest on.
+SHARING_CHANCE = ("uniform", "jittered")
 REGISTRY = Registry("null model", "hxloop.null_models", NULL_MODELS)
 
 

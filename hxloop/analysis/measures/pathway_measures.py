@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hxloop.analysis.measures import null_models, pathways, statistics
 from hxloop.analysis.measures.decisions import decision_times
+from hxloop.analysis.measures.label_sets import Semantization, measure_semantization
 from hxloop.analysis.measures.means import defined_mean
 from hxloop.analysis.measures.options import AnalysisOptions
 from hxloop.analysis.measures.separability import balanced_subsample
@@ -18,8 +19,6 @@ from hxloop.analysis.measures.statistics import Array
 
 # An output neuron that won fewer samples has no pathway from runs: it would be mostly noise.
 MIN_WINS = 10
-# Draws of shuffled weights.
-N_REWIRED = 20
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,10 @@ class PathwayMeasures:
             alone give, and sampling noise.
         label_shuffled: distinctness with shuffled winners, ``(n_null, layers)``.
         label_shuffled_corrected: ``corrected`` of every draw, mean over pairs, the same shape.
-        weight_shuffled: the same spikes traced through shuffled weights, once, ``(layers,)``:
-            what is left comes from who spikes when.
+        weight_shuffled: the same spikes traced through shuffled weights, ``(draws, layers)``: what
+            is left comes from who spikes when.
+        semantization: shares of the packets' spikes that are of neurons tied to the label; None
+            where labels are not known.
         lost: fraction of the credit that could not be traced.
     """
 
@@ -59,6 +60,7 @@ class PathwayMeasures:
     label_shuffled_corrected: Array
     weight_shuffled: Array
     lost: float
+    semantization: Semantization | None = None
 
     def corrected(self, layer: int) -> Array:
         """Distinctness of every two pathways beyond construction and noise, ``(pairs,)``.
@@ -76,6 +78,7 @@ def measure_pathways(
     winners: NDArray[np.int64],
     taus: Sequence[tuple[float, float]] | None,
     options: AnalysisOptions,
+    labels: NDArray[np.int64] | None = None,
 ) -> PathwayMeasures:
     """Trace the pathways of all output neurons, with null models and resamples.
 
@@ -85,6 +88,7 @@ def measure_pathways(
         winners: ``(samples,)``, output neuron decided for; negative = none.
         taus: see ``pathways_from_runs``.
         options: see ``AnalysisOptions``.
+        labels: ``(samples,)``, the right output neuron; None: not known.
     """
     rng = np.random.default_rng((options.seed, 3))
     n = layers[-1].shape[1]
@@ -101,11 +105,16 @@ def measure_pathways(
     shuffled = _winners_shuffled(chosen, weights, won[few], taus, options.n_null, rng)
     expected = np.stack([defined_mean(draws.T) for draws in shuffled])
 
-    rewired = null_models.weight_shuffled(weights, rng)
-    traced, _ = pathways.pathways_from_runs(chosen, rewired, taus, winners=won[few])
+    rewired = [null_models.weight_shuffled(weights, rng) for _ in range(options.n_rewired)]
+    semantization = None
+    if labels is not None:
+        decided_at = decision_times(layers[-1], winners)
+        semantization = measure_semantization(layers, weights, rewired, decided_at, labels, options)
     return PathwayMeasures(
         from_weights=pathways.pathways_from_weights(weights),
-        shuffled_weights=np.array([_shuffled(weights, rng) for _ in range(N_REWIRED)]),
+        shuffled_weights=np.stack(
+            [_distinctness(pathways.pathways_from_weights(mixed)) for mixed in rewired]
+        ),
         from_runs=[pathways.class_pathways(table, won, n) for table in credit],
         resamples=_resamples(credit, won, n, options.n_null, rng),
         part=_distinctness(part),
@@ -119,10 +128,11 @@ def measure_pathways(
             [defined_mean(_corrected(d, e)) for d, e in zip(shuffled, expected, strict=True)],
             axis=1,
         ),
-        weight_shuffled=_distinctness(
-            pathways.class_pathways(table, won[few], n) for table in traced
+        weight_shuffled=np.stack(
+            [_traced_distinctness(chosen, mixed, taus, won[few]) for mixed in rewired]
         ),
         lost=float(lost[decided].mean()) if decided.any() else float("nan"),
+        semantization=semantization,
     )
 
 
@@ -167,9 +177,16 @@ def _distinctness(tables: Iterable[Array]) -> Array:
     return np.array([float(pathways.distinctness(table)) for table in tables])
 
 
-def _shuffled(weights: Sequence[NDArray[Any]], rng: np.random.Generator) -> list[float]:
-    mixed = null_models.weight_shuffled(weights, rng)
-    return [float(pathways.distinctness(table)) for table in pathways.pathways_from_weights(mixed)]
+def _traced_distinctness(
+    layers: Sequence[Array],
+    weights: Sequence[NDArray[Any]],
+    taus: Sequence[tuple[float, float]] | None,
+    won: NDArray[np.int64],
+) -> Array:
+    """Distinctness of pathways traced through runs, ``(layers,)``."""
+    traced, _ = pathways.pathways_from_runs(layers, weights, taus, winners=won)
+    n = layers[-1].shape[1]
+    return _distinctness(pathways.class_pathways(table, won, n) for table in traced)
 
 
 def _resamples(

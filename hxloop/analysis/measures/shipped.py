@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 
 from hxloop.analysis.measures import jackknife, pathways, separability
+from hxloop.analysis.measures.matched import DRAWS, MATCHED
 from hxloop.analysis.measures.measure import (
     PATHWAYS,
     SEPARABILITY,
@@ -13,6 +14,7 @@ from hxloop.analysis.measures.measure import (
     of_pairs,
     of_pairs_resampled,
 )
+from hxloop.analysis.measures.relative_times import nearest_neighbour
 
 # In the order of the report, in which they also draw their chance.
 SHIPPED = (
@@ -63,9 +65,20 @@ SHIPPED = (
     Measure(
         key="packet_a",
         group=SYNCHRONY,
-        label="number of spikes in the pulse packet",
+        label="number of spikes in the pulse packet, a",
         of_layer=attrgetter("statistics.packet_a"),
         rank=None,
+    ),
+    Measure(
+        key="packet_share",
+        group=SYNCHRONY,
+        label="spikes in the pulse packet for each neuron of the layer",
+        name="pulse packet a, for each neuron",
+        term="pulse packet a, for each neuron",
+        meaning="number of spikes in the packet over that of the layer's neurons, so that layers "
+        "of unlike size compare",
+        of_layer=lambda spikes: spikes.statistics.packet_a / spikes.n_neurons,
+        rank=3.5,
     ),
     Measure(
         key="packet_sigma",
@@ -77,6 +90,24 @@ SHIPPED = (
         "off the shorth and therefore robust against stragglers",
         of_layer=attrgetter("statistics.packet_sigma"),
         rank=4,
+    ),
+    Measure(
+        key="matched_sigma",
+        group=SYNCHRONY,
+        label=f"width of the pulse packet, σ, of {MATCHED} spikes (τ_syn)",
+        of_layer=lambda spikes: spikes.matched[1],
+        rank=4.1,
+    ),
+    Measure(
+        key="matched_shorth",
+        group=SYNCHRONY,
+        label=f"shortest half of {MATCHED} spikes (τ_syn)",
+        term=f"of {MATCHED} spikes",
+        meaning=f"the same of {MATCHED} spikes drawn at random, mean over {DRAWS} draws and over "
+        "the samples that have as many: the shortest half of few spikes is short by itself, so "
+        "only this compares layers that spike unlike often",
+        of_layer=lambda spikes: spikes.matched[0],
+        rank=1.1,
     ),
     Measure(
         key="readout_times",
@@ -136,6 +167,37 @@ SHIPPED = (
         rank=5,
         overview=True,
         printed=True,
+    ),
+    Measure(
+        key="silhouette_relative",
+        group=SEPARABILITY,
+        label="silhouette, causal spike times relative to the median (primary)",
+        short="silhouette (primary)",
+        term="silhouette (primary)",
+        meaning="the measure of separability stated beforehand: times of spikes up to the decision "
+        "relative to the median of the sample's volley, a silent neuron at a fixed margin behind "
+        "it (1 τ_syn, unless set otherwise); of first spikes",
+        of_layer=lambda layer: separability.silhouette(
+            layer.distances_of_relative, layer.labels[layer.near]
+        ),
+        pseudo=lambda layer: jackknife.silhouette_pseudo_values(
+            layer.distances_of_relative, layer.labels[layer.near]
+        ),
+        null=lambda layer, labels: separability.silhouette(layer.distances_of_relative, labels),
+        null_draws=20,
+        rank=0,
+        overview=True,
+        printed=True,
+    ),
+    Measure(
+        key="neighbour_times",
+        group=SEPARABILITY,
+        label="nearest neighbour, spike times: accuracy",
+        term="nearest neighbour",
+        meaning="whether the nearest other sample is of the same class, of first spikes; at the "
+        "input, what can be told without a network, and without drawing straight lines",
+        of_layer=lambda layer: nearest_neighbour(layer.distances, layer.labels[layer.near]),
+        rank=2.5,
     ),
     Measure(
         key="silhouette_active",

@@ -44,6 +44,7 @@ __all__ = [
     "checked_times",
     "decision_times",
     "layer_statistics",
+    "packet_mask",
     "pulse_packets",
     "shorth",
     "shorth_of_sorted",
@@ -171,6 +172,24 @@ def pulse_packets(times: ArrayLike) -> tuple[Array, Array]:
     return statistics.packet_a, statistics.packet_sigma
 
 
+def packet_mask(times: ArrayLike) -> NDArray[np.bool_]:
+    """Which spikes are in the pulse packet of their sample, see ``pulse_packets``.
+
+    Args:
+        times: ``(samples, neurons)``, ``inf`` = silent.
+
+    Returns:
+        The same shape.
+    """
+    spikes = checked_times(times)
+    ordered = np.sort(spikes, axis=1)
+    _, centre, reach = _packet(ordered, np.isfinite(ordered).sum(axis=1))
+    finite = np.isfinite(spikes)
+    away = np.abs(np.where(finite, spikes, 0.0) - centre[:, None])
+    inside: NDArray[np.bool_] = finite & (away <= reach[:, None])
+    return inside
+
+
 def layer_statistics(
     layers: Sequence[ArrayLike], decided: ArrayLike
 ) -> list[tuple[SpikeStatistics, SpikeStatistics]]:
@@ -217,17 +236,24 @@ def _statistics(ordered: Array) -> dict[str, Array]:
     result["iqr"] += quantile(0.75) - quantile(0.25)
     result["std"] += _std(filled, finite, count)
 
-    shortest, start = _shortest_half(ordered, n)
-    result["shorth"] = shortest
-
-    first = filled[np.arange(rows), start]
-    centre = first + np.where(some, shortest, 0.0) / 2
-    reach = PACKET_REACH * np.where(some, shortest, 0.0) / NORMAL_HALF_WIDTH
+    result["shorth"], centre, reach = _packet(ordered, n)
     inside = finite & (np.abs(filled - centre[:, None]) <= reach[:, None])
     a = inside.sum(axis=1)
     result["packet_a"] = a.astype(np.float64)
     result["packet_sigma"] += _std(filled, inside, np.maximum(a, 1)) / TRUNCATED_STD
     return result
+
+
+def _packet(ordered: Array, n: NDArray[np.int64]) -> tuple[Array, Array, Array]:
+    """The shorth of each sorted row, the centre of its packet, and how far that reaches."""
+    if not ordered.shape[1]:
+        nothing = np.zeros(len(ordered))
+        return np.full(len(ordered), np.nan), nothing, nothing
+    shortest, start = _shortest_half(ordered, n)
+    some = n > 0
+    length = np.where(some, shortest, 0.0)
+    first = np.where(some, ordered[np.arange(len(ordered)), start], 0.0)
+    return shortest, first + length / 2, PACKET_REACH * length / NORMAL_HALF_WIDTH
 
 
 def _shortest_half(ordered: Array, n: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:

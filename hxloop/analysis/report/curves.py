@@ -222,6 +222,7 @@ def _spread_nulls(analysis: Analysis) -> list[Line]:
     names = {
         "uniform": f"{state}, spread evenly until the decision",
         "jittered": f"{state}, jittered by {jitter:g}",
+        "class_permuted": f"{state}, permuted within classes",
     }
     names |= {key: f"{state}, {key}" for key in layers[0]["null"] if key not in names}
     return [
@@ -230,6 +231,7 @@ def _spread_nulls(analysis: Analysis) -> list[Line]:
             "dash" if key == "jittered" else "dot", "",
         )
         for key, name in names.items()
+        if key in layers[0]["null"]
     ]  # fmt: skip
 
 

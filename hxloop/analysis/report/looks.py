@@ -12,6 +12,8 @@ Analysis = Mapping[str, Any]
 
 TRAINED, UNTRAINED, GREY = BLUE, VERMILION, "#8a8a8a"
 UNIT = "τ_syn"
+# As the published code draws its rasters.
+MS_PER_TAU = 10.0
 # Classes have no order: unlike colours (Okabe and Ito's, then some of Tol's), of which none comes
 # twice; and unlike symbols, for those who see colours alike.
 CLASS_COLOURS = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from hxloop.analysis.measures.measure import PATHWAYS
 from hxloop.analysis.measures.measure_registry import in_menus
@@ -44,6 +46,29 @@ def distinctness_curves(analysis: Analysis) -> list[Curves]:
     name = "beyond construction and chance (corrected)"
     found.insert(1, by_layer(analysis, name, f"{label}, corrected", corrected, below_output=True))
     return found + _other_pathways(analysis, states)
+
+
+def label_share_curves(analysis: Analysis) -> list[Curves]:
+    """Share of the packets' spikes that are of the label's neurons, against depth."""
+    shown = [s for s in shown_states(analysis) if label_shares(analysis, s)]
+    if not shown:
+        return []
+    lines, colours = [], state_colours(analysis)
+    for state in shown:
+        layers = label_shares(analysis, state)
+        lines.append(state_line(analysis, state, *estimates([layer["share"] for layer in layers])))
+        for key, words in (("chance", "chance"), ("others", "other labels")):
+            values = [layer[key]["value"] for layer in layers]
+            line = null_line(f"{state}, {words}", values, colours[state])
+            lines.append(replace(line, dash="dash") if key == "others" else line)
+    name, label = "label share", "share of the packet's spikes from the label's neurons"
+    return [by_layer(analysis, name, label, lines, (0.0, 1.02), below_output=True)]
+
+
+def label_shares(analysis: Analysis, state: str) -> list[Mapping[str, Any]]:
+    """Label shares of every layer; empty where they were not measured."""
+    found = analysis["pathways"][state].get("label_share")
+    return found["layers"] if found else []
 
 
 def _other_pathways(analysis: Analysis, states: Sequence[str]) -> list[Curves]:

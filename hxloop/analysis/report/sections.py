@@ -8,7 +8,8 @@ from hxloop.activity import RecordedActivity
 from hxloop.analysis.report import curves as drawn
 from hxloop.analysis.report import figures, pathway_figures, raster, words
 from hxloop.analysis.report.looks import Analysis, class_label, state_colours
-from hxloop.analysis.report.pathway_curves import distinctness_curves
+from hxloop.analysis.report.packet_table import label_share_tables, packet_tables
+from hxloop.analysis.report.pathway_curves import distinctness_curves, label_share_curves
 from hxloop.page import escape, script_data
 
 # A plot: its id, a sentence about it, and (what a menu calls it, figure) of every variant.
@@ -68,9 +69,10 @@ def _packets(analysis: Analysis) -> Part:
         "Pulse packets: size and width of the volleys",
         "Each volley as a point: how many spikes (a), how wide (σ); lines run from the input to "
         "the output, numbers are layers, small points are classes (all: means over samples, spikes "
-        "before the decision). Towards the upper left: stronger and sharper pulses.",
+        "before the decision). Towards the upper left: stronger and sharper pulses. The table has "
+        "the numbers, read from first spikes or, of neurons that spike again, from all.",
         [("packets", "", [("", figures.packets_figure(analysis))])],
-        "",
+        packet_tables(analysis),
     )
 
 
@@ -87,7 +89,8 @@ def _separability(analysis: Analysis) -> Iterator[Part]:
         yield (
             "Separability: telling the classes apart, against depth",
             "How well the class can be told from the spikes of one layer alone, on samples that "
-            "were not used for learning to tell; with confidence intervals over samples.",
+            "were not used for learning to tell; with confidence intervals over samples. The first "
+            "measure is the primary one, stated beforehand; the others show what depends on it.",
             plots,
             "",
         )
@@ -116,8 +119,15 @@ def _pathways(analysis: Analysis) -> Iterator[Part]:
                     "the null models (dotted), or beyond what they give (corrected).",
                     _variants(distinctness_curves(analysis)),
                 ),
+                (
+                    "label-share",
+                    "Semantization: which part of a packet's spikes (first spikes, up to the "
+                    "decision) are of neurons tied to the sample's label by excitatory weights; "
+                    "dotted: chance for as many neurons, dashed: the other labels' neurons.",
+                    _variants(label_share_curves(analysis)),
+                ),
             ],
-            "",
+            label_share_tables(analysis),
         )
 
 

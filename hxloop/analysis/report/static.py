@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from hxloop.analysis.report.looks import (
     shown_states,
     state_colours,
 )
-from hxloop.analysis.report.pathway_curves import distinctness_curves
+from hxloop.analysis.report.pathway_curves import distinctness_curves, label_share_curves
 from hxloop.analysis.report.pathway_figures import states_with_pathways
 from hxloop.errors import OutputError
 
@@ -101,7 +102,7 @@ def _figures(
         few = [entry for entry in separability if entry.printed]
         yield "separability", lambda: panels(few)
     if distinctness := distinctness_curves(analysis):
-        yield "pathways", lambda: panels(distinctness)
+        yield "pathways", lambda: panels([*distinctness, *label_share_curves(analysis)])
         yield "pathway_overlap", lambda: overlaps(analysis)
     if training := drawn.training_curves(analysis):
         yield "training", lambda: panels(training)
@@ -112,7 +113,7 @@ def panels(entries: Sequence[Curves], columns: int = 2) -> Figure:
     rows = -(-len(entries) // columns)
     figure = Figure(figsize=(WIDTH, 2.6 * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axis, entry, letter in zip(axes, entries, "abcdefgh", strict=False):
+    for axis, entry, letter in zip(axes, entries, ascii_lowercase, strict=False):
         _draw_curves(axis, entry)
         axis.set_title(letter, loc="left", fontweight="bold")
     for axis in axes[len(entries) :]:

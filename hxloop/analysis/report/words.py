@@ -7,7 +7,7 @@ from typing import Any
 
 from hxloop.analysis.measures.measure import PATHWAYS, SEPARABILITY, SYNCHRONY
 from hxloop.analysis.measures.measure_registry import measures
-from hxloop.analysis.report.looks import UNIT, Analysis, shown_states
+from hxloop.analysis.report.looks import MS_PER_TAU, UNIT, Analysis, shown_states
 from hxloop.page import escape
 
 # Told apart by a sign as well as by a colour.
@@ -18,7 +18,11 @@ _BADGES = {
 }
 
 _TIME = (
-    ("time", "in units of the synaptic time constant τ_syn, from the beginning of the sample"),
+    (
+        "time",
+        "in units of the synaptic time constant τ_syn, from the beginning of the sample; "
+        f"milliseconds are for τ_syn = {MS_PER_TAU:g} ms, a convention to compare with biology",
+    ),
 )
 _CAUSAL = (
     ("spike before the decision", "a causal spike: one not later than the decision"),
@@ -33,6 +37,13 @@ _PATHWAY = (
         "pathway",
         "how the credit for a decision spreads over the neurons of a layer when it is traced back "
         "from the winning output through excitatory weights",
+    ),
+    (
+        "label share",
+        "semantization: which part of the spikes in a packet are of neurons tied to the sample's "
+        "label, that is, of the fewest that hold half of the credit (unless set otherwise) when it "
+        "is traced back from the label's output through excitatory weights alone; beside a random "
+        "set of as many neurons (chance), the other labels' sets, and shuffled weights",
     ),
 )
 _OF_ALL = (
@@ -239,7 +250,7 @@ _SOURCE = (
     "2508.12975), put to the test on what was recorded here, of this one network. Times are in "
     "τ_syn; numbers in brackets are confidence intervals."
 )
-_NULLS = {"uniform": "spread evenly"}
+_NULLS = {"uniform": "spread evenly", "class_permuted": "permuted within classes"}
 
 
 def _pathway_nulls(analysis: Analysis, state: str) -> str:
