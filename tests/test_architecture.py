@@ -90,7 +90,7 @@ LIBRARIES = {
     "elephant": ("hxloop.analysis.measures",),
     "neo": ("hxloop.activity.formats", "hxloop.analysis.measures"),
     "nir": ("hxloop.network.nir", "hxloop.activity.formats"),
-    "pynwb": ("hxloop.activity.formats",),
+    "pynwb": ("hxloop.activity.formats", "hxloop.data.own.recordings"),
     "distributed": ("hxloop.sweep.crew",),
     "dask": ("hxloop.sweep.crew",),
     "rich": ("hxloop.training.progress",),

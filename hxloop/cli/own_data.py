@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 Data = Annotated[
     Path | None,
     typer.Option(
-        metavar="PATH", help="Files of your own: CSV, Parquet, npz, npy, IDX, spikes in HDF5."
+        metavar="PATH",
+        help="Files of your own: CSV, Parquet, npz, npy, IDX, spikes in HDF5 or NWB.",
     ),
 ]
 Label = Annotated[str | None, typer.Option(help="Of a table: the column of the classes.")]

@@ -15,6 +15,7 @@ from hxloop.activity.formats.npz import load_arrays
 from hxloop.data.idx import array_of
 from hxloop.data.own import tables
 from hxloop.data.own.raw import Columns, Raw, raw_arrays
+from hxloop.data.own.recordings import read_nwb
 from hxloop.data.packed import unpacked
 from hxloop.data.spike_files import labels_of, names_of, spikes_of
 from hxloop.errors import FileFormatError, MissingDataError
@@ -32,8 +33,10 @@ SPLIT_WORDS = {
 _SAMPLES = ("x", "samples", "data", "features", "images", "inputs")
 _LABELS = ("y", "labels", "label", "targets", "target")
 _IDX = re.compile(r"(?P<family>.*?)[-_.]?(?P<what>images|labels)[-.]idx\d-ubyte(\.gz)?")
-_ENDINGS = (*tables.TEXT, *tables.PARQUET, ".npz", ".npy", ".h5", ".hdf5")
-KINDS = "CSV (.csv, .tsv, .gz), .parquet, .npz, .npy, .h5, or a folder of these or of IDX files"
+_ENDINGS = (*tables.TEXT, *tables.PARQUET, ".npz", ".npy", ".h5", ".hdf5", ".nwb")
+KINDS = (
+    "CSV (.csv, .tsv, .gz), .parquet, .npz, .npy, .h5, .nwb, or a folder of these or of IDX files"
+)
 
 
 def split_of(name: str) -> str:
@@ -113,6 +116,7 @@ def _file(path: Path, columns: Columns, alone: bool = True) -> dict[str, Raw]:
         (*tables.TEXT, *tables.PARQUET): lambda: {ALL: tables.read_table(path, columns)},
         (".npz",): lambda: _npz(path),
         (".h5", ".hdf5"): lambda: {ALL: _spikes(path)},
+        (".nwb",): lambda: {ALL: read_nwb(path, columns)},
     }
     for endings, load in kinds.items():
         if name.endswith(endings):

@@ -13,6 +13,7 @@ from hxloop.activity import Spikes
 from hxloop.data.dataset import Dataset
 from hxloop.data.own.labels import Classes
 from hxloop.data.own.raw import Columns, Raw, raw_arrays
+from hxloop.data.own.recordings import is_block, raw_block
 from hxloop.data.own.tables import raw_frame
 from hxloop.data.scaling import METHODS, Scaling
 from hxloop.data.series import TimeSeries
@@ -46,13 +47,14 @@ def dataset_from(
             - a pandas data frame, one of whose columns holds the classes unless ``labels`` are
               given;
             - ``TimeSeries`` or ``Spikes``;
+            - a ``neo.Block``, whose segments are annotated with their class;
             - anything with a length whose items are pairs (sample, label), as
               ``torch.utils.data.Dataset``, or those of tonic, whose samples are events with the
               fields t, x and maybe y and p: their channels are numbered
               ``(p * rows + y) * columns + x``.
         labels: ``(n,)``, whole numbers or texts; None: they are in ``samples``.
         name: of the data set.
-        label: of a data frame: which column holds the classes.
+        label: of a data frame: which column holds the classes; of a block: which annotation.
         ignore: of a data frame: columns that are no features.
         scaling: method, see ``hxloop.data.scaling.Scaling``, or one that was made before.
         like: the training samples that this one goes with.
@@ -89,6 +91,8 @@ def _scaling(samples: Any, given: str | Scaling, like: Dataset | None, image: bo
 def _raw(samples: Any, labels: Any, columns: Columns, channels: tuple[int, ...] | None) -> Raw:
     if labels is None and _is_frame(samples):
         return raw_frame(samples, columns, f"{WHERE}: samples")
+    if labels is None and is_block(samples):
+        return raw_block(samples, columns, f"{WHERE}: samples")
     if labels is None:
         return _of_pairs(samples, channels)
     found = np.asarray(labels)
