@@ -67,7 +67,7 @@ lint: $(STAMP)  ## ruff and mypy
 # As whoever installs it gets it: without the simulators, and with nothing of this folder.
 wheel: $(STAMP)  ## build wheel and source archive in dist, try the wheel in a fresh environment
 	@rm -rf dist build/lib build/bdist.* .venv-wheel
-	@$(BIN)/python -c "from setuptools import build_meta as b; b.build_sdist('dist'); b.build_wheel('dist')" > /dev/null
+	@$(BIN)/python -W ignore -c "from setuptools import build_meta as b; b.build_sdist('dist'); b.build_wheel('dist')" > /dev/null
 	@$(PYTHON) -m venv .venv-wheel
 	@.venv-wheel/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
 	@.venv-wheel/bin/python -m pip check
