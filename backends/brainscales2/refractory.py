@@ -1,10 +1,8 @@
 """How long neurons of a calibrated chip are held after a spike: a counter, set without calibration.
 
 The vendor's calibration files hold neurons for 2 us, a third of a synaptic time constant, so that
-driven ones spike in bursts. The counter has 8 bits and counts cycles of a clock of 250 MHz divided
-by a power of two, whose lowest bit is always used for the release: t/period + 1 (calix,
-``spiking/refractory_period.py``, at ``e573081``). All neurons here take the fast one of the chip's
-two clocks, as they do in the files.
+driven ones spike in bursts. Counter and clocks: ``hxloop.chip.refractory``. All neurons here take
+the fast one of the chip's two clocks, as they do in the files.
 """
 
 from __future__ import annotations
@@ -12,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hxloop.chip.refractory import COUNTER_MAX, SCALES, counter_of, period_us
 from hxloop.errors import CapacityError
 
-CLOCK_MHZ, SCALES, LARGEST = 250.0, 16, 255
 # The vendor's calibration takes 30 cycles at least: to 3 %.
 COUNTED = 0.03
 
@@ -33,17 +31,12 @@ class Refractory:
 
     def counter(self, time_us: float) -> int:
         """Of neurons that are to be held for this time."""
-        return round(time_us / period_us(self.clock_scale)) + 1
+        return counter_of(time_us, period_us(self.clock_scale))
 
     @property
     def held_us(self) -> tuple[float, ...]:
         """For how long neurons of each population are held."""
         return tuple((counter - 1) * period_us(self.clock_scale) for counter in self.counters)
-
-
-def period_us(clock_scale: int) -> float:
-    """Of the fast clock."""
-    return 2.0 ** (clock_scale + 1) / CLOCK_MHZ
 
 
 def refractory_of(times_us: Sequence[float], where: str) -> Refractory:
@@ -60,10 +53,11 @@ def refractory_of(times_us: Sequence[float], where: str) -> Refractory:
         >>> refractory_of([30.0], "chip")
         Refractory(clock_scale=4, counters=(235,))
     """
+    longest = max(times_us)
     scale = next(
-        (s for s in range(SCALES) if round(max(times_us) / period_us(s)) + 1 <= LARGEST), SCALES - 1
+        (s for s in range(SCALES) if counter_of(longest, period_us(s)) <= COUNTER_MAX), SCALES - 1
     )
-    found = Refractory(scale, tuple(round(t / period_us(scale)) + 1 for t in times_us))
+    found = Refractory(scale, tuple(counter_of(t, period_us(scale)) for t in times_us))
     for index, (asked, held) in enumerate(zip(times_us, found.held_us, strict=True)):
         if abs(held - asked) > COUNTED * asked:
             raise CapacityError(

@@ -36,8 +36,18 @@ class RefractoryCode:
 
     @property
     def time_us(self) -> float:
-        """For how long the membrane is held."""
-        return self.counter * self.period_us
+        """For how long the membrane is held; the neuron may spike a cycle later."""
+        return (self.counter - 1) * self.period_us
+
+
+def period_us(clock_scale: int) -> float:
+    """Of a clock that divides by ``2 ** (clock_scale + 1)``."""
+    return 2.0 ** (clock_scale + 1) / CLOCK_MHZ
+
+
+def counter_of(time_us: float, period: float) -> int:
+    """What a neuron counts whose membrane is to be held for a time; perhaps beyond 255."""
+    return round(time_us / period) + 1
 
 
 def refractory_codes(times_us: Sequence[float], *, where: str) -> tuple[RefractoryCode, ...]:
@@ -55,11 +65,11 @@ def refractory_codes(times_us: Sequence[float], *, where: str) -> tuple[Refracto
 
     Example:
         >>> [code.counter for code in refractory_codes([2.0, 16.3], where="chip")]
-        [250, 255]
+        [251, 128]
     """
     wanted = np.maximum(np.asarray(times_us, np.float64), SHORTEST_US)
-    periods = [2.0 ** (scale + 1) / CLOCK_MHZ for scale in range(SCALES)]
-    longest = periods[-1] * (COUNTER_MAX + 0.5)
+    periods = [period_us(scale) for scale in range(SCALES)]
+    longest = periods[-1] * (COUNTER_MAX - 0.5)
     if wanted.size and not wanted.max() < longest:
         raise CapacityError(
             f"{where}: t_refractory: expected at most {longest / 1000:g} ms, the longest time that "
@@ -67,14 +77,14 @@ def refractory_codes(times_us: Sequence[float], *, where: str) -> tuple[Refracto
             "spikes once"
         )
     finest = [
-        next(period for period in periods if np.rint(time / period) <= COUNTER_MAX)
+        next(period for period in periods if counter_of(time, period) <= COUNTER_MAX)
         for time in wanted
     ]
     slow = max(finest, default=0.0)
     fast = min(finest, default=0.0)
     clocks = [period if period == fast else slow for period in finest]
     return tuple(
-        RefractoryCode(int(np.rint(time / period)), period)
+        RefractoryCode(counter_of(time, period), period)
         for time, period in zip(wanted, clocks, strict=True)
     )
 

@@ -15,6 +15,7 @@ from hxloop.activity import Spikes
 from hxloop.backends.brainscales2 import pieces as pieces_module
 from hxloop.backends.brainscales2.pieces import MOST_EVENTS, pieces
 from hxloop.backends.brainscales2.refractory import refractory_of
+from hxloop.chip.refractory import period_us, refractory_codes
 from hxloop.errors import CapacityError, ConfigError, RunFailed
 from hxloop.training.notes.of_runs import physics_notes
 from tests.backends.brainscales2_laboratory import INPUTS, NAME, NETWORK, TICK, WEIGHTS
@@ -54,6 +55,18 @@ def test_refractory_counters(us: float, counter: int, scale: int) -> None:
     found = refractory_of([us], "chip")
     assert (found.counters, found.clock_scale) == ((counter,), scale)
     assert found.held_us[0] == pytest.approx(us, rel=0.005)
+
+
+@pytest.mark.parametrize("us", [0.04, 2.0, 2.04, 16.3, 30.0])
+def test_the_last_cycle_of_a_refractory_counter_holds_no_membrane(us: float) -> None:
+    """The emulated chip and the real one are told the same; the former held 255 cycles of 255."""
+    (code,) = refractory_codes([us], where="chip")
+    real = refractory_of([us], "chip")
+    assert (code.counter, code.period_us) == (real.counters[0], period_us(real.clock_scale))
+    assert code.time_us == real.held_us[0] == (code.counter - 1) * code.period_us
+    assert code.counter <= 255 and code.time_us == pytest.approx(us, rel=0.03)
+    # Of the finest clock: the next finer one would have to count further.
+    assert code.period_us == period_us(0) or us / (code.period_us / 2) + 1 > 255
 
 
 def test_refractory_times_that_one_clock_cannot_count() -> None:
