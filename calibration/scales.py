@@ -12,6 +12,7 @@ least sum of (soft) absolute deviations of the median neuron.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -175,7 +176,7 @@ def _samples(n_inputs: int, weight: float, step: float, neuron: NeuronSpec) -> A
     """Numbers of active channels from just enough upwards, in one group or two."""
     ratio = neuron.tau_mem / neuron.tau_syn
     # The largest membrane that an input of weight 1 makes is tau_syn r^(-1/(r - 1)).
-    peak = 1 / np.e if ratio == 1 else ratio ** (-1 / (ratio - 1))
+    peak = 1 / math.e if ratio == 1 else ratio ** (-1 / (ratio - 1))
     least = step / (weight * neuron.tau_syn * peak)
     counts = np.unique(np.linspace(min(1.25 * least, n_inputs), n_inputs, 8).astype(int))
     rows = []
