@@ -19,8 +19,19 @@ from hxloop.substrate.chip_software import ChipSoftware, chip_software
 from hxloop.substrate.optional import offers
 from hxloop.version import __version__
 
-# What a training on a chip needs; what else hxloop asks for is for simulators and reports.
-NEEDED = ("numpy", "torch", "numba", "h5py", "neo", "pydantic", "safetensors", "typer")
+# What a training on a chip needs: of the vendor's software, and of requirements-chip.txt.
+NEEDED = (
+    "numpy", "torch", "neo",
+    "h5py", "numba", "pydantic", "rich", "safetensors", "scipy", "tomli-w", "typer",
+)  # fmt: skip
+# What else hxloop asks for, and what is missing without it.
+FOR_REPORTS = {
+    "matplotlib": "reports of trainings",
+    "plotly": "pages of analyses",
+    "elephant": "analyses",
+    "scikit-learn": "analyses, small data sets",
+    "pooch": "downloading MNIST",
+}
 SIMULATORS = {"PyNN": "PyNN", "Brian2": "brian2", "NEST": "nest-simulator", "NEURON": "neuron"}
 COMPILERS = ("g++", "gcc", "clang++", "make", "nrnivmodl")
 THREADS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "NUMBA_NUM_THREADS")
@@ -87,6 +98,8 @@ def _packages(found: Findings) -> dict[str, str]:
                 f"{name} {has} is too old: hxloop is tested from {least[1]} on. On a machine with "
                 "the vendor's software ask for a newer release of it, rather than replacing it"
             )
+    for name, what in FOR_REPORTS.items():
+        rows[name] = _version(name) or f"not installed: no {what}"
     return rows
 
 

@@ -113,4 +113,11 @@ def _in_words(problem: str, words: list[str]) -> str:
 def _message(error: Exception) -> str:
     if isinstance(error, HxloopError | OSError):
         return in_commands("\n".join([str(error), *getattr(error, "__notes__", [])]))
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        if package != "hxloop":
+            return (
+                f"this needs the package {package!r}, which is not installed ({error}). What is "
+                "missing, and for what: hxloop doctor"
+            )
     return f"{type(error).__name__}: {error}\nThis should not happen; --debug shows where it did."

@@ -20,7 +20,7 @@ from hxloop.runs.watching import OfTrainer
 from hxloop.substrate import Session
 from hxloop.training.events import TrainingEvents
 from hxloop.training.identity import Difference
-from hxloop.training.notes import tell
+from hxloop.training.notes import Note, tell
 from hxloop.training.options import EvaluationResult, TrainingResult
 from hxloop.training.trainer import Trainer
 
@@ -178,7 +178,14 @@ class TrainingRun:
             folder.write_json(PROVENANCE, origin)
             return result
         # Imported here: figures take a second to import.
-        from hxloop.runs.report.training_report import report_failure
+        try:
+            from hxloop.runs.report.training_report import report_failure
+        except ModuleNotFoundError as error:
+            # A machine of a chip need not have what draws figures; the run is finished without.
+            left_out = _without_report(error, folder.path)
+            folder.write_json(PROVENANCE, origin)
+            tell([left_out])
+            return replace(result, problems=(left_out,))
 
         network = self.trainer.network
         failure = report_failure(self.prepared, network, result, origin, folder.report)
@@ -188,6 +195,16 @@ class TrainingRun:
             return result
         tell([failure])
         return replace(result, problems=(failure,))
+
+
+def _without_report(error: ModuleNotFoundError, run: Path) -> Note:
+    package = (error.name or "matplotlib").partition(".")[0]
+    return Note(
+        "report-left-out",
+        f"There is no report: the package {package!r}, which draws it, is not installed. The "
+        f"training is complete, and everything else is in {run}. For a report: pip install "
+        f"{package}, then hxloop resume {run}",
+    )
 
 
 def _origin(config: ExperimentConfig) -> dict[str, Any]:
