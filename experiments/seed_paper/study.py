@@ -18,6 +18,8 @@ from hxloop.analysis.report.curves import separability_curves, spread_curves
 from hxloop.analysis.report.static import panels, style
 from hxloop.analysis.run import analyse_recording
 from hxloop.errors import ConfigError, MissingDataError, RunInputError
+from hxloop.experiments.seed_paper.networks import measure_networks
+from hxloop.experiments.seed_paper.networks_table import networks_figure, networks_table
 from hxloop.experiments.study_parts import run_of_study, save_figure, study_folder, study_options
 from hxloop.runs.config import ExperimentConfig
 from hxloop.training.events import AllOf
@@ -34,11 +36,13 @@ class StudyOptions:
     Attributes:
         name: of the study; the experiment's name by default.
         file: the published spike times, below ``HXLOOP_DATA_DIR``.
+        networks: files of all networks that are put beside each other, in the same folder.
         analysis: how much is computed, see ``AnalysisOptions``.
     """
 
     name: str = "seed-paper"
     file: str = "seed_paper/fourlayer_dale_seed1.npz"
+    networks: tuple[str, ...] = ()
     analysis: Mapping[str, Any] = field(default_factory=dict)
 
     def analysis_options(self, seed: int) -> AnalysisOptions:
@@ -52,25 +56,29 @@ class StudyOptions:
         except (TypeError, RunInputError) as error:
             raise ConfigError(f"study.analysis: {error}") from error
 
-    def path(self) -> Path:
-        """Where the spike times are.
+    def paths(self) -> list[Path]:
+        """Where the spike times are: the file, then those of all networks.
 
         Raises:
-            MissingDataError: nowhere.
+            MissingDataError: one of them is nowhere.
         """
-        folder = os.environ.get("HXLOOP_DATA_DIR")
-        if folder and (Path(folder) / self.file).is_file():
-            return Path(folder) / self.file
-        looked = "HXLOOP_DATA_DIR is not set"
-        if folder:
-            looked = f"looked for {Path(folder) / self.file}"
-        raise MissingDataError(
-            f"spike times published with arXiv 2508.12975: not found ({looked}). They come from "
-            "the repository JulianGoeltz/fastAndDeep, branch WeHaveToGoDeeper, network "
-            "mnist_fourlayer_seed1_daleslaw; put them into an .npz file as "
-            f"hxloop.activity.formats.plain describes it, as {self.file} below the "
-            "folder HXLOOP_DATA_DIR."
-        )
+        return [_found(file) for file in (self.file, *self.networks)]
+
+
+def _found(file: str) -> Path:
+    folder = os.environ.get("HXLOOP_DATA_DIR")
+    if folder and (Path(folder) / file).is_file():
+        return Path(folder) / file
+    looked = "HXLOOP_DATA_DIR is not set"
+    if folder:
+        looked = f"looked for {Path(folder) / file}"
+    raise MissingDataError(
+        f"spike times published with arXiv 2508.12975: not found ({looked}). They come from "
+        "the repository JulianGoeltz/fastAndDeep, branch WeHaveToGoDeeper (fourlayer_dale_seed1 is "
+        "its network mnist_fourlayer_seed1_daleslaw); put them into an .npz file as "
+        f"hxloop.activity.formats.plain describes it, as {file} below the "
+        "folder HXLOOP_DATA_DIR."
+    )
 
 
 @run_of_study
@@ -93,7 +101,7 @@ def run(config: ExperimentConfig, out: Path, force: bool, events: AllOf) -> dict
         OutputError: ``out`` holds something else.
     """
     options = study_options(StudyOptions, config)
-    chosen, source = options.analysis_options(config.seed), options.path()
+    chosen, (source, *others) = options.analysis_options(config.seed), options.paths()
     folder = study_folder(config, out, force)
     if (folder.path / "results.json").is_file():
         return folder.read_json("results.json")
@@ -101,8 +109,12 @@ def run(config: ExperimentConfig, out: Path, force: bool, events: AllOf) -> dict
         source, folder.path / "analysis", name=config.name, options=chosen, say=events.news
     ).analysis
     results = summary(config, found)
+    results["networks"] = measure_networks(others, chosen, events.news)
     folder.write_text("results.md", markdown(results))
     _write_figure(found, folder.path / "figure.png")
+    if others:
+        with style():
+            save_figure(networks_figure(results["networks"]), folder.path / "networks.png", dpi=200)
     # Last: with it, the study is done, and another call only reads it.
     folder.write_json("results.json", results)
     return results
@@ -142,7 +154,7 @@ def summary(config: ExperimentConfig, analysis: Mapping[str, Any]) -> dict[str, 
 
 
 def markdown(results: Mapping[str, Any]) -> str:
-    """Tables of the results: the spread by layer, and the claims."""
+    """Tables of the results: the spread by layer, the claims, and all networks."""
     before, after = results["states"]["untrained"], results["states"]["trained"]
     lines = [
         "| layer | second program | trained | 95 % interval | untrained | read-out (%) | "
@@ -163,7 +175,10 @@ def markdown(results: Mapping[str, Any]) -> str:
         f"| {claim['statement']} | {claim['verdict']} | {claim['of']} | {claim['sentence']} |"
         for claim in results["claims"]
     ]
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    if networks := results["networks"]:
+        text += "\n" + networks_table(networks)
+    return text
 
 
 def _write_figure(analysis: Mapping[str, Any], path: Path) -> None:

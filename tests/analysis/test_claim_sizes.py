@@ -31,7 +31,7 @@ from hxloop.analysis.measures.pathway_measures import measure_pathways
 INF = np.inf
 LEVEL = 0.05
 OPTIONS = AnalysisOptions(
-    alpha=LEVEL, n_resamples=40, n_permutations=199, n_null=99, contrast_samples=2,
+    alpha=LEVEL, n_resamples=40, n_permutations=199, n_null=99, contrast_samples=2, n_rewired=2,
 )  # fmt: skip
 
 
