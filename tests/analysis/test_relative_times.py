@@ -43,8 +43,8 @@ def test_neighbours_on_a_line() -> None:
     labels = np.array([0, 0, 0, 1, 1, 7])
     got = nearest_neighbour(euclidean_distances(places[:, None]), labels)
     np.testing.assert_array_equal(got, [1, 1, 0, 0, 1, np.nan])
-    tie = nearest_neighbour(euclidean_distances(np.array([[0.0], [1], [2], [9]])), [0, 1, 0, 1])
-    assert tie.tolist() == [0, 0, 0, 0]
+    line = euclidean_distances(np.array([[0.0], [1], [2], [3.5]]))
+    assert nearest_neighbour(line, [0, 0, 1, 1]).tolist() == [1, 0, 0, 1]  # the second: a tie
     assert np.isnan(nearest_neighbour(np.zeros((3, 3)), [0, 0, 1])).all()
     with pytest.raises(RunInputError, match="expected one for each two of 2 samples"):
         nearest_neighbour(np.zeros((3, 3)), [0, 1])
