@@ -103,7 +103,8 @@ LIBRARIES = {
 }  # fmt: skip
 SIMULATORS = ("brian2", "pyNN", "pynn_brainscales", "nest", "neuron")
 # What reads the command line and writes to the terminal.
-TERMINAL = ("hxloop.cli.entry", "hxloop.cli.output")
+# The last is a program that a queue starts.
+TERMINAL = ("hxloop.cli.entry", "hxloop.cli.output", "hxloop.experiments.tutorials.ebrains.run")
 # What reports whatever the code of others raises.
 SANDBOXES = (
     "hxloop.conformance.runner", "hxloop.conformance.sharing",

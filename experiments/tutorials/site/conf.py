@@ -42,6 +42,7 @@ exclude_patterns = [".*", "build", "dist", "runs", "hxloop", "tests", "backends"
 nb_execution_mode = os.environ.get("HXLOOP_DOCS_EXECUTION", "cache")
 nb_execution_cache_path = str(ROOT / "build" / "notebooks")
 nb_execution_in_temp = True
+nb_execution_excludepatterns = ["experiments/tutorials/ebrains/*"]  # needs a chip
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_merge_streams = True
