@@ -99,7 +99,9 @@ class BrainScaleS2Dialect(Dialect):
         options = self.options
         file = options.calibration_file
         if file is not None and not Path(file).is_file():
-            raise ConfigError(f"{self.name}: no calibration file {file}")
+            raise ConfigError(
+                f"{self.name}: no calibration file {file}. {vendor.HOW_TO_GET_A_FILE}"
+            )
         options.check_network(network)
         if file is not None:
             self.refractory = options.refractory(network)
@@ -280,6 +282,10 @@ class BrainScaleS2Dialect(Dialect):
     def retryable(self, error: BaseException) -> bool:
         """Whether a new connection may mend it; the next run begins with one."""
         return vendor.may_succeed_next_time(error, has_run=self._has_run)
+
+    def advice(self, error: BaseException) -> str:
+        """What to do where the chip does not answer."""
+        return vendor.advice(error)
 
     def close(self, sim: Any) -> None:
         """Give the chip back."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hxloop.backends.brainscales2 import vendor
 from hxloop.backends.brainscales2.operating_points import operating_point
-from hxloop.errors import MissingDependencyError
+from hxloop.errors import FileFormatError, MissingDependencyError
 from hxloop.substrate.chip_software import SoftwareFindings
 
 
@@ -26,10 +26,7 @@ def examine(backend: str, calibration: Path | None, *, connect: bool) -> Softwar
         chip = vendor.chip_id(sim)
         rows["chip"] = chip or "does not say"
         if chip is None:
-            problems.append(
-                "no chip answers. On EBRAINS run the notebook helper setup_hardware_client() "
-                "first; in a job SLURM_FPGA_IPS must be set"
-            )
+            problems.append(f"no chip answers. {vendor.how_to_connect()}")
     if calibration is not None:
         point = operating_point(str(calibration))
         rows["calibration"] = str(calibration)
@@ -39,5 +36,10 @@ def examine(backend: str, calibration: Path | None, *, connect: bool) -> Softwar
             else ", ".join(f"{name} {value:g}" for name, value in vars(point).items())
         )
         if not calibration.is_file():
-            problems.append(f"{calibration}: no such calibration file")
+            problems.append(f"{calibration}: no such calibration file. {vendor.HOW_TO_GET_A_FILE}")
+        else:
+            try:
+                vendor.read_calibration(sim, str(calibration))
+            except FileFormatError as error:
+                problems.append(str(error))
     return SoftwareFindings(rows=rows, problems=problems)

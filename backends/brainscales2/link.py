@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hxloop.backends.brainscales2 import vendor
 from hxloop.backends.pynn.given import give_spikes
 from hxloop.chip.clock import CLOCK_SECONDS
+from hxloop.errors import RunFailed
 from hxloop.substrate.chip_software import LinkRate, LinkReport
 
 # One synapse each from as many inputs: one for every driver of a bus in one half of the chip.
@@ -40,6 +41,7 @@ def check_link(
 
     Raises:
         MissingDependencyError: the vendor's software is not installed.
+        RunFailed: no chip answers, or the run failed; says what to do.
     """
     sim = vendor.import_vendor("pynn-brainscales2")
     chip = vendor.chip_id(sim)
@@ -60,6 +62,11 @@ def check_link(
             found.append(_compared(rate, sent, _received(target), vendor.dropped_events(sim)))
             source.get_data("spikes", clear=True)
             sim.reset()
+    except (RuntimeError, OSError) as error:
+        raise RunFailed(
+            f"backend 'pynn-brainscales2': the link was not measured: {type(error).__name__}: "
+            f"{error} ({vendor.advice(error) or 'the software refused its network'})"
+        ) from error
     finally:
         sim.end()
     return LinkReport(chip_id=chip, release=vendor.release_of(sim), rates=tuple(found))

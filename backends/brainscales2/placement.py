@@ -85,8 +85,10 @@ def _check_sizes(network: NetworkSpec, failed: Collection[int], backend: str) ->
             raise CapacityError(
                 f"backend {backend!r}: layer {index} of network {network} has {pre} inputs; a "
                 f"neuron circuit has {SIGNED_INPUTS} signed ones, and this backend uses one "
-                "circuit for a neuron. Use fewer inputs (copies of inputs, encoding.replicate, "
-                "count) or a smaller hidden layer."
+                "circuit for a neuron: it does not make merged ones (the vendor's PyNN could), "
+                "nor does backend 'partitioned' over it. Use fewer inputs (copies of inputs, "
+                "encoding.replicate, count) or a smaller hidden layer. Backend 'emulated-chip' "
+                "merges."
             )
 
 

@@ -28,6 +28,11 @@ CONNECTION = (
     "SLURM_FPGA_IPS", "SLURM_HARDWARE_LICENSES",
 )  # fmt: skip
 
+HOW_TO_GET_A_FILE = (
+    "On EBRAINS save_nightly_calibration('spiking2_cocolist.pbin') of the vendor's demos fetches "
+    "the one of the chip that is connected, for the release that is installed"
+)
+
 # How messages of a run read that the chip or the link to it did not carry out: grenade,
 # ``execution_instance_node.cpp`` and ``stateful_connection_run.cpp``, of both releases.
 FAILED_RUN = "playback program"
@@ -63,7 +68,8 @@ def read_calibration(sim: Any, file: str) -> Any:
     except (RuntimeError, OSError, ValueError) as error:
         raise FileFormatError(
             f"calibration file {file}: expected a portable binary (.pbin) of the chip's "
-            f"configuration, of the release of the software that reads it; {error}"
+            f"configuration, of the release of the software that reads it; {error}. "
+            f"{HOW_TO_GET_A_FILE}"
         ) from error
 
 
@@ -126,6 +132,32 @@ def set_clock(chip: Any, refractory: Refractory) -> None:
 def connection() -> dict[str, str]:
     """The environment variables that say where the chip is, as far as they are set."""
     return {name: os.environ[name] for name in CONNECTION if name in os.environ}
+
+
+def how_to_connect() -> str:
+    """What to do where no chip answers, by what is configured."""
+    found = connection()
+    if found.get(ZERO_MOCK) == "1":
+        return f"{ZERO_MOCK}=1 is set, so that no chip is asked: unset it"
+    if not found:
+        return (
+            "No connection is configured: on EBRAINS run setup_hardware_client() of the vendor's "
+            "demos first, in the notebook that starts this; in a job SLURM_FPGA_IPS must be set"
+        )
+    told = ", ".join(f"{name}={value}" for name, value in found.items())
+    return (
+        f"Configured is {told}. Whether a chip answers there: hxloop doctor --connect. If none "
+        "does, the chip may be busy or down, or this account may not use it: try later, or "
+        "choose another one"
+    )
+
+
+def advice(error: BaseException) -> str:
+    """What to do about a failed run, a sentence; empty where the message itself says it."""
+    text = str(error).lower()
+    mapping = not isinstance(error, OSError) and any(word in text for word in CANNOT_MAP)
+    of_software = isinstance(error, RuntimeError | OSError) and not mapping
+    return how_to_connect() if of_software else ""
 
 
 def without_a_chip() -> str:

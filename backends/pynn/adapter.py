@@ -280,8 +280,10 @@ class _Failure:
         self._session._built = None
         if isinstance(error, Exception) and not isinstance(error, HxloopError):
             dialect = self._session._dialect
+            advice = dialect.advice(error)
             raise RunFailed(
                 f"backend {dialect.name!r}: {dialect.module} failed in a run of network "
-                f"{self._session.network}: {type(error).__name__}: {error}",
+                f"{self._session.network}: {type(error).__name__}: {error}"
+                + (f" ({advice})" if advice else ""),
                 retryable=dialect.retryable(error),
             ) from error

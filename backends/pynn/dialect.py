@@ -288,6 +288,10 @@ class Dialect(Packages):
         """Whether the same run may succeed when it is repeated."""
         return False
 
+    def advice(self, error: BaseException) -> str:
+        """What to do about a run that failed, a sentence; empty: nothing is known."""
+        return ""
+
     # --- closing ---
 
     def close(self, sim: Any) -> None:

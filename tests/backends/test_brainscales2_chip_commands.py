@@ -205,6 +205,37 @@ def test_the_doctor_finds_what_there_is(
     assert status == 1 and "! absent.pbin: no such calibration file" in out
 
 
+def test_a_chip_that_does_not_answer_is_told_with_what_to_do(
+    lab: Any, capsys: pytest.CaptureFixture[str], calibration_file: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    lab(stalls=1000)
+    scales = ("fit-scales", NAME, "--out", str(tmp_path / "s.json"), "--neurons", "4")
+    for words in (("check-link", NAME), scales):
+        status, _, err = command(capsys, *words)
+        assert status == 1 and "playback program" in err and "should not happen" not in err
+        assert "No connection is configured: on EBRAINS run setup_hardware_client()" in err
+    monkeypatch.setenv("QUIGGELDY_IP", "129.206.1.2")
+    _, _, err = command(capsys, "check-link", NAME)
+    assert "Configured is QUIGGELDY_IP=129.206.1.2. Whether a chip answers there" in err
+    monkeypatch.setenv(vendor.ZERO_MOCK, "1")
+    _, _, err = command(capsys, "check-link", NAME)
+    assert "HXCOMM_ENABLE_ZERO_MOCK=1 is set, so that no chip is asked: unset it" in err
+    # What the router refuses no connection mends.
+    assert vendor.advice(RuntimeError(router.REFUSED)) == ""
+    assert vendor.advice(ValueError("v_rest: 200 is outside 50 to 160")) == ""
+
+
+def test_the_doctor_reads_the_calibration(
+    lab: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    lab()
+    page = tmp_path / "spiking2_cocolist.pbin"
+    page.write_text("<html>404 not found")
+    status, out, _ = command(capsys, "doctor", "--calibration", str(page))
+    assert status == 1 and "! calibration file" in out and "save_nightly_calibration(" in out
+
+
 def test_the_doctor_without_the_vendors_software(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = command(capsys, "doctor")
     assert status == 0 and "not installed (No module named 'pynn_brainscales')" in out

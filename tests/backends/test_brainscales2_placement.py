@@ -142,7 +142,7 @@ def test_layers_after_the_first_go_to_the_other_half_when_drivers_run_out() -> N
     ("sizes", "message"),
     [
         ((10, 500, 13), "needs 513 neurons"),
-        ((129, 10), "layer 0 .* has 129 inputs"),
+        ((129, 10), "layer 0 .* has 129 inputs.*does not make merged ones"),
         ((10, 129, 3), "layer 1 .* has 129 inputs"),
         ((128, 300, 3), "layer 1"),
         ((128, 128, 128, 128, 10), r"cannot be routed.* hidden layers of at most 1\d\d neurons"),
