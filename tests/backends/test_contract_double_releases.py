@@ -11,7 +11,7 @@ import pytest
 from pyNN.parameters import Sequence
 
 from tests.contract_double import simulator as simulator_module
-from tests.contract_double.chip import CommonNeuronBackendConfigOnDLS, iter_all
+from tests.contract_double.chip import Chip, CommonNeuronBackendConfigOnDLS, iter_all
 from tests.contract_double.control import EBRAINS, MASTER, Laboratory, install, write_calibration
 from tests.contract_double.router import N_NEURONS
 
@@ -163,3 +163,31 @@ def test_the_recorder_of_the_input_gathers_segments_until_it_is_cleared(
     assert len(source._segments) == 3
     source.get_data("spikes", clear=True)
     assert not source._segments
+
+
+@BOTH
+@pytest.mark.parametrize(("places", "cycles"), [([0, 1, 2, 3], 1), ([0, 1, 256, 257], 2)])
+def test_inputs_of_one_moment_arrive_one_by_one_an_event_for_each_half(
+    monkeypatch: pytest.MonkeyPatch, flavour: str, places: list[int], cycles: int
+) -> None:
+    pynn = software(monkeypatch, flavour)
+    pynn.setup(enable_neuron_bypass=True, neuronPermutation=places)
+    source = pynn.Population(4, pynn.cells.SpikeSourceArray())
+    target = pynn.Population(4, pynn.cells.HXNeuron())
+    target.record("spikes")
+    synapse = pynn.synapses.StaticSynapse(weight=63)
+    pynn.Projection(source, target, pynn.OneToOneConnector(), synapse_type=synapse)
+    pynn.run(None, pynn.RunCommand.PREPARE)
+    source.set(spike_times=[Sequence([0.01])] * 4)
+    pynn.run(0.1)
+    (arrived,) = zip(*target.get_data("spikes").segments[-1].spiketrains, strict=True)
+    steps = np.diff([float(time.magnitude) for time in arrived])
+    np.testing.assert_allclose(steps, cycles * 8e-6, rtol=1e-6)
+
+
+def test_the_last_cycle_of_the_counter_holds_nothing() -> None:
+    """32 of the files are 2 us by the vendor's count: whole cycles of 64 ns in it, and one."""
+    chip = Chip()
+    assert chip.refractory_counter == int(2 / 0.064) + 1
+    assert chip.held_us(chip.refractory_counter) == pytest.approx(31 * 0.064)
+    assert chip.held_us(1) == 0.0
