@@ -12,7 +12,7 @@ import numpy as np
 from hxloop.conformance import Subject
 from hxloop.network import NeuronSpec
 from hxloop.substrate import get_backend
-from tests.contract_double.control import Laboratory
+from tests.contract_double.control import MASTER, Laboratory
 from tests.engine.brute_force import first_spike
 
 
@@ -48,6 +48,8 @@ class Entry:
 
     def __str__(self) -> str:
         words = [str(v) for v in self.options.values() if not isinstance(v, Mapping | list)]
+        if self.double is not None:
+            words.append(self.double.flavour.replace(" ", ""))
         return "-".join([self.name, *words])
 
 
@@ -90,6 +92,11 @@ ENTRIES = (
     Entry("partitioned", {"over": EVENT_CHIP | NO_NOISE, **SMALL}, quick=("accuracy", "recurrent")),
     Entry("ensemble", {"over": EVENT_CHIP, "numbers": [1, 2, 3]}, quick=("accuracy", "repeat")),
     Entry("pynn-brainscales2", double=Laboratory(imperfections="none")),
+    Entry(
+        "pynn-brainscales2",
+        double=Laboratory(imperfections="none", flavour=MASTER),
+        quick=("accuracy", "repeat"),
+    ),
 )
 
 
