@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hxloop import checks
-from hxloop.errors import RunInputError
+from hxloop.errors import NetworkError, RunInputError
 
 
 def real_tensor(where: str, value: Any) -> Tensor:
@@ -29,6 +31,28 @@ def real_tensor(where: str, value: Any) -> Tensor:
             raise RunInputError(f"{where}: expected real numbers; got {value.dtype}")
         return value.to(torch.float64)
     return torch.tensor(checks.real_array(where, value, keep_single=True))
+
+
+def values_of(where: str, parameter: Tensor) -> NDArray[np.floating[Any]]:
+    """The values of a parameter of a network, wherever it lies; of the CPU's, a view.
+
+    Args:
+        where: its name.
+        parameter: of any floating type; numpy has no bfloat16, whose values become float32.
+
+    Raises:
+        NetworkError: it lies on torch's device "meta" and has no values.
+    """
+    if parameter.is_meta:
+        raise NetworkError(
+            f"{where}: lies on torch's device 'meta', where nothing has values; expected a CPU or "
+            "GPU. Move them by .to_empty(device='cpu') and load a state_dict"
+        )
+    plain = parameter.detach()
+    if plain.dtype == torch.bfloat16:
+        plain = plain.to(torch.float32)
+    found: NDArray[np.floating[Any]] = plain.numpy(force=True)
+    return found
 
 
 def label_tensor(where: str, value: Any) -> Tensor:

@@ -242,6 +242,10 @@ class TrainingConfig(Section):
     retries: int = TrainingOptions.retries
     time_limit: float | None = TrainingOptions.time_limit
     checkpoint_every: int | None = TrainingOptions.checkpoint_every
+    optimizer: str = TrainingOptions.optimizer
+    optimizer_options: dict[str, Any] = Field(default_factory=dict)
+    schedule_options: dict[str, Any] = Field(default_factory=dict)
+    average: float | None = TrainingOptions.average
 
 
 class ActivityConfig(Section):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.activity import Activity, RunInfo, Spikes
-from hxloop.errors import RunInputError
+from hxloop.errors import ConfigError, RunInputError
 from hxloop.network import NetworkSpec
 from hxloop.training.decisions import (
     check_reads,
@@ -31,7 +31,7 @@ from hxloop.training.notes import (
     tie_notes,
     weight_notes,
 )
-from hxloop.training.options import EvaluationResult, SpikeData
+from hxloop.training.options import EvaluationResult, SpikeData, TrainingOptions
 
 RunObserver = Callable[[Activity, NDArray[np.int64], NDArray[np.int64]], None]
 EvaluationListener = Callable[[int, int], None]
@@ -160,6 +160,28 @@ def check_data(where: str, data: SpikeData, network: LoopNetwork) -> None:
             f"{data.n_inputs}"
         )
     checks.labels(f"{where}: labels", data.labels, high=spec.n_outputs - 1)
+
+
+def check_training(
+    network: LoopNetwork,
+    loss: Loss,
+    train: SpikeData,
+    validation: SpikeData,
+    options: TrainingOptions,
+) -> None:
+    """Check that all that a training is made of goes together.
+
+    Raises:
+        ConfigError: no options, or shifts of what are no images.
+        RunInputError, NetworkError: see ``check_loss`` and ``check_data``.
+    """
+    check_loss(loss, network)
+    if not isinstance(options, TrainingOptions):
+        raise ConfigError(f"options: expected TrainingOptions; got {checks.shown(options)}")
+    for where, data in (("train", train), ("validation", validation)):
+        check_data(where, data, network)
+    if options.max_shift and train.image is None:
+        raise ConfigError("training.max_shift: these data are no images; set it to 0")
 
 
 def check_loss(loss: Loss, network: LoopNetwork | None = None) -> None:

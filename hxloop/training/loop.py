@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hxloop import checks
 from hxloop.activity import Activity, Spikes
+from hxloop.checks.tensors import values_of
 from hxloop.chip.placement import PlacedLayer
 from hxloop.engine import GradientCounts, recorded_spike_times
 from hxloop.errors import NetworkError
@@ -40,6 +41,11 @@ class LoopNetwork(RunsBatches, KeepsBounds, nn.Module):
     ``forward`` runs the batch once on the session, then attaches the gradient of the nominal
     model to the recorded spike times, layer by layer, at the weights the substrate held.
     With a session of the ideal backend the same code trains purely in software.
+
+    It is a module like any other: any optimizer of torch, schedules, clipping of gradients and
+    ``AveragedModel`` work on it, other layers may stand before and after it, and it may be on any
+    device: the substrate gets plain arrays. For ``torch.compile``, which cannot look into a
+    substrate, set ``network.forward = torch.compiler.disable(network.forward)``.
 
     Args:
         session: an open session.
@@ -251,9 +257,10 @@ class LoopNetwork(RunsBatches, KeepsBounds, nn.Module):
 
     def parameters_held(self) -> Parameters:
         """The weights, delays and neurons, to look at only: views of what is trained."""
-        arrays = [each.detach().numpy(force=True) for each in (*self.weights, *self.delays)]
+        arrays = [values_of(f"weights[{i}]", each) for i, each in enumerate(self.weights)]
+        arrays += [values_of(f"delays[{i}]", each) for i, each in enumerate(self.delays)]
         n, own = len(self.weights), self.neurons.items()
-        neurons = by_population((key, each.detach().numpy(force=True)) for key, each in own)
+        neurons = by_population((key, values_of(key, each)) for key, each in own)
         return with_delays(self.session.network, arrays[:n], arrays[n:], neurons).read_only()
 
     @torch.no_grad()
@@ -282,7 +289,7 @@ class LoopNetwork(RunsBatches, KeepsBounds, nn.Module):
 
     def weight_arrays(self) -> tuple[NDArray[np.float64], ...]:
         """Copies of the weights, one ``(pre, post)`` array for each layer."""
-        return tuple(weights.detach().numpy(force=True).copy() for weights in self.weights)
+        return tuple(values.copy() for values in self.parameters_held().weights)
 
     def with_session(self, session: Session) -> LoopNetwork:
         """The same weights on another substrate (copied), without a twin.

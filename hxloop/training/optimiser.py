@@ -1,17 +1,28 @@
-"""Adam on the parameters of a network, and its part of a checkpoint."""
+"""The optimizer of a training: its rates, its steps, and its part of a checkpoint."""
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hxloop.errors import ConfigError
 from hxloop.network.values import NEURONS
+from hxloop.training.average import Average
 from hxloop.training.loop import LoopNetwork
 from hxloop.training.options import TrainingOptions
 from hxloop.training.own_neurons import name_of
+from hxloop.training.torch_optimisers import (
+    OF_BATCHES,
+    MakesOptimizer,
+    MakesScheduler,
+    made_optimizer,
+    made_scheduler,
+)
 
 
 class Optimiser:
@@ -20,17 +31,33 @@ class Optimiser:
     Args:
         network: whose parameters are changed.
         options: rate, moments, and whether the rate is relative to the initial weights.
+        batches: of an epoch.
+        optimizer: of torch, on the network's parameters, which keeps rates of its own; or what
+            makes one of groups of parameters, whose rates are those of ``options``; None: as
+            ``options`` say.
+        scheduler: what makes a schedule of torch of that optimizer; None: as ``options`` say, and
+            none for an optimizer with rates of its own.
 
     Attributes:
         scales: factor on the rate of the weights of each projection.
-        rate: of the last step, before that factor.
         neurons: what neurons have each for itself, see ``LoopNetwork``.
+        average: of all parameters over the steps, if ``options`` ask for one.
+        described: what the steps hang on beyond ``options``; {}: nothing.
 
     Raises:
-        ConfigError: nothing is to be trained, or a relative rate has no scale.
+        ConfigError: nothing is to be trained, a relative rate has no scale, or the optimizer is
+            none that can train this network.
     """
 
-    def __init__(self, network: LoopNetwork, options: TrainingOptions) -> None:
+    def __init__(
+        self,
+        network: LoopNetwork,
+        options: TrainingOptions,
+        batches: int = 1,
+        optimizer: torch.optim.Optimizer | MakesOptimizer | None = None,
+        scheduler: MakesScheduler | None = None,
+    ) -> None:
+        self._options = options
         self._weights, self._delays = list(network.weights), list(network.delays)
         self.neurons = dict(network.neurons)
         self.scales = [1.0] * len(self._weights)
@@ -39,7 +66,6 @@ class Optimiser:
             for rate in (options.delay_rate, options.neuron_rate)
         )
         self._other_scales = [delays] * len(self._delays) + [neurons] * len(self.neurons)
-        self.rate = options.learning_rate
         if options.relative_rate:
             self.scales = relative_scales(network)
         every = (*self._weights, *self._delays, *self.neurons.values())
@@ -48,39 +74,147 @@ class Optimiser:
                 "Trainer: no layer's weights are to be trained; expected at least one with "
                 "requires_grad = True"
             )
-        self._adam = torch.optim.Adam(
-            [{"params": [each]} for each in every]
-            if options.relative_rate or options.delay_rate or options.neuron_rate
-            else network.parameters(),
-            lr=options.learning_rate,
-            betas=(options.beta1, options.beta2),
-            fused=True,
+        self.average = Average(network, options.average)
+        self._own_rates = isinstance(optimizer, torch.optim.Optimizer)
+        self._torch = self._made(every, optimizer)
+        self._base = self._rate = options.learning_rate
+        if self._own_rates:
+            self._base = self._rate = float(self._torch.param_groups[0]["lr"])
+        else:
+            self._set_rate(self._rate)
+        self._scheduler = (
+            made_scheduler(options, self._torch, batches)
+            if scheduler is None
+            else scheduler(self._torch)
         )
+        self._plain = optimizer is None and self._scheduler is None and options.optimizer == "adam"
+        self.described = self._description(optimizer, scheduler)
 
-    def set_rate(self, rate: float) -> None:
-        """The learning rate of what follows."""
-        self.rate = rate
-        scales = [*self.scales, *self._other_scales]
-        for group, scale in zip(self._adam.param_groups, scales, strict=False):
-            group["lr"] = rate * scale
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last step, before the factors of projections."""
+        return self._rate
+
+    @property
+    def fraction(self) -> float:
+        """The same, of the rate at the start."""
+        return self._rate / self._base
+
+    def begin_batch(self, epoch: float) -> None:
+        """Set the rates of the batch at a (fractional) epoch."""
+        if self._scheduler is None and not self._own_rates:
+            self._set_rate(self._options.learning_rate_at(epoch))
+        elif self._scheduler is not None:
+            scale = 1.0 if self._own_rates else [*self.scales, *self._other_scales][0]
+            self._rate = float(self._torch.param_groups[0]["lr"]) / scale
 
     def step(self, loss: Tensor) -> None:
         """Gradients of a loss, and one step."""
-        self._adam.zero_grad()
+        self._torch.zero_grad()
         loss.backward()
-        self._adam.step()
+        self._torch.step()
+        if isinstance(self._scheduler, OF_BATCHES):
+            self._scheduler.step()
+
+    def end_epoch(self, accuracy: float) -> None:
+        """Go on to the next epoch of a schedule of torch; ``accuracy``: of the validation."""
+        if isinstance(self._scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            self._scheduler.step(accuracy)
+        elif self._scheduler is not None and not isinstance(self._scheduler, OF_BATCHES):
+            self._scheduler.step()
+
+    def state(self) -> dict[str, Any]:
+        """What of its state is no tensor, for a checkpoint; {} where ``options`` know all of it.
+
+        Raises:
+            ConfigError: something that no checkpoint can hold.
+        """
+        if self._plain:
+            return {}
+        values = self._torch.state_dict()
+        groups = [{k: v for k, v in group.items() if k != "params"} for group in
+                  values["param_groups"]]  # fmt: skip
+        found = {"groups": groups, "scalars": self._scalars(values["state"]), "rate": self._rate}
+        if self._scheduler is not None:
+            found["scheduler"] = self._scheduler.state_dict()
+        try:
+            plain: dict[str, Any] = json.loads(json.dumps(found))
+        except TypeError as error:
+            raise ConfigError(
+                f"Trainer: {type(self._torch).__name__} or its schedule has a state that no "
+                f"checkpoint holds ({error}); train without a run folder, or with another one"
+            ) from error
+        return plain
+
+    def _made(
+        self, every: tuple[Tensor, ...], optimizer: torch.optim.Optimizer | MakesOptimizer | None
+    ) -> torch.optim.Optimizer:
+        options = self._options
+        apart = options.relative_rate or options.delay_rate or options.neuron_rate
+        groups: list[dict[str, Any]] = (
+            [{"params": [each]} for each in every] if apart else [{"params": list(every)}]
+        )
+        if optimizer is None:
+            return made_optimizer(options, groups)
+        made = optimizer if isinstance(optimizer, torch.optim.Optimizer) else optimizer(groups)
+        if not isinstance(made, torch.optim.Optimizer):
+            raise ConfigError(
+                "Trainer: optimizer: expected an optimizer of torch, or a function that makes one "
+                f"of groups of parameters; got {type(made).__name__}"
+            )
+        if isinstance(made, torch.optim.LBFGS):
+            raise ConfigError(
+                "Trainer: optimizer: LBFGS runs the network several times a step, which a trainer "
+                "does not; write the loop yourself around LoopNetwork"
+            )
+        held = {id(each) for group in made.param_groups for each in group["params"]}
+        if missing := [each for each in every if each.requires_grad and id(each) not in held]:
+            raise ConfigError(
+                f"Trainer: optimizer: {len(missing)} of the network's parameters are not among "
+                "those that it changes; make it of network.parameters(), or leave them out with "
+                "requires_grad = False"
+            )
+        if self._own_rates and apart:
+            raise ConfigError(
+                "Trainer: optimizer: has rates of its own, so that training.relative_rate, "
+                "delay_rate and neuron_rate mean nothing; give a function that makes it of groups"
+            )
+        return made
+
+    def _description(self, optimizer: Any, scheduler: Any) -> dict[str, Any]:
+        """What a checkpoint says that the steps hang on, beyond ``options``; {}: nothing."""
+        found: dict[str, Any] = {}
+        if optimizer is not None:
+            kind = type(self._torch)
+            found["optimizer"] = f"{kind.__module__}.{kind.__qualname__}"
+            found["groups"] = [
+                {k: v for k, v in group.items() if k not in ("params", "lr", "initial_lr")}
+                for group in self._torch.state_dict()["param_groups"]
+            ]
+        if scheduler is not None:
+            kind = type(self._scheduler)
+            found["scheduler"] = f"{kind.__module__}.{kind.__qualname__}"
+        described: dict[str, Any] = json.loads(json.dumps(found, default=str))
+        return described
+
+    def _set_rate(self, rate: float) -> None:
+        self._rate = rate
+        scales = [*self.scales, *self._other_scales]
+        for group, scale in zip(self._torch.param_groups, scales, strict=False):
+            group["lr"] = rate * scale
 
     def tensors(self) -> dict[str, Tensor]:
         """Parameters and moments, by name, for a checkpoint."""
         found: dict[str, Tensor] = {}
         for place, (name, each) in enumerate(self._named()):
             found[name] = each
-            for key, value in self._adam.state.get(each, {}).items():
-                found[f"adam.{place}.{key}"] = value
-        return found
+            for key, value in self._torch.state.get(each, {}).items():
+                if isinstance(value, Tensor):
+                    found[f"adam.{place}.{key}"] = value
+        return found | self.average.tensors()
 
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go back to what ``tensors`` gave.
+    def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Go back to what ``tensors`` and ``state`` gave.
 
         Raises:
             ConfigError: it was of a network of which other neurons have parameters of their own.
@@ -91,18 +225,44 @@ class Optimiser:
                 f"resume: the checkpoint is of a network with other parameters of neurons: "
                 f"{', '.join(other)}; expected those of this one, see LoopNetwork"
             )
-        moments = {}
+        moments: dict[int, dict[str, Any]] = {}
+        scalars = state.get("scalars", {})
         with torch.no_grad():
             for place, (name, each) in enumerate(self._named()):
                 each.copy_(tensors[name])
-                if f"adam.{place}.exp_avg" in tensors:
-                    moments[place] = {
-                        key: tensors[f"adam.{place}.{key}"]
-                        for key in ("step", "exp_avg", "exp_avg_sq")
-                    }
-        values = self._adam.state_dict()
-        values["state"] = moments
-        self._adam.load_state_dict(values)
+                start = f"adam.{place}."
+                own = {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
+                if own or str(place) in scalars:
+                    moments[place] = {**own, **scalars.get(str(place), {})}
+        values = self._torch.state_dict()
+        values["state"] = {self._place_in_torch(place): kept for place, kept in moments.items()}
+        for group, kept in zip(values["param_groups"], state.get("groups", ()), strict=False):
+            group.update(kept)
+        self._torch.load_state_dict(values)
+        # Torch has made all of it of the parameters' type; what NAdam multiplies up is float32.
+        for place, kept in moments.items():
+            own = self._torch.state[self._named()[place][1]]
+            own.update({key: copy.deepcopy(value) for key, value in kept.items()})
+        self.average.restore(tensors)
+        self._rate = float(state.get("rate", self._rate))
+        if self._scheduler is not None:
+            self._scheduler.load_state_dict(state["scheduler"])
+
+    def _place_in_torch(self, place: int) -> int:
+        """Of a parameter, in the numbers of torch's optimizer, whose order may be another."""
+        own = self._named()[place][1]
+        every = [each for group in self._torch.param_groups for each in group["params"]]
+        return next(number for number, each in enumerate(every) if each is own)
+
+    def _scalars(self, states: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """What of the state of each parameter is no tensor."""
+        found = {}
+        for place in range(len(self._named())):
+            own = states.get(self._place_in_torch(place), {})
+            plain = {key: value for key, value in own.items() if not isinstance(value, Tensor)}
+            if plain:
+                found[str(place)] = plain
+        return found
 
     def _named(self) -> list[tuple[str, Tensor]]:
         weights = [(f"weights.{i}", each) for i, each in enumerate(self._weights)]

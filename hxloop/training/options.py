@@ -22,8 +22,21 @@ from hxloop.training.samples import SpikeData as SpikeData
 from hxloop.training.silent_neurons import SilentNeuronPolicy
 
 # Options that earlier versions did not have: what has them at their default is what it was.
-LATER_OPTIONS = ("overactive", "spike_penalty", "delay_rate", "neuron_rate")
+LATER_OPTIONS = (
+    "overactive", "spike_penalty", "delay_rate", "neuron_rate", "optimizer", "optimizer_options",
+    "schedule_options", "average",
+)  # fmt: skip
 SCHEDULES = ("constant", "step", "cosine")
+# Of torch, made in ``torch_optimisers``: named here as well, since whoever reads a configuration
+# need not wait for torch.
+OPTIMIZERS = (
+    "adam", "adadelta", "adagrad", "adamax", "adamw", "asgd", "nadam", "radam", "rmsprop", "rprop",
+    "sgd",
+)  # fmt: skip
+TORCH_SCHEDULES = (
+    "cosine-warm-restarts", "exponential", "linear", "multi-step", "one-cycle", "polynomial",
+    "reduce-on-plateau",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,17 +46,19 @@ class TrainingOptions:
     Args:
         epochs: passes over the training data.
         batch_size: samples of one run.
-        learning_rate: of Adam, at the start.
+        learning_rate: of the optimizer, at the start.
         delay_rate: that of delays, in model time; None: ``learning_rate``.
         neuron_rate: that of time constants, thresholds and resets that are trained
             (``LoopNetwork``: ``train_neurons``), in their units; None: ``learning_rate``.
         relative_rate: the learning rate of a layer, and the step of the silent-neuron policy,
             are in units of the standard deviation of its initial weights instead of thresholds:
             the same relative change in layers of every width and depth.
-        beta1, beta2: of Adam.
+        beta1, beta2: of Adam and its relatives.
         schedule: "constant"; "step": times ``step_factor`` every ``step_epochs`` epochs;
-            "cosine": from ``learning_rate`` down to ``final_fraction`` of it.
-        step_epochs, step_factor, final_fraction: of the schedule.
+            "cosine": from ``learning_rate`` down to ``final_fraction`` of it; or one of torch's:
+            "exponential", "multi-step", "linear", "polynomial", "cosine-warm-restarts",
+            "one-cycle" (after every batch), "reduce-on-plateau" (of the validation accuracy).
+        step_epochs, step_factor, final_fraction: of the first three schedules.
         max_dw_norm: gradient cap, see ``recorded_spike_times``; None = off.
         silent: what is done about silent neurons.
         overactive: what is done about neurons that spike too often.
@@ -61,6 +76,12 @@ class TrainingOptions:
             substrate says (never, for simulators), ``inf``: never.
         checkpoint_every: batches between checkpoints within an epoch; None = at its end only.
         seed: of the sample order and the input noise.
+        optimizer: of torch, by name: "adam", "adamw", "sgd", "rmsprop", "rprop", "adagrad",
+            "adadelta", "adamax", "nadam", "radam", "asgd".
+        optimizer_options: its further options, as torch calls them: ``{"momentum": 0.9}``.
+        schedule_options: options of a schedule of torch, as torch calls them: ``{"gamma": 0.95}``.
+        average: validation, selection and result are of the exponential moving average of the
+            weights, which keeps so much of itself in every step: 0.99, say; None = of the weights.
 
     Raises:
         ConfigError: an option out of range.
@@ -92,6 +113,10 @@ class TrainingOptions:
     seed: int = 0
     delay_rate: float | None = None
     neuron_rate: float | None = None
+    optimizer: str = "adam"
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    schedule_options: Mapping[str, Any] = field(default_factory=dict)
+    average: float | None = None
 
     def __post_init__(self) -> None:
         def checked(name: str, check: Callable[..., Any], **bounds: Any) -> Any:
@@ -121,7 +146,8 @@ class TrainingOptions:
             beta2=checked("beta2", checks.number, low=0, below=1),
             final_fraction=checked("final_fraction", checks.probability),
             input_noise=checked("input_noise", checks.number, low=0),
-            schedule=checked("schedule", checks.choice, known=SCHEDULES),
+            schedule=checked("schedule", checks.choice, known=(*SCHEDULES, *TORCH_SCHEDULES)),
+            optimizer=checked("optimizer", checks.choice, known=OPTIMIZERS),
             select=checked("select", checks.choice, known=("best", "last")),
         )
         for name, kind in (
@@ -132,6 +158,16 @@ class TrainingOptions:
             if not isinstance(got := getattr(self, name), kind):
                 expected = f"{'an' if name == 'overactive' else 'a'} {kind.__name__}"
                 raise ConfigError(f"training.{name}: expected {expected}; got {checks.shown(got)}")
+        if self.average is not None:
+            checks.settle(self, average=checked("average", checks.number, above=0, below=1))
+        for name in ("optimizer_options", "schedule_options"):
+            if not isinstance(got := getattr(self, name), Mapping):
+                raise ConfigError(f"training.{name}: expected a table; got {checks.shown(got)}")
+        if self.schedule_options and self.schedule in SCHEDULES:
+            raise ConfigError(
+                f"training.schedule_options: are for schedules of torch, {self.schedule!r} has "
+                "keys of its own; leave them out"
+            )
         if self.weight_limit is not None and not self.clip_weights:
             raise ConfigError("training.weight_limit: has no effect with clip_weights = false")
 
@@ -144,8 +180,11 @@ class TrainingOptions:
         return values
 
     def learning_rate_at(self, epoch: float, epochs: int | None = None) -> float:
-        """Learning rate at a (fractional) epoch of so many; None: ``self.epochs``."""
-        if self.schedule == "constant":
+        """Learning rate at a (fractional) epoch of so many; None: ``self.epochs``.
+
+        Of a schedule of torch that at the start: what follows hangs on what is seen.
+        """
+        if self.schedule == "constant" or self.schedule in TORCH_SCHEDULES:
             return self.learning_rate
         if self.schedule == "step":
             return self.learning_rate * self.step_factor ** (int(epoch) // self.step_epochs)

@@ -90,6 +90,8 @@ class SavedTraining:
             "scales": optimiser.scales,
             "threads": torch.get_num_threads(),
         }
+        if own_state := optimiser.state():
+            values["optimizer"] = own_state
         save_checkpoint(self.path, Checkpoint({**optimiser.tensors(), **kept}, values))
 
     def restore(
@@ -128,7 +130,7 @@ class SavedTraining:
             other_threads(values.get("threads")),
             lost,
         ]
-        optimiser.restore(tensors)
+        optimiser.restore(tensors, values.get("optimizer", {}))
         # They hang on the initial weights, which may not be those of this training's network.
         optimiser.scales = list(values.get("scales", optimiser.scales))
         state.finished = state.stopped_early(options)

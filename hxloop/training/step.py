@@ -66,7 +66,7 @@ def train_batch(
         raise RunFailed(bad_loss(value, where, activity.output_times))
     optimiser.step(objective if penalty is None else objective + penalty)
     weights, spec = list(network.weights), network.session.network
-    scales = [scale * optimiser.rate / options.learning_rate for scale in optimiser.scales]
+    scales = [scale * optimiser.fraction for scale in optimiser.scales]
     trained = [each.requires_grad for each in weights]
     bumped = options.silent.apply(weights, activity, labels, scales, trained, spec)
     lowered = options.overactive.apply(weights, activity, scales, trained, spec)
@@ -77,6 +77,7 @@ def train_batch(
         clipped = network.clip_weights(weight_limit(network, options))
     else:
         clipped = activity.info.clipped_weights or (0,) * len(network.weights)
+    optimiser.average.update()
 
     sums = state.sums
     sums.samples += len(labels)

@@ -13,18 +13,18 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from hxloop import checks
 from hxloop.activity import Activity
-from hxloop.errors import ConfigError, TrainingInterrupted
+from hxloop.errors import TrainingInterrupted
 from hxloop.machine.compiling import Stopwatch
 from hxloop.training.compiling import tell_compiled, told_of_compilers
 from hxloop.training.evaluation import (
     EVALUATION_TRIAL,
     RunObserver,
-    check_data,
-    check_loss,
+    check_training,
     evaluate,
 )
 from hxloop.training.events import AfterEpoch, AllOf, TrainingEvents
@@ -45,6 +45,7 @@ from hxloop.training.progress import of_progress
 from hxloop.training.saved import SavedTraining
 from hxloop.training.state import describe_training
 from hxloop.training.step import train_batch
+from hxloop.training.torch_optimisers import MakesOptimizer, MakesScheduler
 from hxloop.training.trainer_state import EpochSums, TrainerState
 
 # Trials of the validation after epoch e: beyond those of any training, below EVALUATION_TRIAL.
@@ -65,6 +66,9 @@ class Trainer:
             and again when a training goes on from such a checkpoint. It may run the network
             but not change it.
         events: who watches, see ``TrainingEvents``; told in this order, after ``progress``.
+        optimizer: of torch, with rates of its own; or a function that makes one of groups of
+            parameters (``partial(torch.optim.SGD, momentum=0.9)``); None: as ``options`` say.
+        scheduler: a function that makes a schedule of torch of the optimizer.
 
     Attributes:
         state: how far it is.
@@ -96,14 +100,10 @@ class Trainer:
         progress: ProgressListener | bool | None = None,
         after_epoch: Callable[[int], None] | None = None,
         events: Iterable[TrainingEvents] = (),
+        optimizer: torch.optim.Optimizer | MakesOptimizer | None = None,
+        scheduler: MakesScheduler | None = None,
     ) -> None:
-        check_loss(loss, network)
-        if not isinstance(options, TrainingOptions):
-            raise ConfigError(f"options: expected TrainingOptions; got {checks.shown(options)}")
-        for where, data in (("train", train), ("validation", validation)):
-            check_data(where, data, network)
-            if options.max_shift and where == "train" and data.image is None:
-                raise ConfigError("training.max_shift: these data are no images; set it to 0")
+        check_training(network, loss, train, validation, options)
         self._after_epoch = AfterEpoch(after_epoch)
         self.events = AllOf([*of_progress(progress), *events, self._after_epoch])
         self.network, self.loss, self.options = network, loss, options
@@ -112,7 +112,7 @@ class Trainer:
         network.max_dw_norm, network.retries = options.max_dw_norm, options.retries
         if options.time_limit is not None:
             network.time_limit = options.time_limit
-        self._optimiser = Optimiser(network, options)
+        self._optimiser = Optimiser(network, options, self.batches_per_epoch, optimizer, scheduler)
         self._stop = False
         self.state = TrainerState(sums=EpochSums.empty(network.session.network))
         if forbidden := network.enforce_dale():
@@ -206,8 +206,7 @@ class Trainer:
 
     def _step(self, samples: NDArray[np.int64]) -> None:
         state, given = self.state, (self._optimiser, self.options, self.train_data, samples)
-        rate = self.options.learning_rate_at(state.epoch + state.batch / self.batches_per_epoch)
-        self._optimiser.set_rate(rate)
+        self._optimiser.begin_batch(state.epoch + state.batch / self.batches_per_epoch)
         seen = None if state.step else self._note_weights
         value = train_batch(self.network, self.loss, *given, state, seen)
         state.batch += 1
@@ -254,7 +253,9 @@ class Trainer:
     def _end_epoch(self, start: Stopwatch) -> None:
         state, options = self.state, self.options
         trial = VALIDATION_TRIAL + state.epoch * (1 << 20)
-        result = self.evaluate(self.validation_data, trial, quiet=True)
+        with self._optimiser.average.in_place():
+            result = self.evaluate(self.validation_data, trial, quiet=True)
+            judged = self.network.parameters_held().copy()
         metrics = state.sums.metrics(state.epoch + 1, result, self._optimiser, start.seconds)
         tell_compiled(self.events, start, state.epoch + 1)
         self._note(neuron_notes(metrics))
@@ -263,7 +264,8 @@ class Trainer:
         state.sums = EpochSums.empty(self.network.session.network)
         if result.accuracy >= state.best_accuracy:
             state.best_accuracy, state.best_epoch = result.accuracy, state.epoch
-            self._best = self.network.parameters_held().copy()
+            self._best = judged
+        self._optimiser.end_epoch(result.accuracy)
         state.finished = state.stopped_early(options)
         last = state.finished or state.epoch == options.epochs
         # Much is silent or undecided in the first epochs; that nothing spikes at all never mends.
@@ -281,13 +283,11 @@ class Trainer:
             self.network.hold(self._best)
         else:
             epoch, accuracy = state.epoch, state.metrics[-1]["validation_accuracy"]
+            self._optimiser.average.hold()
         return TrainingResult(
-            tuple(state.metrics),
-            self.network.parameters_held().copy(),
-            epoch,
-            accuracy,
+            tuple(state.metrics), self.network.parameters_held().copy(), epoch, accuracy,
             tuple(Note.from_dict(note) for note in state.notes),
-        )
+        )  # fmt: skip
 
     def _checkpoint(self) -> None:
         kept = self._best, self._described, self.options.epochs
@@ -296,5 +296,5 @@ class Trainer:
     @cached_property
     def _described(self) -> dict[str, Any]:
         """What the steps hang on, for the checkpoints."""
-        given = self.train_data, self.validation_data
-        return describe_training(self.network, self.loss, self.options, *given)
+        given = self.network, self.loss, self.options, self.train_data, self.validation_data
+        return describe_training(*given) | self._optimiser.described

@@ -167,7 +167,8 @@ def test_refused_by_name():
         loop(train=["readout/v_threshold"])
     with pytest.raises(ConfigError, match="got 'v_reset'"):  # of neurons that spike once
         chain(["v_reset"])
-    chip = get_backend("emulated-chip", solver="event").open(SPEC)
+    over = {"name": "emulated-chip", "solver": "event"}
+    chip = get_backend("partitioned", over=over).open(SPEC)
     with chip, pytest.raises(CapacityError, match=r"LoopNetwork: .*hidden/tau_mem.*neuron-param"):
         LoopNetwork(chip, WEIGHTS, train_neurons=["tau_mem"])
     with chip, pytest.raises(CapacityError, match="neuron-parameters"):
