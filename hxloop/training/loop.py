@@ -42,10 +42,8 @@ class LoopNetwork(RunsBatches, KeepsBounds, nn.Module):
     model to the recorded spike times, layer by layer, at the weights the substrate held.
     With a session of the ideal backend the same code trains purely in software.
 
-    It is a module like any other: any optimizer of torch, schedules, clipping of gradients and
-    ``AveragedModel`` work on it, other layers may stand before and after it, and it may be on any
-    device: the substrate gets plain arrays. For ``torch.compile``, which cannot look into a
-    substrate, set ``network.forward = torch.compiler.disable(network.forward)``.
+    It is a module like any other, with any optimizer, other layers before and after it, and on any
+    device. For ``torch.compile`` set ``network.forward = torch.compiler.disable(network.forward)``.
 
     Args:
         session: an open session.
@@ -106,9 +104,8 @@ class LoopNetwork(RunsBatches, KeepsBounds, nn.Module):
         self.twin = None if twin is None else checked_twin(f"{where}twin", twin, network)
         self.session = session
         self.weights = nn.ParameterList([nn.Parameter(torch.tensor(matrix)) for matrix in given])
-        self.delays = nn.ParameterList(
-            [nn.Parameter(torch.tensor(each)) for each in given.delays if each is not None]
-        )
+        delays = [nn.Parameter(torch.tensor(each)) for each in given.delays if each is not None]
+        self.delays = nn.ParameterList(delays)
         keys = chosen_keys(network, train_neurons, f"{where}train_neurons")
         self.neurons = trained_neurons(network, given, keys)
         check_takes_neurons(list(self.neurons), session.capabilities, "LoopNetwork")
@@ -157,14 +154,9 @@ class LoopNetwork(RunsBatches, KeepsBounds, nn.Module):
                 activity.weights_used[index],
             )
             times = recorded_spike_times(
-                times,
-                weights,
-                torch.tensor(recorded),
-                neuron,
-                weights_used=used,
-                max_dw_norm=self.max_dw_norm,
-                counts=self.gradient_counts,
-            )
+                times, weights, torch.tensor(recorded), neuron, weights_used=used,
+                max_dw_norm=self.max_dw_norm, counts=self.gradient_counts,
+            )  # fmt: skip
         return times, activity
 
     def trains(
