@@ -12,6 +12,7 @@ from hxloop.errors import ConfigError
 from hxloop.experiments.any_chip.study import StudyOptions, markdown_table, run
 from hxloop.experiments.registry import FOLDER, load_experiment
 from hxloop.network import NetworkSpec
+from hxloop.runs import Run
 from hxloop.substrate import get_backend
 
 SHORT = [
@@ -74,6 +75,15 @@ def test_mnist_in_parts_is_what_its_readme_says() -> None:
     assert (
         f"| {results['seed']} | {100 * results['test_accuracy']:.2f} | "
         f"{100 * results['validation_accuracy']:.1f} | {results['epoch']} of" in readme
+    )
+    for key in ("software", "from_clipped_weights"):
+        assert f"{100 * results[key]['test_accuracy']:.2f} %" in readme
+    start = Run.open(config.initialisation.run or "")
+    assert start.evaluation is not None
+    assert start.evaluation["test_accuracy"] == results["software"]["test_accuracy"]
+    limit = start.config.training.weight_limit
+    assert limit is not None and all(
+        abs(each).max() <= limit + 1e-3 for each in start.parameters.weights
     )
     backend: Any = get_backend(config.backend.name, **config.backend.options)
     plan = backend.plan(NetworkSpec.feed_forward(784, 350, 10))

@@ -11,7 +11,7 @@ import pytest
 from hxloop.backends.emulated.imperfections import Imperfections
 from hxloop.errors import ConfigError
 from hxloop.experiments.open_loop_vs_in_the_loop.study import markdown_table, run
-from hxloop.experiments.registry import load_experiment
+from hxloop.experiments.registry import FOLDER, load_experiment
 from hxloop.runs.folder import RunDirectory
 from tests.cli.command_line import SMALL
 
@@ -58,3 +58,11 @@ def test_arms_that_there_are_not(tmp_path: Path) -> None:
         )
         with pytest.raises(ConfigError, match=message):
             run(config, tmp_path / "study")
+
+
+def test_the_table_with_noise_is_that_of_its_results() -> None:
+    folder = FOLDER / "open_loop_vs_in_the_loop"
+    results = json.loads((folder / "results-with-noise.json").read_text(encoding="utf-8"))
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    for line in markdown_table(results).splitlines():
+        assert line in readme
