@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hxloop.cli import output as output
-from hxloop.cli.app import Json, app
-from hxloop.errors import HxloopError, OutputError
+from hxloop.cli.app import Json, RunDir, app
+from hxloop.errors import ConfigError, HxloopError, OutputError
+from hxloop.training import progress as progress_of
 
 if TYPE_CHECKING:
     from hxloop.runs.opened import Run
@@ -43,6 +44,28 @@ def runs(
     for entry in entries:
         if problem := entry.get("problem"):
             output.note(f"note: {problem}")
+
+
+@app.command("report")
+def report_(run_dir: RunDir, json_: Json = False) -> None:
+    """Write the report of a finished run, one trained with --no-report or by a sweep, say.
+
+    The run is evaluated again for it, on its own backend.
+    """
+    from hxloop.runs import resume
+    from hxloop.runs.folder import RunDirectory
+
+    run = RunDirectory.open(run_dir)
+    if run.config().study:
+        raise ConfigError(f"report: {run_dir} is a study, whose trainings have a report each")
+    if not run.is_finished:
+        raise ConfigError(
+            f"report: {run_dir} is not finished, and has nothing to report yet; go on with it: "
+            f"hxloop resume {run_dir}"
+        )
+    with progress_of.training() as progress:
+        result = resume(run_dir, events=(progress,))
+    output.trained(result, json_)
 
 
 @app.command("compare")

@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from hxloop import registry as backend_module
 from hxloop.backends.emulated.brian2 import build as brian2_build
@@ -41,6 +42,21 @@ def test_a_run_is_replaced_only_by_force(run, finished, tmp_path):
     code, _, err = run("train", "yin-yang", *SMALL, "--out", mine, "--force")
     assert code == 2 and "not a run folder" in err
     assert (mine / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_report_is_written_later(run, tmp_path):
+    folder = tmp_path / "r"
+    words = ["train", "yin-yang", *SMALL, "--epochs", "1", "--out", folder]
+    assert run(*words, "--no-report")[0] == 0 and not (folder / "report.html").exists()
+    before = load_file(folder / "weights.safetensors")
+    code, out, _ = run("report", folder)
+    assert code == 0 and str(folder / "report.html") in out
+    assert "</html>" in (folder / "report.html").read_text()
+    after = load_file(folder / "weights.safetensors")
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    (folder / "evaluation.json").unlink()
+    code, _, err = run("report", folder)
+    assert code == 2 and f"hxloop resume {folder}" in err
 
 
 def test_force_replaces_a_run(run, tmp_path):
