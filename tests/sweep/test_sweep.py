@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from hxloop.errors import BusyError, ConfigError, FileFormatError, OutputError, 
 from hxloop.experiments.registry import load_experiment
 from hxloop.files import FileLock
 from hxloop.runs import Run, runs_in, train
+from hxloop.substrate import get_backend
+from hxloop.substrate.optional import device_of
 from hxloop.sweep import Grid, resume_sweep, sweep
 from hxloop.sweep.crew import InTurn
 from hxloop.sweep.job import Job, do
@@ -107,6 +110,39 @@ def test_a_failing_run_is_a_row_and_tried_again(tmp_path, monkeypatch):
     mended = resume_sweep(out, workers=1)
     assert mended.rows[1].error is None
     assert mended.rows[0] == result.rows[0]
+
+
+def test_a_device_is_reserved_while_a_run_uses_it(tmp_path, monkeypatch):
+    point = Grid.of({"seed": [1]}).points()[0]
+    config = point.config(CONFIG)
+    job = Job(name="x", folder=str(tmp_path / "run"), config=config.to_toml())
+    happened = []
+
+    @contextmanager
+    def reserve(device):
+        happened.append(device)
+        yield
+        happened.append("free")
+
+    class Watch(TrainingEvents):
+        def finished(self, result):
+            happened.append("trained")
+
+    do(job, reserve, (Watch(),))
+    assert happened == ["trained"]  # software is nobody's
+    monkeypatch.setattr("hxloop.sweep.job.device_of", lambda backend: f"{backend.name} 7")
+    happened.clear()
+    other = Job(name="y", folder=str(tmp_path / "other"), config=job.config)
+    do(other, reserve, (Watch(),))
+    assert happened == ["ideal 7", "trained", "free"]
+    assert do(other, reserve)["test_accuracy"] > 0 and len(happened) == 3  # it is done
+
+
+def test_a_chip_says_which_device_it_is(monkeypatch):
+    monkeypatch.setenv("SLURM_FPGA_IPS", "192.0.2.7")
+    chip = get_backend("pynn-brainscales2")
+    assert "192.0.2.7" in (device_of(chip) or "")
+    assert device_of(get_backend("emulated-chip")) is None
 
 
 def test_bad_points_are_refused_before_anything_is_trained(tmp_path):
