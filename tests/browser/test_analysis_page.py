@@ -101,7 +101,7 @@ def test_nothing_is_complained_about_and_nothing_fetched(opened, report):
 
 def test_every_plot_is_drawn_with_ink(opened):
     plots = opened.page.query_selector_all("div.plot, #raster")
-    assert len(plots) == 10
+    assert len(plots) == 11
     for plot in plots:
         assert plot.query_selector("svg.main-svg") is not None
         marks = plot.query_selector_all("path.point, path.js-line, g.hm image")
@@ -259,7 +259,7 @@ def test_figures_are_valid_plotly(report):
     page = report.read_text(encoding="utf-8")
     text = page.split("id='figures'>")[1].split("</script>")[0]
     figures = json.loads(text)
-    assert len(figures) == 9
+    assert len(figures) == 10
     for variants in figures.values():
         for figure in variants:
             go.Figure(figure)  # refuses what plotly does not know

@@ -55,7 +55,9 @@ def test_they_are_kept_through_a_training_and_its_resumption(tmp_path):
 
 
 def test_a_backend_that_takes_none_refuses_them_before_anything_is_read():
-    chip = load_experiment("yin-yang-in-the-loop", ["initialisation.neurons={tau_mem=[0.9, 1.1]}"])
+    parts = "backend={name='partitioned', options={over={name='emulated-chip', solver='event'}}}"
+    settings = [parts, "initialisation.neurons={tau_mem=[0.9, 1.1]}"]
+    chip = load_experiment("yin-yang-in-the-loop", settings)
     with pytest.raises(CapacityError, match=r"initialisation.neurons.*tau_mem of hidden"):
         plan(chip)
 

@@ -63,9 +63,10 @@ def test_weights_file_log_and_evaluation_have_them(whole):
     assert (again.loss, again.accuracy) == (result.test.loss, result.test.accuracy)
 
 
-def test_evaluated_on_a_chip_it_is_refused_by_name(whole):
+def test_evaluated_on_what_takes_none_it_is_refused_by_name(whole):
+    over = {"name": "emulated-chip", "solver": "event"}
     with pytest.raises(CapacityError, match=r"hidden/tau_mem.*\(feature neuron-parameters\)"):
-        evaluate_run(whole[0], "emulated-chip", {"solver": "event"})
+        evaluate_run(whole[0], "partitioned", {"over": over})
 
 
 def test_stopped_and_resumed_it_is_the_same(whole, tmp_path):
@@ -86,6 +87,7 @@ def test_a_wrong_name_is_refused_before_anything_runs(tmp_path, name, told):
 
 
 def test_a_substrate_with_neurons_of_its_own_is_refused_before_it_is_opened(tmp_path):
-    settings = ["backend.name=emulated-chip", *SETTINGS]
+    parts = "backend={name='partitioned', options={over={name='emulated-chip', solver='event'}}}"
+    settings = [*SETTINGS, parts]
     with pytest.raises(CapacityError, match=r"training.train_neurons: .*hidden/tau_mem"):
         train(load_experiment("yin-yang", settings), tmp_path / "run")
