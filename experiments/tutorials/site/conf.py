@@ -43,6 +43,8 @@ nb_execution_mode = os.environ.get("HXLOOP_DOCS_EXECUTION", "cache")
 nb_execution_cache_path = str(ROOT / "build" / "notebooks")
 nb_execution_in_temp = True
 nb_execution_excludepatterns = ["experiments/tutorials/ebrains/*"]  # needs a chip
+# What is not executed is taken for plain Python, which knows no "!command".
+suppress_warnings = ["misc.highlighting_failure"]
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_merge_streams = True
