@@ -13,7 +13,8 @@ from hxloop.files import sha256_of
 from hxloop.machine import usable_cores
 from hxloop.sweep.job import Job, do, failure
 
-# A job whose worker has died so many times is given up: it is what kills them.
+# A job whose worker has died so many times is given up: it is what kills them. (Schedulers that
+# somebody else has started count as they were told to.)
 DEATHS = 3
 Outcome = dict[str, Any]
 
@@ -146,7 +147,7 @@ def _key(job: Job) -> str:
 
 def _told(error: BaseException) -> Outcome:
     if type(error).__name__ == "KilledWorker":
-        return {"error": f"its worker died {DEATHS} times (out of memory, or killed)"}
+        return {"error": "its workers died, one after another (out of memory, or killed)"}
     return failure(error)
 
 

@@ -14,12 +14,15 @@ from hxloop.errors import ConfigError
 from hxloop.network.values import NEURONS
 from hxloop.training.average import Average
 from hxloop.training.loop import LoopNetwork
+from hxloop.training.optimiser_state import like, plain_state
 from hxloop.training.options import TrainingOptions
 from hxloop.training.own_neurons import name_of
 from hxloop.training.torch_optimisers import (
     OF_BATCHES,
-    MakesOptimizer,
-    MakesScheduler,
+    GivenOptimizer,
+    GivenScheduler,
+    check_length,
+    given_scheduler,
     made_optimizer,
     made_scheduler,
 )
@@ -35,7 +38,7 @@ class Optimiser:
         optimizer: of torch, on the network's parameters, which keeps rates of its own; or what
             makes one of groups of parameters, whose rates are those of ``options``; None: as
             ``options`` say.
-        scheduler: what makes a schedule of torch of that optimizer; None: as ``options`` say, and
+        scheduler: of torch, of that optimizer, or what makes one; None: as ``options`` say, and
             none for an optimizer with rates of its own.
 
     Attributes:
@@ -54,8 +57,8 @@ class Optimiser:
         network: LoopNetwork,
         options: TrainingOptions,
         batches: int = 1,
-        optimizer: torch.optim.Optimizer | MakesOptimizer | None = None,
-        scheduler: MakesScheduler | None = None,
+        optimizer: GivenOptimizer | None = None,
+        scheduler: GivenScheduler | None = None,
     ) -> None:
         self._options = options
         self._weights, self._delays = list(network.weights), list(network.delays)
@@ -85,8 +88,10 @@ class Optimiser:
         self._scheduler = (
             made_scheduler(options, self._torch, batches)
             if scheduler is None
-            else scheduler(self._torch)
+            else given_scheduler(scheduler, self._torch)
         )
+        self._steps = options.epochs * batches
+        check_length(self._scheduler, self._steps)
         self._plain = optimizer is None and self._scheduler is None and options.optimizer == "adam"
         self.described = self._description(optimizer, scheduler)
 
@@ -131,23 +136,11 @@ class Optimiser:
         """
         if self._plain:
             return {}
-        values = self._torch.state_dict()
-        groups = [{k: v for k, v in group.items() if k != "params"} for group in
-                  values["param_groups"]]  # fmt: skip
-        found = {"groups": groups, "scalars": self._scalars(values["state"]), "rate": self._rate}
-        if self._scheduler is not None:
-            found["scheduler"] = self._scheduler.state_dict()
-        try:
-            plain: dict[str, Any] = json.loads(json.dumps(found))
-        except TypeError as error:
-            raise ConfigError(
-                f"Trainer: {type(self._torch).__name__} or its schedule has a state that no "
-                f"checkpoint holds ({error}); train without a run folder, or with another one"
-            ) from error
-        return plain
+        every = [each for _, each in self._named()]
+        return plain_state(self._torch, self._scheduler, every) | {"rate": self._rate}
 
     def _made(
-        self, every: tuple[Tensor, ...], optimizer: torch.optim.Optimizer | MakesOptimizer | None
+        self, every: tuple[Tensor, ...], optimizer: GivenOptimizer | None
     ) -> torch.optim.Optimizer:
         options = self._options
         apart = options.relative_rate or options.delay_rate or options.neuron_rate
@@ -192,8 +185,8 @@ class Optimiser:
                 for group in self._torch.state_dict()["param_groups"]
             ]
         if scheduler is not None:
-            kind = type(self._scheduler)
-            found["scheduler"] = f"{kind.__module__}.{kind.__qualname__}"
+            schedule = type(self._scheduler)
+            found["scheduler"] = f"{schedule.__module__}.{schedule.__qualname__}"
         described: dict[str, Any] = json.loads(json.dumps(found, default=str))
         return described
 
@@ -235,34 +228,18 @@ class Optimiser:
                 if own or str(place) in scalars:
                     moments[place] = {**own, **scalars.get(str(place), {})}
         values = self._torch.state_dict()
-        values["state"] = {self._place_in_torch(place): kept for place, kept in moments.items()}
         for group, kept in zip(values["param_groups"], state.get("groups", ()), strict=False):
-            group.update(kept)
-        self._torch.load_state_dict(values)
-        # Torch has made all of it of the parameters' type; what NAdam multiplies up is float32.
+            group.update(like(group, kept))
+        # The state of parameters goes in by hand: torch would make all of it of their type, and
+        # what NAdam multiplies up is float32.
+        self._torch.load_state_dict(values | {"state": {}})
         for place, kept in moments.items():
-            own = self._torch.state[self._named()[place][1]]
-            own.update({key: copy.deepcopy(value) for key, value in kept.items()})
+            self._torch.state[self._named()[place][1]] = copy.deepcopy(kept)
         self.average.restore(tensors)
         self._rate = float(state.get("rate", self._rate))
         if self._scheduler is not None:
-            self._scheduler.load_state_dict(state["scheduler"])
-
-    def _place_in_torch(self, place: int) -> int:
-        """Of a parameter, in the numbers of torch's optimizer, whose order may be another."""
-        own = self._named()[place][1]
-        every = [each for group in self._torch.param_groups for each in group["params"]]
-        return next(number for number, each in enumerate(every) if each is own)
-
-    def _scalars(self, states: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        """What of the state of each parameter is no tensor."""
-        found = {}
-        for place in range(len(self._named())):
-            own = states.get(self._place_in_torch(place), {})
-            plain = {key: value for key, value in own.items() if not isinstance(value, Tensor)}
-            if plain:
-                found[str(place)] = plain
-        return found
+            self._scheduler.load_state_dict(like(self._scheduler.state_dict(), state["scheduler"]))
+            check_length(self._scheduler, self._steps)
 
     def _named(self) -> list[tuple[str, Tensor]]:
         weights = [(f"weights.{i}", each) for i, each in enumerate(self._weights)]

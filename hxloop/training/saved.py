@@ -41,14 +41,18 @@ class SavedTraining:
         folder: made with its parents; None: nothing is written.
         network: what is trained.
 
+        optimiser: whose state is to be held.
+
     Raises:
         OutputError: the folder cannot be written to.
+        ConfigError: the optimizer or its schedule has a state that no checkpoint holds.
     """
 
-    def __init__(self, folder: Path | None, network: NetworkSpec) -> None:
+    def __init__(self, folder: Path | None, network: NetworkSpec, optimiser: Optimiser) -> None:
         self.path = None if folder is None else folder / CHECKPOINTS / CHECKPOINT
         self._network, self._sizes = network, list(network.sizes)
         if self.path is not None:
+            optimiser.state()
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:

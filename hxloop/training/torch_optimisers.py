@@ -15,6 +15,9 @@ from hxloop.training.options import TrainingOptions
 # What makes an optimizer of groups of parameters, and a schedule of an optimizer.
 MakesOptimizer = Callable[[list[dict[str, Any]]], optim.Optimizer]
 MakesScheduler = Callable[[optim.Optimizer], Any]
+# What a trainer takes from Python.
+GivenOptimizer = optim.Optimizer | MakesOptimizer
+GivenScheduler = lr_scheduler.LRScheduler | MakesScheduler
 
 OPTIMIZERS: Mapping[str, type[optim.Optimizer]] = {
     "adam": optim.Adam,
@@ -97,6 +100,44 @@ def made_scheduler(options: TrainingOptions, optimizer: optim.Optimizer, batches
         return SCHEDULERS[name](optimizer, **given)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{where}: {name} does not take these: {error}") from error
+
+
+def given_scheduler(
+    scheduler: GivenScheduler, optimizer: optim.Optimizer
+) -> lr_scheduler.LRScheduler:
+    """A schedule that was handed over, or that a function makes.
+
+    Raises:
+        ConfigError: it is none of torch's, or one of another optimizer.
+    """
+    made: Any = scheduler
+    if not isinstance(scheduler, lr_scheduler.LRScheduler):
+        made = scheduler(optimizer) if callable(scheduler) else scheduler
+    if not isinstance(made, lr_scheduler.LRScheduler):
+        raise ConfigError(
+            "Trainer: scheduler: expected a schedule of torch, or a function that makes one of an "
+            f"optimizer; got {type(made).__name__}"
+        )
+    if made.optimizer is not optimizer:
+        raise ConfigError(
+            "Trainer: scheduler: is of another optimizer than the one that trains; hand that over, "
+            "too, as optimizer="
+        )
+    return made
+
+
+def check_length(scheduler: Any, steps: int) -> None:
+    """Refuse a schedule that ends before the training does; torch would break it off there.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if isinstance(scheduler, lr_scheduler.OneCycleLR) and scheduler.total_steps < steps:
+        raise ConfigError(
+            f"training.schedule: one-cycle ends after total_steps = {scheduler.total_steps}; this "
+            f"training has {steps} batches. Leave total_steps out for a new training; one that was "
+            "begun with fewer epochs cannot be made longer with this schedule"
+        )
 
 
 def _check(where: str, name: str, kind: type[Any], given: Mapping[str, Any]) -> None:

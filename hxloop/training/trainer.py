@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hxloop import checks
@@ -45,7 +44,7 @@ from hxloop.training.progress import of_progress
 from hxloop.training.saved import SavedTraining
 from hxloop.training.state import describe_training
 from hxloop.training.step import train_batch
-from hxloop.training.torch_optimisers import MakesOptimizer, MakesScheduler
+from hxloop.training.torch_optimisers import GivenOptimizer, GivenScheduler
 from hxloop.training.trainer_state import EpochSums, TrainerState
 
 # Trials of the validation after epoch e: beyond those of any training, below EVALUATION_TRIAL.
@@ -68,7 +67,7 @@ class Trainer:
         events: who watches, see ``TrainingEvents``; told in this order, after ``progress``.
         optimizer: of torch, with rates of its own; or a function that makes one of groups of
             parameters (``partial(torch.optim.SGD, momentum=0.9)``); None: as ``options`` say.
-        scheduler: a function that makes a schedule of torch of the optimizer.
+        scheduler: of torch, of that optimizer, or a function that makes one of an optimizer.
 
     Attributes:
         state: how far it is.
@@ -100,8 +99,8 @@ class Trainer:
         progress: ProgressListener | bool | None = None,
         after_epoch: Callable[[int], None] | None = None,
         events: Iterable[TrainingEvents] = (),
-        optimizer: torch.optim.Optimizer | MakesOptimizer | None = None,
-        scheduler: MakesScheduler | None = None,
+        optimizer: GivenOptimizer | None = None,
+        scheduler: GivenScheduler | None = None,
     ) -> None:
         check_training(network, loss, train, validation, options)
         self._after_epoch = AfterEpoch(after_epoch)
@@ -118,7 +117,7 @@ class Trainer:
         if forbidden := network.enforce_dale():
             self._note([dale_note(forbidden)])
         self._best = network.parameters_held().copy()
-        self._saved = SavedTraining(self.run_dir, network.session.network)
+        self._saved = SavedTraining(self.run_dir, network.session.network, self._optimiser)
 
     @property
     def batches_per_epoch(self) -> int:

@@ -30,7 +30,7 @@ from tests.training.small_training import (
 # A weight that is stepped alone: three steps of each rule, whose state is then not empty.
 SCHEDULE_OPTIONS = {
     "exponential": {"gamma": 0.5},
-    "multi-step": {"milestones": [1], "gamma": 0.1},
+    "multi-step": {"milestones": [1, 2], "gamma": 0.1},  # before the stop, and after it
     "linear": {"start_factor": 0.5, "total_iters": 2},
     "polynomial": {"total_iters": 2},
     "cosine-warm-restarts": {"T_0": 2},
@@ -55,12 +55,12 @@ class StopAfter(TrainingEvents):
         return self.left <= 0
 
 
-def stopped_and_resumed(tmp_path, options, **keywords):
-    """The same training at once, and stopped in the middle of its second epoch."""
+def stopped_and_resumed(tmp_path, options, batches=7, **keywords):
+    """The same training at once, and stopped after so many batches, five an epoch."""
     whole = trainer(None, options, **keywords).fit()
     first = trainer(tmp_path, options, **keywords)
 
-    first.events.watchers.append(StopAfter(7))
+    first.events.watchers.append(StopAfter(batches))
     with pytest.raises(TrainingInterrupted):
         first.fit()
     second = trainer(tmp_path, options, **keywords)
@@ -76,18 +76,39 @@ def test_every_optimizer_steps_as_torch_does_and_goes_on_bit_for_bit(name, tmp_p
     assert not same(whole.weights, WEIGHTS)
 
 
+@pytest.mark.parametrize("batches", [2, 7])
 @pytest.mark.parametrize("name", TORCH_SCHEDULES)
-def test_every_schedule_goes_on_bit_for_bit(name, tmp_path):
+def test_every_schedule_goes_on_bit_for_bit(name, batches, tmp_path):
     options = replace(
         OPTIONS, schedule=name, schedule_options=SCHEDULE_OPTIONS[name], epochs=3, optimizer="sgd",
         optimizer_options={"momentum": 0.9}, learning_rate=1e-3,
     )  # fmt: skip
-    whole, resumed = stopped_and_resumed(tmp_path, options)
+    whole, resumed = stopped_and_resumed(tmp_path, options, batches)
     assert same(whole.weights, resumed.weights)
     rates = [metrics["learning_rate"] for metrics in whole.metrics]
     assert rates == [metrics["learning_rate"] for metrics in resumed.metrics]
     if name != "reduce-on-plateau":
         assert len(set(rates)) > 1
+
+
+def test_schedules_that_torch_would_break_off_are_refused(tmp_path):
+    one_cycle = replace(OPTIONS, schedule="one-cycle", epochs=2)
+    with pytest.raises(ConfigError, match=r"total_steps = 9;.* 10 batches"):
+        trainer(None, replace(one_cycle, schedule_options={"total_steps": 9}))
+    trainer(tmp_path, one_cycle).fit()
+    longer = trainer(tmp_path, replace(one_cycle, epochs=3))
+    with pytest.raises(ConfigError, match=r"total_steps = 10;.* 15 batches"):
+        longer.resume()
+
+
+def test_a_schedule_that_no_checkpoint_holds_is_refused_before_anything_runs(tmp_path):
+    class Odd(torch.optim.lr_scheduler.ConstantLR):
+        def state_dict(self):
+            return super().state_dict() | {"of": object()}
+
+    with pytest.raises(ConfigError, match="no checkpoint holds"):
+        trainer(tmp_path, OPTIONS, scheduler=Odd)
+    assert trainer(None, OPTIONS, scheduler=Odd).fit().epoch
 
 
 def test_sgd_with_momentum_is_that_of_torch():
@@ -142,6 +163,33 @@ def test_objects_do_what_their_names_do():
     )
     assert same(made.weights, expected.weights)
     assert same(object_.weights, expected.weights)
+
+
+def test_what_is_held_fixed_need_not_be_of_the_optimizer(tmp_path):
+    def made():
+        network = LoopNetwork(session(), WEIGHTS)
+        network.weights[0].requires_grad_(False)
+        own = torch.optim.SGD([network.weights[1]], lr=0.003, momentum=0.9)
+        return Trainer(network, LOSS, TRAIN, VALIDATION, OPTIONS, optimizer=own, run_dir=tmp_path)
+
+    result = made().fit()
+    assert np.array_equal(result.weights[0], WEIGHTS[0])
+    again = made()
+    again.resume()
+    assert same(again.fit().weights, result.weights)
+
+
+def test_a_schedule_as_an_object():
+    network = LoopNetwork(session(), WEIGHTS)
+    own = torch.optim.SGD(network.parameters(), lr=0.004)
+    halved = torch.optim.lr_scheduler.ExponentialLR(own, gamma=0.5)
+    result = fit_with(network, optimizer=own, scheduler=halved)
+    assert [metrics["learning_rate"] for metrics in result.metrics] == [0.004, 0.002, 0.001]
+    with pytest.raises(ConfigError, match="of another optimizer"):
+        fit_with(network, scheduler=halved)
+    for wrong in (3, lambda optimizer: 3):
+        with pytest.raises(ConfigError, match=r"expected a schedule of torch.*int"):
+            fit_with(network, scheduler=wrong)
 
 
 def test_an_optimizer_object_keeps_its_own_rate():
